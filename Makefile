@@ -1,0 +1,39 @@
+# Everything a fresh machine needs is python3.11 and make: each target does its own set-up.
+PYTHON ?= python3.11
+BIN := .venv/bin
+# A folder changes when a file is added or removed, and the editable install is a tree of links made from that list.
+SOURCES := pyproject.toml constraints.txt $(shell find modeling_langcell processing training hub_cards -type d -not -name __pycache__)
+
+.PHONY: demo test lint format clean
+
+demo: .venv/.installed  ## name 700 blood cells by text; results in demo/
+	$(BIN)/langcell demo
+
+test: .venv/.installed-dev  ## all tests
+	$(BIN)/python -m pytest -q
+
+lint: .venv/.installed-dev  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: .venv/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+# torch first and alone: once the pinned build is there, no other package pulls a different one.
+.venv/.installed: .venv/bin/python $(SOURCES)
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	touch $@
+
+.venv/.installed-dev: .venv/.installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv build demo *.egg-info

@@ -1,0 +1,1 @@
+"""LangCell: language-cell models that name single cells by text."""

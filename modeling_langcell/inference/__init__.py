@@ -1,0 +1,1 @@
+"""Naming, embedding and finding cells with a trained model."""

@@ -1,0 +1,139 @@
+"""Zero-shot scores of cells x labels, on tensors alone."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from langcell.modeling_langcell import LangCellModel
+
+# Pairs of (cell, label) states held at once by the match; more is not faster and takes memory.
+_TOKENS_PER_MATCH = 65_536
+
+
+@dataclass(frozen=True)
+class EncodedLabels:
+    """What depends on the labels alone, computed once for any number of cells.
+
+    Attributes:
+        text_embeds: (labels, projection_dim), unit length.
+        states: text states below the first cross-attention, (labels, tokens, hidden).
+        attention_mask: (labels, tokens).
+    """
+
+    text_embeds: Tensor
+    states: Tensor
+    attention_mask: Tensor
+
+    def __len__(self) -> int:
+        return len(self.text_embeds)
+
+
+@dataclass(frozen=True)
+class LabelScores:
+    """Scores of cells (rows) x labels (columns), all float32.
+
+    Attributes:
+        similarity: cos / temperature.
+        match: probability that label text and cell match; NaN where it was not evaluated.
+        score: alpha * softmax(similarity) + (1 - alpha) * softmax(match), both over the labels.
+        cell_embeds: (cells, projection_dim), unit length.
+    """
+
+    similarity: Tensor
+    match: Tensor
+    score: Tensor
+    cell_embeds: Tensor
+
+
+@torch.inference_mode()
+def encode_labels(model: LangCellModel, input_ids: Tensor, attention_mask: Tensor) -> EncodedLabels:
+    """Encode label texts (labels, tokens) for `score_cells`."""
+    return EncodedLabels(
+        text_embeds=model.get_text_features(input_ids, attention_mask),
+        states=model.text_encoder.states_before_cell(input_ids, attention_mask),
+        attention_mask=attention_mask,
+    )
+
+
+@torch.inference_mode()
+def score_cells(
+    model: LangCellModel,
+    labels: EncodedLabels,
+    cell_input_ids: Tensor,
+    cell_attention_mask: Tensor,
+    *,
+    alpha: float | None = None,
+    rerank: str = "full",
+) -> LabelScores:
+    """Score encoded labels for a batch of cells; see `score_labels`."""
+    alpha = model.config.alpha if alpha is None else alpha
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha is {alpha}; legal are 0 (match only) to 1 (similarity only).")
+    if rerank not in ("full", "none"):
+        raise ValueError(f"rerank is {rerank!r}; legal are 'full' (match of every label) and 'none' (similarity only).")
+    cell_states = model.get_cell_states(cell_input_ids, cell_attention_mask)
+    cell_embeds = model.project_cells(cell_states).float()
+    similarity = cell_embeds @ labels.text_embeds.float().T / model.config.logit_temperature
+    if rerank == "none":
+        return LabelScores(similarity, torch.full_like(similarity, torch.nan), similarity.softmax(-1), cell_embeds)
+    match = match_probabilities(model, labels, cell_states, cell_attention_mask)
+    score = alpha * similarity.softmax(-1) + (1 - alpha) * match.softmax(-1)
+    return LabelScores(similarity, match, score, cell_embeds)
+
+
+def match_probabilities(
+    model: LangCellModel, labels: EncodedLabels, cell_states: Tensor, cell_attention_mask: Tensor
+) -> Tensor:
+    """Probability that each label's text matches each cell, (cells, labels), float32.
+
+    Keys and values of the cells are computed once; blocks of labels read them together.
+    """
+    n_cells, (n_labels, n_tokens) = len(cell_states), labels.attention_mask.shape
+    keys_values = model.text_encoder.cell_keys_values(cell_states)
+    blocks = []
+    for begin, end in _ranges(n_labels, max(1, _TOKENS_PER_MATCH // (n_cells * n_tokens))):
+        states = model.text_encoder.read_cells(
+            labels.states[begin:end].repeat(n_cells, 1, 1),
+            labels.attention_mask[begin:end].repeat(n_cells, 1),
+            keys_values,
+            cell_attention_mask,
+        )
+        probabilities = model.match_head(states).float().softmax(-1)[:, 1]
+        blocks.append(probabilities.view(n_cells, end - begin))
+    return torch.cat(blocks, dim=1)
+
+
+def score_labels(
+    model: LangCellModel,
+    *,
+    cell_input_ids: Tensor,
+    cell_attention_mask: Tensor,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    alpha: float | None = None,
+    rerank: str = "full",
+) -> LabelScores:
+    """Zero-shot scores of every cell for every label (Zhao et al. 2024, section 4.1).
+
+    score = alpha * softmax(cos / temperature) + (1 - alpha) * softmax(match probability), each over the labels.
+
+    Args:
+        model: a LangCellModel in evaluation mode.
+        cell_input_ids: ranked gene ids, (cells, genes).
+        cell_attention_mask: (cells, genes).
+        input_ids: token ids of the label texts, (labels, tokens).
+        attention_mask: (labels, tokens).
+        alpha: weight of the similarity; the model's own when None.
+        rerank: "full" evaluates the match of every pair; "none" none: match is NaN, score the similarity's softmax.
+
+    Raises:
+        ValueError: alpha is outside 0 to 1, or rerank is unknown.
+    """
+    labels = encode_labels(model, input_ids, attention_mask)
+    return score_cells(model, labels, cell_input_ids, cell_attention_mask, alpha=alpha, rerank=rerank)
+
+
+def _ranges(total: int, size: int) -> Iterator[tuple[int, int]]:
+    return ((begin, min(begin + size, total)) for begin in range(0, total, size))

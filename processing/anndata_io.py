@@ -1,0 +1,323 @@
+"""AnnData in and out: h5ad files, zarr folders and objects in memory as chunks of rows, and results written back.
+
+The only module that imports anndata. Files are never loaded whole: a `CellSource` reads the tables of cells and genes
+and one chunk of rows at a time, and `write_annotated` copies a file and adds elements to the copy. Only files older
+than anndata 0.7 (2020) have no elements that can be read one by one, and are loaded.
+"""
+
+import asyncio
+import shutil
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anndata
+import h5py
+import numpy as np
+import pandas as pd
+import zarr
+from anndata import AnnData
+from anndata.abc import CSCDataset, CSRDataset
+from anndata.io import read_elem, sparse_dataset, write_elem
+from scipy import sparse
+from zarr.core.sync import sync as zarr_sync
+
+from .annotation_values import check_key, check_output, fitted_column, fitted_matrix
+from .atomic_output import atomic_output
+from .cell_source import CellChunk, CellSource
+from .contents import Contents
+from .matrix_rows import CscRows, CsrRows, DenseRows, MatrixRows
+from .raw_counts import X_KINDS, XKind
+
+__all__ = ["CellChunk", "CellSource", "XKind", "open_cells", "write_annotated"]
+
+Source = str | Path | AnnData
+_GROUPS = (h5py.Group, zarr.Group)
+
+
+def open_cells(
+    source: Source, *, x_is: XKind = "counts", gene_column: str | None = None, layer: str | None = None
+) -> CellSource:
+    """Open a data set and find its values.
+
+    With `x_is="counts"`, raw counts are looked for in X, then `layers["counts"]`, then raw: the first whose first,
+    middle and last values are non-negative whole numbers (of any type) is taken. Otherwise X is taken at the caller's
+    word and only NaN, infinite and negative values are refused.
+
+    Args:
+        source: An .h5ad file, a zarr folder, or an AnnData in memory.
+        x_is: What the values are: raw "counts", "linear" (TPM, CP10k), or "log1p" of linear values.
+        gene_column: Column of the gene table with the gene names; var_names by default.
+        layer: Read this layer (or "raw") and look nowhere else.
+
+    Raises:
+        FileNotFoundError: There is no such file or folder.
+        OSError: It cannot be opened.
+        ValueError: It is no AnnData, is empty, has no such values, layer or gene column.
+
+    >>> with open_cells(AnnData(np.array([[0.0, 2.0], [3.0, 0.0]]))) as cells:
+    ...     [chunk.counts.toarray().tolist() for chunk in cells.chunks(rows_per_chunk=1)]
+    [[[0.0, 2.0]], [[3.0, 0.0]]]
+    """
+    if x_is not in X_KINDS:
+        raise ValueError(f"unknown kind of values {x_is!r}; x_is is one of {list(X_KINDS)}")
+    contents = _from_memory(source, "the AnnData object") if isinstance(source, AnnData) else _open_path(Path(source))
+    try:
+        return CellSource(contents, x_is=x_is, gene_column=gene_column, layer=layer)
+    except BaseException:
+        contents.close()
+        raise
+
+
+def write_annotated(
+    source: Source, output: str | Path, *, obs: Mapping[str, Any], obsm: Mapping[str, Any], uns: Mapping[str, Any]
+) -> None:
+    """Write `source` with results added to `output`, whole or not at all.
+
+    A file written in the format that it has is copied and its copy extended, without loading X; `output` may be
+    `source`. Elements of the same name are replaced, everything else stays. An existing output is replaced at the end.
+
+    Args:
+        source: What was annotated: an .h5ad file, a zarr folder, or an AnnData, which is not changed.
+        output: Path that ends in .h5ad or .zarr.
+        obs: Column name to one value a cell: an array, or a pandas Categorical (its order is kept).
+        obsm: Name to an array (cells x anything) or a DataFrame with obs_names (or 0, 1, ...) as index. A "/" in a
+            column name, which AnnData files cannot hold, becomes "_".
+        uns: Name to any value that AnnData can write.
+
+    Raises:
+        FileNotFoundError: No such source, or the folder of `output` does not exist.
+        OSError: No room (one line with the bytes free), or no permission.
+        ValueError: Wrong suffix, an output that must not be replaced, or values that do not fit the cells.
+    """
+    output = Path(output)
+    check_output(output)
+    if not isinstance(source, AnnData):
+        source = Path(source)
+        _open_path(source).close()  # refuses what is no AnnData, before anything is written
+    with _quiet(), atomic_output(output, needed_bytes=_size(source)) as temporary, _no_late_writes():
+        _write_base(source, temporary, suffix=output.suffix)
+        with _open_for_adding(temporary) as root:
+            _add_elements(root, obs=obs, obsm=obsm, uns=uns)
+
+
+def _open_path(path: Path) -> Contents:
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder")
+    root, close = _open_zarr(path) if path.is_dir() else _open_h5ad(path)
+    try:
+        return _from_store(root, path, close)
+    except BaseException:
+        close()
+        raise
+
+
+def _open_h5ad(path: Path) -> tuple[Any, Callable[[], None]]:
+    try:
+        file = h5py.File(path, "r")
+    except (PermissionError, BlockingIOError) as error:
+        raise OSError(f"{path}: cannot be opened: {error.strerror or error}") from error
+    except OSError as error:
+        raise ValueError(
+            f"{path}: not an h5ad file, or cut short ({error}); .h5ad files and zarr folders are read"
+        ) from error
+    return file, file.close
+
+
+def _open_zarr(path: Path) -> tuple[Any, Callable[[], None]]:
+    try:
+        root = zarr.open_group(path, mode="r")
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"{path}: a folder that is no zarr group; .h5ad files and zarr folders are read") from error
+    return root, root.store.close
+
+
+def _from_store(root: Any, path: Path, close: Callable[[], None]) -> Contents:
+    for table in ("obs", "var"):
+        if table not in root:
+            raise ValueError(
+                f"{path}: no AnnData: it has no {table!r}, only {sorted(root.keys())[:10]}; write it with anndata"
+            )
+    if _is_legacy(root):
+        close()
+        return _from_memory(_read_whole(path), str(path))
+    elements = {"X": "X", "raw/X": "raw/X"} | {f"layers/{name}": f"layers/{name}" for name in root.get("layers", {})}
+    return Contents(
+        name=str(path),
+        obs=_read_table(root, "obs", path),
+        var=_read_table(root, "var", path),
+        raw_var=_read_table(root, "raw/var", path) if "raw/var" in root else None,
+        matrices={name: partial(_row_reader, root[key]) for name, key in elements.items() if _holds_matrix(root, key)},
+        close=close,
+    )
+
+
+def _is_legacy(root: Any) -> bool:
+    """Whether the tables are single compound arrays, as anndata wrote them before 0.7."""
+    return not isinstance(root["obs"], _GROUPS)
+
+
+def _holds_matrix(root: Any, key: str) -> bool:
+    return key in root and root[key].attrs.get("encoding-type") != "null"
+
+
+def _read_table(root: Any, key: str, path: Path) -> pd.DataFrame:
+    try:
+        with _quiet():
+            table = read_elem(root[key])
+    except Exception as error:  # whatever the damage raises in anndata, the user needs to know which file and part
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path}: its table {key!r} cannot be read: {reason}") from error
+    if not isinstance(table, pd.DataFrame):
+        raise ValueError(f"{path}: no AnnData: {key!r} is no table; write it with anndata")
+    return table
+
+
+def _read_whole(path: Path) -> AnnData:
+    with _quiet():
+        return anndata.read_zarr(path) if path.is_dir() else anndata.read_h5ad(path)
+
+
+def _from_memory(adata: AnnData, name: str) -> Contents:
+    obs, var = adata.obs, adata.var
+    if not isinstance(obs, pd.DataFrame) or not isinstance(var, pd.DataFrame):
+        raise ValueError(f"{name} is lazy; give the path of its file, or adata.to_memory()")
+    matrices: dict[str, Callable[[], MatrixRows]] = {}
+    if adata.X is not None:
+        matrices["X"] = lambda: _row_reader(adata.X)
+    for layer in adata.layers:
+        matrices[f"layers/{layer}"] = partial(lambda key: _row_reader(adata.layers[key]), layer)
+    raw = adata.raw
+    if raw is not None:
+        matrices["raw/X"] = lambda: _row_reader(raw.X)
+    return Contents(
+        name=name,
+        obs=obs,
+        var=var,
+        raw_var=None if raw is None else raw.var,
+        matrices=matrices,
+        close=lambda: None,
+    )
+
+
+def _row_reader(matrix: Any) -> MatrixRows:
+    if isinstance(matrix, _GROUPS):
+        matrix = sparse_dataset(matrix)
+    if isinstance(matrix, CSRDataset | CSCDataset):
+        group: Any = matrix.group  # pyright: ignore[reportAttributeAccessIssue]  # public, but absent from the abstract type
+        parts = [group[name] for name in ("data", "indices", "indptr")]
+    elif sparse.issparse(matrix):
+        matrix = matrix if matrix.format in ("csr", "csc") else matrix.tocsr()
+        parts = [matrix.data, matrix.indices, matrix.indptr]
+    elif hasattr(matrix, "compute"):
+        raise ValueError("it is lazy (dask); give the path of the file, or adata.to_memory()")
+    else:
+        return DenseRows(matrix)
+    reader = CsrRows if matrix.format == "csr" else CscRows
+    return reader(*parts, shape=(int(matrix.shape[0]), int(matrix.shape[1])))
+
+
+def _size(source: Path | AnnData) -> int | None:
+    if isinstance(source, AnnData):
+        return None
+    files = source.rglob("*") if source.is_dir() else [source]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _write_base(source: Path | AnnData, temporary: Path, *, suffix: str) -> None:
+    """Write the source as it is to `temporary`, in the format of `suffix`."""
+    if isinstance(source, Path) and source.is_dir() == (suffix == ".zarr") and not _file_is_legacy(source):
+        if source.is_dir():
+            _copy_folder(source, temporary)
+        else:
+            shutil.copyfile(source, temporary)
+        return
+    adata = _read_whole(source) if isinstance(source, Path) else source
+    if adata.isbacked:
+        adata = adata.to_memory()  # writing a backed object would move it to the new file
+    write = adata.write_zarr if suffix == ".zarr" else adata.write_h5ad
+    write(temporary, convert_strings_to_categoricals=False)  # which would change the caller's object
+
+
+def _copy_folder(source: Path, target: Path) -> None:
+    # shutil.copytree goes on after a failed file, and its error at the end has lost the cause (a full disk, say).
+    target.mkdir()
+    for path in sorted(source.rglob("*")):  # a folder comes before what is in it
+        copy = target / path.relative_to(source)
+        copy.mkdir() if path.is_dir() else shutil.copyfile(path, copy)
+
+
+def _file_is_legacy(path: Path) -> bool:
+    if path.is_dir():
+        return _is_legacy(zarr.open_group(path, mode="r"))
+    with h5py.File(path, "r") as file:
+        return _is_legacy(file)
+
+
+@contextmanager
+def _open_for_adding(path: Path) -> Iterator[Any]:
+    if not path.is_dir():
+        with h5py.File(path, "r+") as file:
+            yield file
+        return
+    consolidated = zarr.open_group(path, mode="r").metadata.consolidated_metadata is not None
+    yield zarr.open_group(path, mode="r+", use_consolidated=False)
+    if consolidated:
+        zarr.consolidate_metadata(path)  # the copied one does not know the new elements
+
+
+def _add_elements(root: Any, *, obs: Mapping[str, Any], obsm: Mapping[str, Any], uns: Mapping[str, Any]) -> None:
+    table = root["obs"]
+    obs_names = pd.Index(read_elem(table[table.attrs["_index"]]))
+    for name, values in obs.items():
+        check_key(name)
+        _add_column(table, name, fitted_column(name, values, len(obs_names)))
+    for group, elements in (("obsm", obsm), ("uns", uns)):
+        if elements and group not in root:
+            write_elem(root, group, {})
+        for name, value in elements.items():
+            check_key(name, value)
+            write_elem(root[group], name, fitted_matrix(name, value, obs_names) if group == "obsm" else value)
+
+
+def _add_column(table: Any, name: str, values: np.ndarray | pd.Categorical) -> None:
+    if name == table.attrs["_index"]:
+        raise ValueError(f"obs[{name!r}] holds the names of the cells in this file; rename the result")
+    old_categories = f"__categories/{name}"  # where anndata 0.7 kept them
+    if old_categories in table:
+        del table[old_categories]
+    write_elem(table, name, values)
+    order = [str(column) for column in table.attrs.get("column-order", [])]
+    table.attrs["column-order"] = order if name in order else [*order, name]
+
+
+@contextmanager
+def _no_late_writes() -> Iterator[None]:
+    """After a failure, wait for zarr's background writes: one that came late would bring back the removed temporary."""
+    try:
+        yield
+    except BaseException:
+        zarr_sync(_wait_for_other_tasks())
+        raise
+
+
+async def _wait_for_other_tasks() -> None:
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.gather(*others, return_exceptions=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence notes on storage formats, which a user who only reads and writes can do nothing about."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=anndata.OldFormatWarning)
+        warnings.filterwarnings("ignore", "Moving element from", category=FutureWarning)
+        warnings.filterwarnings("ignore", "Observation names are not unique", category=UserWarning)
+        warnings.filterwarnings("ignore", "Variable names are not unique", category=UserWarning)
+        warnings.filterwarnings("ignore", "Consolidated metadata is currently not part", category=UserWarning)
+        warnings.filterwarnings("ignore", "Writing zarr v2 data", category=UserWarning)
+        warnings.filterwarnings("ignore", "zarr v3 autosharding", category=UserWarning)
+        yield

@@ -1,0 +1,187 @@
+"""Non-zero median of every gene over a corpus, in one pass and in parts that can be merged."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from scipy import sparse
+from tqdm import tqdm
+
+from .anndata_io import Source, open_cells
+from .cell_profiles import CellProfiles
+from .genes import GeneVocabulary
+from .simulation import CellSimulator, SimulationConfig
+
+# A bin is one value of the exponent and the first 6 bits of the fraction of a float32: 64 bins per factor of two.
+_FRACTION_BITS = 6
+_SHIFT = 23 - _FRACTION_BITS
+# Counts per 10k between 2**-14 (one count in 160 million) and 2**14 (all of them); values outside go to the end bins.
+_LOWEST, _HIGHEST = (int(np.float32(2.0**power).view(np.uint32)) >> _SHIFT for power in (-14, 14))
+RELATIVE_ERROR = 2.0**-_FRACTION_BITS
+
+
+class MedianSketch:
+    """Counts how often each gene had which relative expression, as a histogram with 64 bins per factor of two.
+
+    The median found lies in the bin of the true one: it is off by at most `RELATIVE_ERROR` (1.6 %). Memory is 7 kB a
+    gene, whatever the number of cells, and merging the sketches of two parts gives the same as one pass over both.
+
+    Args:
+        n_genes: Number of genes, in the order of the columns of the counts.
+
+    >>> sketch = MedianSketch(2)
+    >>> sketch.add(sparse.csr_matrix([[1.0, 3.0], [0.0, 5.0], [3.0, 1.0]]))
+    >>> sketch.n_cells_with_gene
+    array([2, 3])
+    >>> sketch.medians().round(-2)
+    array([5000., 7500.])
+    """
+
+    def __init__(self, n_genes: int) -> None:
+        self._histogram = np.zeros((n_genes, _HIGHEST - _LOWEST + 1), dtype=np.uint32)
+
+    @property
+    def n_cells_with_gene(self) -> np.ndarray:
+        """int64, shape (genes,); cells in which each gene was found."""
+        return self._histogram.sum(axis=1, dtype=np.int64)
+
+    def add(self, counts: sparse.csr_matrix, *, gene_index: np.ndarray | None = None) -> None:
+        """Count the cells of a chunk.
+
+        Args:
+            counts: Cells x columns, non-negative, linear; the total of a cell is taken over all columns.
+            gene_index: int, shape (columns,); gene of each column, -1 to leave it out; columns of the same gene are
+                summed. By default column i is gene i.
+
+        Raises:
+            ValueError: The number of columns does not fit.
+        """
+        n_genes = len(self._histogram)
+        index = np.arange(n_genes) if gene_index is None else np.asarray(gene_index)
+        if len(index) != counts.shape[1]:
+            raise ValueError(f"The counts have {counts.shape[1]} columns, but {len(index)} genes are expected.")
+        totals = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
+        known = np.flatnonzero(index >= 0)
+        if len(np.unique(index[known])) < len(known):
+            ones = np.ones(len(known), dtype=counts.dtype)
+            counts = counts @ sparse.csr_matrix((ones, (known, index[known])), shape=(len(index), n_genes))
+            index = np.arange(n_genes)
+        with np.errstate(divide="ignore"):  # a cell without counts has no entries to scale
+            per_10k = (counts.data * np.repeat(1e4 / totals, np.diff(counts.indptr))).astype(np.float32)
+        genes = index[counts.indices]
+        kept = (genes >= 0) & (per_10k > 0)
+        bins = np.clip((per_10k[kept].view(np.uint32) >> _SHIFT).astype(np.int64), _LOWEST, _HIGHEST) - _LOWEST
+        np.add.at(self._histogram.ravel(), genes[kept] * self._histogram.shape[1] + bins, 1)
+
+    def merge(self, other: "MedianSketch") -> None:
+        """Add what another sketch of the same genes has counted."""
+        if self._histogram.shape != other._histogram.shape:
+            raise ValueError(f"Cannot merge sketches of {len(self._histogram)} and {len(other._histogram)} genes.")
+        self._histogram += other._histogram
+
+    def medians(self) -> np.ndarray:
+        """float64, shape (genes,); non-zero medians in counts per 10k, NaN for genes that were never found."""
+        cumulative = np.cumsum(self._histogram, axis=1, dtype=np.int64)
+        total = cumulative[:, -1]
+        middle = (total - 1) / 2  # rank of the median, from 0
+        bins = (cumulative <= middle[:, None]).sum(axis=1).clip(max=cumulative.shape[1] - 1)
+        row = np.arange(len(bins))
+        below = cumulative[row, bins] - self._histogram[row, bins]
+        edges = (
+            (np.arange(_LOWEST, _HIGHEST + 2, dtype=np.uint32) << np.uint32(_SHIFT)).view(np.float32).astype(np.float64)
+        )
+        position = (middle - below + 0.5) / np.maximum(self._histogram[row, bins], 1)
+        found = edges[bins] + position * (edges[bins + 1] - edges[bins])
+        return np.where(total > 0, found, np.nan)
+
+
+def fit_medians(chunks: Iterable[tuple[sparse.csr_matrix, np.ndarray | None]], n_genes: int) -> MedianSketch:
+    """Pass once over chunks of counts.
+
+    Args:
+        chunks: Pairs of a csr matrix (cells x columns) and the gene index of its columns (None: column i is gene i).
+        n_genes: Number of genes.
+    """
+    sketch = MedianSketch(n_genes)
+    for counts, gene_index in chunks:
+        sketch.add(counts, gene_index=gene_index)
+    return sketch
+
+
+def make_vocabulary(
+    sketch: MedianSketch,
+    gene_ids: list[str],
+    symbols: list[str],
+    synonyms: list[tuple[str, ...]],
+    *,
+    keep: np.ndarray,
+    min_cells: int = 1,
+) -> GeneVocabulary:
+    """The gene vocabulary of a corpus.
+
+    Args:
+        sketch: What was counted, one row a gene.
+        gene_ids: Ensembl ids, in the order of the sketch; the vocabulary keeps that order.
+        symbols: Symbol of each gene.
+        synonyms: Other names of each gene.
+        keep: bool, shape (genes,); genes that may enter (protein-coding, miRNA).
+        min_cells: Genes found in fewer cells are left out.
+
+    Raises:
+        ValueError: No gene is left.
+    """
+    found = np.flatnonzero(keep & (sketch.n_cells_with_gene >= max(min_cells, 1)))
+    if not found.size:
+        raise ValueError(
+            f"No gene to keep was found in {min_cells} cells or more; give more cells, or lower min_cells."
+        )
+    return GeneVocabulary(
+        gene_ids=[gene_ids[i] for i in found],
+        medians=sketch.medians()[found],
+        symbols=[symbols[i] for i in found],
+        synonyms=[synonyms[i] for i in found],
+    )
+
+
+def fit_vocabulary_from_profiles(
+    profiles: CellProfiles,
+    *,
+    n_cells: int = 20_000,
+    seed: int = 0,
+    config: SimulationConfig | None = None,
+    real: Sequence[Source] = (),
+    min_cells: int = 10,
+    progress: bool = True,
+) -> GeneVocabulary:
+    """The gene vocabulary of simulated cells and, if given, real ones: the genes of `profiles.in_vocabulary`.
+
+    Args:
+        profiles: What the cells are drawn from.
+        n_cells: Simulated cells.
+        seed: Seed of the simulation.
+        config: What simulated cells go through; by default sampling noise alone, as the medians set a scale.
+        real: h5ad files, zarr folders or AnnData objects with raw counts and Ensembl ids or symbols as var_names.
+        min_cells: Genes found in fewer cells are left out.
+        progress: Show a progress bar.
+
+    Raises:
+        ValueError: A real data set has no raw counts, or no gene of the profiles.
+    """
+    n_genes = len(profiles.gene_ids)
+    names = GeneVocabulary(profiles.gene_ids, np.ones(n_genes), profiles.symbols, profiles.synonyms)
+    simulator = CellSimulator(profiles, config if config is not None else SimulationConfig.plain())
+    rng = np.random.default_rng(seed)
+
+    def chunks() -> Iterator[tuple[sparse.csr_matrix, np.ndarray | None]]:
+        for start in range(0, n_cells, 2_000):
+            yield simulator.draw(min(2_000, n_cells - start), rng).counts, None
+        for source in real:
+            with open_cells(source) as cells:
+                gene_index = names.require_known(cells.gene_names, other_columns=cells.gene_columns)
+                for chunk in cells.chunks():
+                    yield chunk.counts, gene_index
+
+    bar = tqdm(chunks(), desc="gene medians", unit="chunk", disable=not progress)
+    sketch = fit_medians(bar, n_genes)
+    return make_vocabulary(
+        sketch, profiles.gene_ids, profiles.symbols, profiles.synonyms, keep=profiles.in_vocabulary, min_cells=min_cells
+    )

@@ -1,0 +1,161 @@
+"""Where ontology terms are read from: the bundled CELLxGENE ontologies, or one OBO or OWL file."""
+
+import re
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any, Protocol
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _prefix(term_id: str) -> str:
+    return re.split(r"[:_]", term_id, maxsplit=1)[0]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One ontology term; `synonyms` are the exact ones, sorted; `replaced_by` is known for some obsolete terms."""
+
+    id: str
+    name: str
+    definition: str | None = None
+    synonyms: tuple[str, ...] = ()
+    obsolete: bool = False
+    replaced_by: str | None = None
+
+
+class TermSource(Protocol):
+    """Where terms come from. `ancestors` and `descendants` are asked about known ids only."""
+
+    where: str
+    version: str
+
+    def get(self, term_id: str) -> Term | None:
+        """The term with this id, None where there is none."""
+        ...
+
+    def ids(self, prefix: str) -> Iterable[str]:
+        """Ids of all terms with this prefix; empty for an unknown prefix."""
+        ...
+
+    def prefixes(self) -> tuple[str, ...]:
+        """Id prefixes at hand, sorted."""
+        ...
+
+    def ancestors(self, term_id: str) -> set[str]:
+        """Ids of the named terms above a known one, without itself."""
+        ...
+
+    def descendants(self, term_id: str) -> set[str]:
+        """Ids of the named terms below a known one, without itself."""
+        ...
+
+
+class CellxgeneSource:
+    """The ontologies inside `cellxgene-ontology-guide`, each read when one of its terms is first asked for."""
+
+    def __init__(self) -> None:
+        from cellxgene_ontology_guide.ontology_parser import OntologyParser
+
+        self._parser = OntologyParser()
+        self._schema = self._parser.cxg_schema
+        package = "cellxgene-ontology-guide"
+        cell_ontology = self._schema.supported_ontologies["CL"]["version"]
+        self.version = f"{package} {package_version(package)}, schema {self._schema.version}, CL {cell_ontology}"
+        self.where = f"the CELLxGENE ontologies (schema {self._schema.version})"
+
+    def get(self, term_id: str) -> Term | None:
+        """The term with this id, or None."""
+        parser = self._parser
+        if not parser.is_valid_term_id(term_id):
+            return None
+        return Term(
+            id=term_id,
+            name=_one_line(parser.get_term_label(term_id)),
+            definition=_one_line(parser.get_term_description(term_id) or "") or None,
+            synonyms=tuple(sorted({_one_line(synonym) for synonym in parser.get_term_synonyms(term_id)})),
+            obsolete=parser.is_term_deprecated(term_id),
+            replaced_by=parser.get_term_replacement(term_id),
+        )
+
+    def ids(self, prefix: str) -> Iterable[str]:
+        """Ids with this prefix."""
+        return self._schema.ontology(prefix) if prefix in self._schema.supported_ontologies else ()
+
+    def prefixes(self) -> tuple[str, ...]:
+        """Id prefixes at hand, sorted."""
+        return tuple(sorted(self._schema.supported_ontologies))
+
+    def ancestors(self, term_id: str) -> set[str]:
+        """Ids above a known term."""
+        return set(self._parser.get_term_ancestors(term_id))
+
+    def descendants(self, term_id: str) -> set[str]:
+        """Ids below a known term."""
+        return set(self._parser.get_term_descendants(term_id))
+
+
+class FileSource:
+    """One OBO or OWL (RDF/XML) file, read by `pronto`."""
+
+    def __init__(self, path: str | Path) -> None:
+        import pronto
+        from pronto.utils.warnings import ProntoWarning
+
+        self.where = str(path)
+        advice = "Give a whole OBO or OWL (RDF/XML) file, merged with what it imports."
+        try:
+            with open(path, "rb") as handle, warnings.catch_warnings():
+                # pronto names each OWL construct that it skips; none of them holds a name, a definition or is_a.
+                warnings.simplefilter("ignore", ProntoWarning)
+                # Imports are not followed: reading a local file must not reach for the network.
+                self._ontology = pronto.Ontology(handle, import_depth=0, threads=1)
+        except KeyError as error:
+            raise ValueError(f"Cannot read ontology {path}: {error} is used but not defined. {advice}") from error
+        except Exception as error:  # the parsers raise ValueError, SyntaxError, XML errors, OSError and more
+            reason = _one_line(str(error)) or type(error).__name__
+            raise ValueError(f"Cannot read ontology {path}: {reason}. {advice}") from error
+        self._terms = {term.id: _from_pronto(term) for term in self._ontology.terms() if term.name}
+        if not self._terms:
+            raise ValueError(f"Cannot read ontology {path}: no term has a name. {advice}")
+        self.version = f"{Path(path).name}, {self._ontology.metadata.data_version or 'version not stated'}"
+
+    def get(self, term_id: str) -> Term | None:
+        """The term with this id, or None."""
+        return self._terms.get(term_id)
+
+    def ids(self, prefix: str) -> Iterable[str]:
+        """Ids with this prefix."""
+        return (term_id for term_id in self._terms if _prefix(term_id) == prefix)
+
+    def prefixes(self) -> tuple[str, ...]:
+        """Id prefixes at hand, sorted."""
+        return tuple(sorted({_prefix(term_id) for term_id in self._terms}))
+
+    def ancestors(self, term_id: str) -> set[str]:
+        """Ids above a known term."""
+        related = self._ontology.get_term(term_id).superclasses(with_self=False)
+        return set(related.to_set().ids) & self._terms.keys()
+
+    def descendants(self, term_id: str) -> set[str]:
+        """Ids below a known term."""
+        related = self._ontology.get_term(term_id).subclasses(with_self=False)
+        return set(related.to_set().ids) & self._terms.keys()
+
+
+def _from_pronto(term: Any) -> Term:
+    # Several successors mean that a person has to choose: the same as none.
+    successors = sorted(term.replaced_by.ids)
+    return Term(
+        id=term.id,
+        name=_one_line(term.name),
+        definition=_one_line(str(term.definition or "")) or None,
+        synonyms=tuple(sorted({_one_line(s.description) for s in term.synonyms if s.scope == "EXACT"})),
+        obsolete=bool(term.obsolete),
+        replaced_by=successors[0] if len(successors) == 1 else None,
+    )

@@ -1,0 +1,110 @@
+"""What the values of an expression matrix are: raw counts, linear values, log1p values, or none of these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from scipy import sparse
+
+XKind = Literal["counts", "linear", "log1p"]
+X_KINDS: tuple[XKind, ...] = get_args(XKind)
+
+# ln(1 + 1e10): no expression unit comes near it, so larger "log1p" values are not logarithms at all.
+LARGEST_LOG1P = 23.0
+# Logarithms of counts per 10k (or per million) stay below this; used for wording only.
+LOOKS_LOGGED = 20.0
+
+
+@dataclass(frozen=True)
+class ValueSummary:
+    """Range and nature of the non-zero values of a matrix, from a sample of it.
+
+    Attributes:
+        smallest: Smallest finite non-zero value (0.0 where there is none).
+        largest: Largest finite non-zero value (0.0 where there is none).
+        finite: No NaN and no infinity was seen.
+        integers: All finite values are whole numbers, whatever their type.
+    """
+
+    smallest: float
+    largest: float
+    finite: bool
+    integers: bool
+
+    @property
+    def span(self) -> str:
+        """The range in words: `values 0.31 to 6.52`."""
+        return f"values {self.smallest:.4g} to {self.largest:.4g}"
+
+
+def summarise_values(blocks: Iterable[np.ndarray]) -> ValueSummary:
+    """Summarise numeric blocks of any shape; zeros do not count.
+
+    >>> summarise_values([np.array([0, 3.0, 1.0])]).span
+    'values 1 to 3'
+    """
+    smallest, largest, finite, integers = np.inf, -np.inf, True, True
+    for block in blocks:
+        values = block[block != 0]
+        usable = values[np.isfinite(values)]
+        finite &= len(usable) == len(values)
+        if len(usable):
+            smallest, largest = min(smallest, float(usable.min())), max(largest, float(usable.max()))
+            integers &= bool(np.all(usable == np.floor(usable)))
+    if smallest > largest:
+        smallest = largest = 0.0
+    return ValueSummary(smallest, largest, finite, integers)
+
+
+def refusal(summary: ValueSummary, x_is: XKind) -> str | None:
+    """Why such values cannot be `x_is`, as the end of a sentence that starts with the place; None where they can.
+
+    >>> refusal(ValueSummary(0.31, 6.52, finite=True, integers=False), "counts")
+    'holds values 0.31 to 6.52, not integers: log-normalised?'
+    """
+    if not summary.finite:
+        return "holds NaN or infinite values"
+    if summary.smallest < 0:
+        return f"holds {summary.span}, some negative: scaled?"
+    if x_is == "counts" and not summary.integers:
+        guess = "log-normalised" if summary.largest < LOOKS_LOGGED else "normalised to a depth"
+        return f"holds {summary.span}, not integers: {guess}?"
+    if x_is == "log1p" and summary.largest > LARGEST_LOG1P:
+        return f"holds {summary.span}, too large for log1p: counts or linear?"
+    return None
+
+
+def first_fault(values: np.ndarray, x_is: XKind) -> tuple[int, str] | None:
+    """Position of the first value that cannot be `x_is`, and what is wrong with it; None where all can.
+
+    >>> first_fault(np.array([1.0, 2.5]), "counts")
+    (1, 'is 2.5, not a whole number')
+    """
+    rules = [(~np.isfinite(values), "not a finite number"), (values < 0, "negative")]
+    if x_is == "counts":
+        rules.append((values != np.floor(values), "not a whole number"))
+    if x_is == "log1p":
+        rules.append((values > LARGEST_LOG1P, "too large for log1p"))
+    faults = [(int(np.argmax(wrong)), reason) for wrong, reason in rules if wrong.any()]
+    if not faults:
+        return None
+    position, reason = min(faults, key=lambda fault: fault[0])
+    return position, f"is {values[position]:.6g}, {reason}"
+
+
+def to_linear(matrix: sparse.csr_matrix, x_is: XKind) -> sparse.csr_matrix:
+    """The matrix in linear scale and canonical form (sorted, no duplicates, no explicit zeros), changed in place.
+
+    Integers keep their type, everything else becomes float32; log1p values go through `expm1`.
+    """
+    matrix.sum_duplicates()
+    matrix.eliminate_zeros()
+    if x_is == "log1p":
+        matrix.data = np.expm1(matrix.data.astype(np.float64))
+    if matrix.dtype.kind == "f":
+        matrix.data = matrix.data.astype(np.float32, copy=False)
+        matrix.eliminate_zeros()  # the smallest doubles are zero in single precision
+    return matrix

@@ -1,0 +1,136 @@
+"""What a finished folder of shards holds: read its manifest, and check its files against it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .atomic_output import atomic_output
+from .genes import check_same_vocabulary
+
+SCHEMA_VERSION = 1
+MANIFEST_FILE = "manifest.json"
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """One parquet file of a finished folder.
+
+    Attributes:
+        path: Relative to the folder, with forward slashes.
+        sha256: Checksum of its bytes.
+        rows: Cells, or descriptions.
+        tokens: Sum of the lengths of the cells; 0 for descriptions.
+    """
+
+    path: str
+    sha256: str
+    rows: int
+    tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a finished folder of shards holds.
+
+    Attributes:
+        schema_version: Version of the layout, `SCHEMA_VERSION`.
+        vocabulary_fingerprint: Fingerprint of the gene vocabulary that the ids belong to.
+        max_length: Most ids a cell may have, `<cls>` included.
+        total_cells: Cells in all shards.
+        shards: The cell files, in order.
+        descriptions: The table of descriptions.
+        sources: Where the cells come from: name, sha256 and what else is known of each.
+        simulation: Seed and parameters, where the cells are simulated.
+    """
+
+    schema_version: int
+    vocabulary_fingerprint: str
+    max_length: int
+    total_cells: int
+    shards: tuple[FileRecord, ...]
+    descriptions: FileRecord
+    sources: tuple[Mapping[str, Any], ...]
+    simulation: Mapping[str, Any] | None = None
+
+    def shard_paths(self, folder: str | Path) -> list[str]:
+        """Paths of the cell files, as `datasets.load_dataset("parquet", data_files=...)` takes them."""
+        return [str(Path(folder) / shard.path) for shard in self.shards]
+
+
+def sha256_of(path: str | Path) -> str:
+    """Checksum of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(folder: str | Path, manifest: Manifest) -> None:
+    """Write the manifest, whole or not at all; the same manifest gives the same bytes."""
+    text = json.dumps(asdict(manifest), indent=2, sort_keys=True)
+    with atomic_output(Path(folder) / MANIFEST_FILE) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def read_manifest(folder: str | Path) -> Manifest:
+    """Read the manifest of a folder of shards.
+
+    Raises:
+        ValueError: There is none (no shards, or a run that did not finish), it is damaged, or of another version.
+    """
+    path = Path(folder) / MANIFEST_FILE
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{folder} has no {MANIFEST_FILE}: no shards, or unfinished ones; write them again.") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}; write the shards again.") from error
+    version = fields.get("schema_version") if isinstance(fields, dict) else None
+    if version != SCHEMA_VERSION:
+        raise ValueError(
+            f"{path} has schema version {version!r}; this version of langcell reads {SCHEMA_VERSION}: write the shards again."
+        )
+    try:
+        return Manifest(
+            **fields
+            | {
+                "shards": tuple(FileRecord(**record) for record in fields["shards"]),
+                "descriptions": FileRecord(**fields["descriptions"]),
+                "sources": tuple(fields["sources"]),
+            }
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged: {error}; write the shards again.") from error
+
+
+def verify(folder: str | Path) -> list[str]:
+    """Compare every file with its checksum in the manifest.
+
+    Returns:
+        One line for each file that is missing or has changed; empty when all is well.
+
+    Raises:
+        ValueError: The manifest itself cannot be read.
+    """
+    manifest, problems = read_manifest(folder), []
+    for record in (*manifest.shards, manifest.descriptions):
+        path = Path(folder) / record.path
+        if not path.is_file():
+            problems.append(f"{record.path} is missing")
+        elif sha256_of(path) != record.sha256:
+            problems.append(f"{record.path} has changed: its sha256 is not {record.sha256[:12]}...")
+    return problems
+
+
+def check_fingerprint(manifest: Manifest, vocabulary_fingerprint: str) -> None:
+    """Refuse shards that were made with another gene vocabulary.
+
+    Args:
+        manifest: The manifest of the shards.
+        vocabulary_fingerprint: Fingerprint of the vocabulary at hand, such as the model's.
+
+    Raises:
+        ValueError: The fingerprints differ; the message names both.
+    """
+    check_same_vocabulary(vocabulary_fingerprint, manifest.vocabulary_fingerprint, "the model", "the folder of shards")

@@ -1,0 +1,99 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from langcell.processing.cell_source import CellSource, gene_columns, gene_names
+from langcell.processing.contents import Contents
+from langcell.processing.matrix_rows import DenseRows
+from langcell.processing.raw_counts import XKind
+
+COUNTS = np.arange(30.0).reshape(10, 3)
+VAR = pd.DataFrame(
+    {
+        "symbol": pd.Categorical(["CD3D", None, "MS4A1"]),
+        "genome": "GRCh38",
+        "n_cells": [1, 2, 3],
+    },
+    index=pd.Index(["0", "1", "2"], name="row"),
+)
+
+
+def source(values: np.ndarray = COUNTS, *, x_is: XKind = "counts", gene_column: str | None = None) -> CellSource:
+    obs = pd.DataFrame(index=[f"cell{row}" for row in range(len(values))])
+    contents = Contents("file.h5ad", obs, VAR, None, {"X": lambda: DenseRows(values)}, lambda: None)
+    return CellSource(contents, x_is=x_is, gene_column=gene_column, layer=None)
+
+
+@pytest.mark.parametrize(
+    ("options", "starts"),
+    [
+        pytest.param({}, [0], id="one_chunk"),
+        pytest.param({"rows_per_chunk": 4}, [0, 4, 8], id="last_chunk_shorter"),
+        pytest.param({"rows_per_chunk": 4, "start": 3, "stop": 9}, [3, 7], id="start_not_at_chunk_boundary"),
+        pytest.param({"start": 10}, [], id="resumed_at_the_end"),
+    ],
+)
+def test_chunks_cover_the_rows_in_order(options: dict[str, int], starts: list[int]) -> None:
+    chunks = list(source().chunks(**options))
+    assert [chunk.start for chunk in chunks] == starts
+    for chunk in chunks:
+        expected = COUNTS[chunk.start : chunk.start + chunk.counts.shape[0]]
+        np.testing.assert_array_equal(chunk.counts.toarray(), expected)
+    assert sum(chunk.counts.shape[0] for chunk in chunks) == options.get("stop", 10) - options.get("start", 0)
+
+
+@pytest.mark.parametrize("options", [{"rows_per_chunk": 0}, {"start": -1}, {"stop": 11}, {"start": 5, "stop": 4}])
+def test_rows_that_do_not_exist_are_refused(options: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="cannot read rows"):
+        list(source().chunks(**options))
+
+
+@pytest.mark.parametrize(("value", "reason"), [(2.5, "not a whole number"), (np.nan, "not a finite"), (-1, "negative")])
+def test_a_value_that_the_sample_missed_is_found_while_streaming(value: float, reason: str) -> None:
+    values = COUNTS.copy()
+    cells = source(values)
+    values[7, 2] = value
+    with pytest.raises(ValueError, match=rf"file\.h5ad: X of cell 7 \(cell7\), gene 2, is .*, {reason}"):
+        list(cells.chunks(3))
+
+
+def test_log1p_becomes_linear_and_linear_stays() -> None:
+    values = COUNTS / 7
+    for x_is, stored in (("log1p", np.log1p(values)), ("linear", values)):
+        (chunk,) = source(stored, x_is=x_is).chunks()
+        assert chunk.counts.dtype == np.float32
+        np.testing.assert_allclose(chunk.counts.toarray(), values, rtol=1e-5)
+
+
+def test_tables_and_names() -> None:
+    cells = source(gene_column="symbol")
+    assert cells.n_cells == 10
+    assert cells.obs_names[3] == "cell3"
+    assert cells.gene_names == ["CD3D", "", "MS4A1"]
+    assert cells.gene_columns == ["symbol"]
+    assert (cells.location, cells.x_kind) == ("X", "counts")
+
+
+def test_closed_source_says_so() -> None:
+    with source() as cells:
+        pass
+    cells.close()
+    with pytest.raises(ValueError, match="closed"):
+        list(cells.chunks())
+
+
+def test_no_cells_are_refused() -> None:
+    with pytest.raises(ValueError, match="empty: 0 cells x 3 genes"):
+        source(COUNTS[:0])
+
+
+def test_gene_names_from_index_or_column() -> None:
+    assert gene_names(VAR) == gene_names(VAR, "row") == ["0", "1", "2"]
+    assert gene_names(VAR, "n_cells") == ["1", "2", "3"]
+    with pytest.raises(ValueError, match=r"unknown gene column 'ensembl'.*\['symbol', 'genome', 'n_cells'\]"):
+        gene_names(VAR, "ensembl")
+
+
+def test_gene_columns_leave_out_numbers_repeats_and_empty_columns() -> None:
+    var = VAR.assign(empty="", missing=None, flag=True, ensembl=["ENSG1", "ENSG2", "ENSG3"])
+    assert gene_columns(var) == ["symbol", "ensembl"]

@@ -1,0 +1,36 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from langcell.training.objectives import gather_with_gradient, global_mean
+from langcell.training.objectives.gather import world_size
+
+RANK_SCRIPT = Path(__file__).with_name("contrast_on_ranks.py")
+
+
+def test_one_process_is_the_identity():
+    rows = torch.ones(2, 3, requires_grad=True)
+    assert world_size() == 1
+    assert gather_with_gradient(rows) is rows
+    assert global_mean(torch.tensor([1.0, 3.0])).item() == 2.0
+    assert global_mean(torch.zeros(0)).item() == 0.0
+
+
+def test_two_processes_give_the_loss_and_gradient_of_one_with_the_whole_batch(tmp_path):
+    def run(processes):
+        out = tmp_path / f"{processes}.pt"
+        launcher = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--standalone"]
+        command = [*(launcher if processes > 1 else [sys.executable]), str(RANK_SCRIPT), str(out)]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return torch.load(out, weights_only=True)
+
+    one, two = run(1), run(2)
+    assert one.keys() == two.keys()
+    for name in one:
+        assert two[name] == pytest.approx(one[name], abs=1e-5), name

@@ -1,0 +1,62 @@
+import math
+
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from langcell.training.objectives import Relations, cell_text_matching_loss, draw_matching_pairs
+from langcell.training.objectives.matching import NOT_JUDGED
+
+
+def draw(negative, own_text, *, seed=0, temperature=0.05):
+    negative = torch.tensor(negative, dtype=torch.bool)
+    generator = torch.Generator().manual_seed(seed)
+    cells = normalize(torch.randn(negative.shape[0], 4, generator=generator), dim=1)
+    texts = normalize(torch.randn(negative.shape[1], 4, generator=generator), dim=1)
+    own = torch.tensor(own_text)
+    relations = Relations(~negative, negative)
+    return draw_matching_pairs(
+        cells, texts, own_text=own, relations=relations, temperature=temperature, generator=generator
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_own_texts_are_true_pairs_and_negatives_are_among_the_surely_wrong(seed):
+    # Text 1 is neither for cell 0: it may never be drawn for it.
+    negative = [[0, 0, 1], [1, 0, 1], [1, 1, 0]]
+    pairs = draw(negative, [0, 1, 2], seed=seed)
+    assert pairs.texts_of_cells[:, 0].tolist() == [0, 1, 2]
+    assert pairs.targets.tolist() == [1, 0, 1, 0, 1, 0, 0, 0, 0]
+    assert all(negative[cell][text] for cell, text in enumerate(pairs.texts_of_cells[:, 1].tolist()))
+    assert all(negative[cell][text] for cell, text in zip(pairs.cells.tolist(), pairs.texts.tolist(), strict=True))
+
+
+def test_a_cell_without_a_negative_is_not_judged_against_one():
+    pairs = draw([[0, 0], [1, 0]], [0, 1])
+    assert pairs.texts_of_cells[0].tolist() == [0, 0]
+    assert pairs.targets[:4].tolist() == [1, NOT_JUDGED, 1, 0]
+    assert pairs.texts.tolist() == [0]
+    assert pairs.cells.tolist() == [1]
+
+
+def test_negatives_come_in_proportion_to_similarity():
+    cells = torch.tensor([[1.0, 0.0]])
+    texts = torch.tensor([[1.0, 0.0], [math.cos(1.0), math.sin(1.0)], [-1.0, 0.0]])
+    relations = Relations(torch.tensor([[True, False, False]]), torch.tensor([[False, True, True]]))
+    generator = torch.Generator().manual_seed(0)
+    own = torch.zeros(1, dtype=torch.long)
+    drawn = [
+        draw_matching_pairs(cells, texts, own_text=own, relations=relations, temperature=1.0, generator=generator)
+        .texts_of_cells[0, 1]
+        .item()
+        for _ in range(2000)
+    ]
+    expected = math.exp(math.cos(1.0)) / (math.exp(math.cos(1.0)) + math.exp(-1.0))
+    assert drawn.count(1) / len(drawn) == pytest.approx(expected, abs=0.03)
+
+
+def test_loss_leaves_out_what_is_not_judged():
+    logits = torch.tensor([[0.0, 2.0], [50.0, 0.0], [0.0, 0.0]])
+    loss, accuracy = cell_text_matching_loss(logits, torch.tensor([1, NOT_JUDGED, 0]))
+    assert loss.item() == pytest.approx((math.log1p(math.exp(-2.0)) + math.log(2.0)) / 2, abs=1e-6)
+    assert accuracy.item() == 1.0

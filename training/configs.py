@@ -1,0 +1,265 @@
+"""The configuration of a pre-training run: dataclasses, read from yaml, with `key=value` overrides.
+
+    config = load_config("training/configs/stage1-mini.yaml", overrides=["batch.size=64", "data.0.path=shards/pbmc"])
+
+Every key is checked: an unknown one is an error that names the nearest legal key, a wrong type one that names the type.
+"""
+
+import contextlib
+import dataclasses
+import difflib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+
+@dataclass(kw_only=True)
+class ModelSection:
+    """What the run starts from.
+
+    Attributes:
+        path: folder of a LangCell model, as `save_pretrained` writes it: a fresh one, or the export of stage 1.
+    """
+
+    path: str = ""
+
+
+@dataclass(kw_only=True)
+class ShardFolder:
+    """One folder of tokenized shards and its share of the cells.
+
+    Attributes:
+        path: folder with `part-*.parquet`, `descriptions.parquet` and `manifest.json`.
+        weight: how often cells are taken from here, relative to the other folders.
+    """
+
+    path: str
+    weight: float = 1.0
+
+
+@dataclass(kw_only=True)
+class MaskedGene:
+    """`masked_gene`; a weight of 0 turns a loss off. `rate`: the share of genes that is chosen."""
+
+    weight: float = 1.0
+    rate: float = 0.15
+
+
+@dataclass(kw_only=True)
+class CellCell:
+    """`cell_cell`. `positives`: cell (SimCSE), description or cell_type; the last two leave related types out."""
+
+    weight: float = 1.0
+    temperature: float = 0.05
+    positives: Literal["cell", "description", "cell_type"] = "cell"
+    ignore_related: bool = True
+
+
+@dataclass(kw_only=True)
+class CellText:
+    """`cell_text`. `ignore_related`: a pair of related cell types is neither positive nor negative."""
+
+    weight: float = 0.0
+    temperature: float = 0.05
+    positives: Literal["description", "cell_type"] = "description"
+    ignore_related: bool = True
+
+
+@dataclass(kw_only=True)
+class CellTextMatching:
+    """`cell_text_matching`. `temperature`: how hard the negatives are (lower is harder)."""
+
+    weight: float = 0.0
+    temperature: float = 0.05
+
+
+@dataclass(kw_only=True)
+class Objectives:
+    """The four losses; the total is their sum times their weights."""
+
+    masked_gene: MaskedGene = field(default_factory=MaskedGene)
+    cell_cell: CellCell = field(default_factory=CellCell)
+    cell_text: CellText = field(default_factory=CellText)
+    cell_text_matching: CellTextMatching = field(default_factory=CellTextMatching)
+
+
+@dataclass(kw_only=True)
+class OptimizerSection:
+    """AdamW with linear warmup, then a cosine down to `final_ratio` of the peak.
+
+    Attributes:
+        lr: peak learning rate.
+        warmup: steps until the peak.
+        final_ratio: learning rate at the last step as a share of the peak.
+        weight_decay: on matrices only; biases and LayerNorms are not decayed.
+        grad_clip: largest norm of the gradient.
+    """
+
+    lr: float = 5e-4
+    warmup: int = 100
+    final_ratio: float = 0.05
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.98)
+    grad_clip: float = 1.0
+
+
+@dataclass(kw_only=True)
+class Batch:
+    """Batches of one process.
+
+    Attributes:
+        size: cells a forward pass.
+        accumulate: forward passes an optimizer step. Contrast is over one pass, not over the accumulated ones.
+        max_length: ids a cell with `<cls>`; more are cut off.
+        max_text_length: word pieces a text.
+        window: batches that are drawn together, shuffled, and sorted by length into batches of like lengths.
+    """
+
+    size: int = 128
+    accumulate: int = 1
+    max_length: int = 2048
+    max_text_length: int = 256
+    window: int = 32
+
+
+@dataclass(kw_only=True)
+class CheckpointSection:
+    """A checkpoint each `every` steps; the newest `keep` stay."""
+
+    every: int = 500
+    keep: int = 2
+
+
+@dataclass(kw_only=True)
+class PretrainConfig:
+    """A whole run.
+
+    Attributes:
+        stage: 1: the cell encoder alone; 2: all.
+        freeze: regular expressions; parameters whose name one of them finds are not trained.
+        precision: "no" (float32) or "bf16" (autocast; losses stay float32).
+        ema_decay: the exported weights are an exponential moving average with this decay; 0 exports the last weights.
+        max_bad_steps: steps in a row with a non-finite loss or gradient (each is skipped) before the run stops.
+    """
+
+    stage: int
+    output_dir: str
+    steps: int
+    model: ModelSection = field(default_factory=ModelSection)
+    data: list[ShardFolder] = field(default_factory=list)
+    objectives: Objectives = field(default_factory=Objectives)
+    optimizer: OptimizerSection = field(default_factory=OptimizerSection)
+    batch: Batch = field(default_factory=Batch)
+    checkpoint: CheckpointSection = field(default_factory=CheckpointSection)
+    freeze: list[str] = field(default_factory=list)
+    precision: Literal["no", "bf16"] = "no"
+    seed: int = 0
+    ema_decay: float = 0.0
+    max_bad_steps: int = 10
+
+    def __post_init__(self):
+        if self.stage not in (1, 2):
+            raise ValueError(f"stage is {self.stage}. Legal stages: 1 (cell encoder alone), 2 (cells and texts).")
+        text_losses = self.objectives.cell_text.weight + self.objectives.cell_text_matching.weight
+        if self.stage == 1 and text_losses > 0:
+            raise ValueError("cell_text and cell_text_matching need texts: set their weights to 0, or stage to 2.")
+        for name in ("steps", "batch.size", "batch.accumulate", "batch.window", "checkpoint.every", "checkpoint.keep"):
+            value: Any = self
+            for part in name.split("."):
+                value = getattr(value, part)
+            if value < 1:
+                raise ValueError(f"{name} is {value}; it has to be at least 1.")
+        if not 0.0 <= self.ema_decay < 1.0:
+            raise ValueError(f"ema_decay is {self.ema_decay}; it has to be at least 0 and less than 1.")
+
+
+def load_config(path: str | Path, *, overrides: list[str] | None = None) -> PretrainConfig:
+    """Read a yaml file, change what the overrides say, and check every key.
+
+    Args:
+        path: the yaml file.
+        overrides: `key=value` with dots between levels and numbers for list items; values are read as yaml.
+
+    Raises:
+        ValueError: in one line, for a missing file, an unknown key, or a value of the wrong type.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"No config file {path}. Those that come with LangCell lie in training/configs/.")
+    tree = yaml.safe_load(path.read_text())
+    if not isinstance(tree, dict):
+        raise ValueError(f"{path} does not hold `key: value` lines at its top level.")
+    for override in overrides or []:
+        _override(tree, override)
+    return _build(PretrainConfig, tree, where="")
+
+
+def save_config(config: PretrainConfig, path: Path) -> None:
+    """Write the config, with every default spelled out, as yaml that `load_config` reads."""
+    tree = dataclasses.asdict(config)
+    tree["optimizer"]["betas"] = list(config.optimizer.betas)
+    path.write_text(yaml.safe_dump(tree, sort_keys=False))
+
+
+def _override(tree: dict, override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise ValueError(f"Override {override!r} is not of the form key=value, for example batch.size=64.")
+    *parents, last = key.split(".")
+    node: Any = tree
+    for part in parents:
+        node = _item(node, part, key) if isinstance(node, list) else node.setdefault(part, {})
+        if not isinstance(node, dict | list):
+            raise ValueError(f"Override {key}: {part} holds one value, not a section.")
+    if isinstance(node, list):
+        _item(node, last, key)
+        node[int(last)] = yaml.safe_load(value)
+    else:
+        node[last] = yaml.safe_load(value)
+
+
+def _item(items: list, index: str, key: str) -> Any:
+    if not index.isdigit() or int(index) >= len(items):
+        raise ValueError(f"Override {key}: {index!r} is not the number of an item; there are {len(items)}, from 0.")
+    return items[int(index)]
+
+
+def _build(cls: type, tree: dict, *, where: str) -> Any:
+    """A dataclass from a dict, with every key known and every value of its type."""
+    hints = typing.get_type_hints(cls)
+    for key in tree:
+        if key not in hints:
+            near = difflib.get_close_matches(str(key), hints, n=1, cutoff=0.0)
+            legal = ", ".join(hints)
+            raise ValueError(f"Unknown config key {where}{key}. Did you mean {where}{near[0]}? Legal keys: {legal}.")
+    required = [f.name for f in dataclasses.fields(cls) if f.default is f.default_factory is dataclasses.MISSING]
+    missing = [name for name in required if name not in tree]
+    if missing:
+        raise ValueError(f"Config key {where}{missing[0]} is missing.")
+    return cls(**{key: _value(hints[key], value, where=f"{where}{key}") for key, value in tree.items()})
+
+
+def _value(hint: Any, value: Any, *, where: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        return _build(typing.cast(type, hint), value, where=f"{where}.")
+    if origin in (list, tuple) and isinstance(value, list):
+        items = [_value(arguments[0], item, where=f"{where}.{i}") for i, item in enumerate(value)]
+        if origin is list or len(items) == len(arguments):
+            return origin(items)
+    if origin is Literal:
+        # yaml reads a bare `no` as False; as a choice it is the word.
+        value = "no" if value is False and "no" in arguments else value
+        if value in arguments:
+            return value
+    if hint is float and isinstance(value, str | int) and not isinstance(value, bool):
+        with contextlib.suppress(ValueError):
+            return float(value)  # yaml reads 1e-4 as a string
+    if isinstance(hint, type) and not isinstance(hint, types.GenericAlias) and type(value) is hint:
+        return value
+    legal = f"one of {', '.join(map(str, arguments))}" if origin is Literal else getattr(hint, "__name__", str(hint))
+    raise ValueError(f"Config key {where} is {value!r}; legal: {legal}.")

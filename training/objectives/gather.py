@@ -1,0 +1,57 @@
+"""Tensors of all processes in one, with gradients: contrast over the global batch.
+
+Every process computes the loss of the whole global batch. The backward of the gather sums what all processes ask of a
+row, and DistributedDataParallel divides by their number: together exactly the gradient that one process with the whole
+batch would have. With one process every function here is the identity.
+"""
+
+import torch
+import torch.distributed as dist
+import torch.distributed.nn.functional as dist_functional
+from torch import Tensor
+
+
+def world_size() -> int:
+    """Number of training processes (1 where none were launched)."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def gather_with_gradient(rows: Tensor) -> Tensor:
+    """Concatenate the rows of all processes, in rank order; gradients flow back to the process that owns a row.
+
+    Args:
+        rows: `[n, ...]`; `n` may differ between processes, the other sizes may not.
+
+    Returns:
+        `[sum of n, ...]`, the same on every process.
+    """
+    if world_size() == 1:
+        return rows
+    count = torch.tensor([rows.shape[0]], device=rows.device)
+    counts = [torch.empty_like(count) for _ in range(world_size())]
+    dist.all_gather(counts, count)
+    lengths = [int(n) for n in counts]
+    padded = rows.new_zeros(max(lengths), *rows.shape[1:])
+    padded[: rows.shape[0]] = rows
+    if rows.requires_grad:
+        parts = dist_functional.all_gather(padded)
+    else:
+        parts = [torch.empty_like(padded) for _ in lengths]
+        dist.all_gather(parts, padded)
+    return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])
+
+
+def global_mean(values: Tensor) -> Tensor:
+    """Mean of `values` over all processes, as a number whose gradient is right once processes average gradients.
+
+    Processes may hold different numbers of values, so each returns its own sum x processes / global count: the mean of
+    these over the processes is the global mean. An empty batch gives 0, not NaN.
+
+    Args:
+        values: `[n]`.
+    """
+    count = torch.tensor(float(values.numel()), device=values.device)
+    processes = world_size()
+    if processes > 1:
+        dist.all_reduce(count)
+    return values.sum() * processes / count.clamp(min=1.0)
