@@ -14,15 +14,15 @@ PUBLISHED_RUN = (
     "--alpha 0.1 --expect-accuracy 0.9098 --tolerance 0.005"
 )
 _CONVERTED_LIMITS = (
-    "Human genes only, and only those of Geneformer V1; a dictionary of Geneformer V2 names other genes by the same ids.",
+    "Human genes only, and only those of Geneformer V1; a Geneformer V2 dictionary names other genes by the same ids.",
     "At most 2,048 ranked genes of a cell and 512 tokens of a text are read.",
     "The scores rank labels; they are no calibrated probabilities, and one of the given labels always wins.",
     "Pre-trained by its authors on 27.5 million human cells of CELLxGENE: a public data set may have been among them.",
     "For research; not for diagnosis.",
 )
 _RELEASED_LICENCE = (
-    "The authors state the MIT licence for LangCell, in the repository of its code, and no separate one for the weights. "
-    "What they started from: Geneformer (Apache-2.0) and PubMedBERT (MIT). The code in this folder is Apache-2.0."
+    "The authors state the MIT licence for LangCell, in the repository of its code, and no separate one for the "
+    "weights. What they started from: Geneformer (Apache-2.0) and PubMedBERT (MIT). The code beside them is Apache-2.0."
 )
 
 

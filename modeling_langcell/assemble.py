@@ -1,4 +1,4 @@
-"""A new LangCell from parts: a gene vocabulary, a cell encoder (fresh, or Geneformer V1) and a pretrained BERT for text."""
+"""A new LangCell from parts: a gene vocabulary, a cell encoder (fresh or pretrained) and a pretrained BERT for text."""
 
 import json
 import logging
@@ -151,7 +151,8 @@ def prune_word_pieces(
         if piece_id in used or piece_id in tokenizer.all_special_ids or _is_common_character(piece)
     )
     names = {piece_id: piece for piece, piece_id in pieces.items()}
-    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    backend: Any = tokenizer.backend_tokenizer
+    state = json.loads(backend.to_str())
     new_ids = {names[old]: new for new, old in enumerate(kept)}
     state["model"]["vocab"] = new_ids
     for token in state["added_tokens"]:
@@ -161,7 +162,7 @@ def prune_word_pieces(
     for end in ("sep", "cls"):  # BertProcessing keeps its two tokens as [text, id]
         if isinstance((state.get("post_processor") or {}).get(end), list):
             state["post_processor"][end][1] = new_ids[state["post_processor"][end][0]]
-    backend = type(tokenizer.backend_tokenizer).from_str(json.dumps(state))
+    backend = type(backend).from_str(json.dumps(state))
     specials = {
         name: getattr(tokenizer, name) for name in ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
     }

@@ -82,6 +82,17 @@ def read_config(folder: Path) -> dict[str, Any]:
     return content
 
 
+def require_new_folder(folder: str | Path) -> None:
+    """Refuse to write into, or in place of, a folder that holds anything.
+
+    Raises:
+        ValueError: `folder` is a file, or a folder that is not empty.
+    """
+    folder = Path(folder)
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise ValueError(f"{folder} exists and is not an empty folder; give a new one.")
+
+
 def sha256_of(path: Path) -> str:
     """sha256 of a file, in hexadecimal digits."""
     digest = hashlib.sha256()

@@ -27,7 +27,8 @@ def convert(
         Path | None, typer.Option(help="Geneformer V1: gene name to Ensembl id (.pkl); lets symbols be used.")
     ] = None,
     text_tokenizer: Annotated[
-        str | None, typer.Option(help="Folder or Hub id of the text encoder's tokenizer (PubMedBERT).")
+        str | None,
+        typer.Option(metavar="PATH_OR_ID", help="Folder or Hub id of the text encoder's tokenizer (PubMedBERT)."),
     ] = None,
     to_released: Annotated[bool, typer.Option("--to-released", help="The other way: write the five parts.")] = False,
 ) -> None:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import BertConfig
@@ -16,7 +17,7 @@ from langcell.bert_parts import (
     read_cell_encoder,
     read_text_encoder,
 )
-from langcell.checkpoint_files import Tensors, find_part, read_tensors
+from langcell.checkpoint_files import Tensors, find_part, read_tensors, require_new_folder
 from langcell.configuration_langcell import LangCellConfig
 from langcell.modeling_langcell import LangCellModel
 from langcell.processing.atomic_output import atomic_output
@@ -25,6 +26,8 @@ from langcell.tensor_names import LANGCELL_TO_RELEASED, rename, require_all, tra
 
 logger = logging.getLogger(__name__)
 
+# Released code of older transformers asks for this field; newer BertModels know nothing else.
+_ABSOLUTE_POSITIONS: dict[str, Any] = {"position_embedding_type": "absolute"}
 _ENCODERS = ("cell_bert", "text_bert")
 _HEADS = ("cell_proj", "text_proj", "ctm_head")
 
@@ -107,11 +110,12 @@ def write_released(model: LangCellModel, folder: str | Path) -> None:
 
     Args:
         model: a LangCellModel; a masked-gene head or a classifier has no place in the released form and is left out.
-        folder: replaced as a whole if it exists.
+        folder: a new folder.
 
     Raises:
-        ValueError: the model has what the released form cannot express.
+        ValueError: the folder holds anything, or the model has what the released form cannot express.
     """
+    require_new_folder(folder)
     config, text = model.config, model.config.text_config
     if text.pooling != "cls" or text.cross_attention_start:
         raise ValueError(
@@ -123,13 +127,16 @@ def write_released(model: LangCellModel, folder: str | Path) -> None:
     parts["text_bert"]["embeddings.position_ids"] = torch.arange(text.max_position_embeddings)[None]
     fields = {
         "cell_bert": {name: getattr(config.cell_config, name) for name in (*CELL_FIELDS, "vocab_size")},
-        "text_bert": {name: getattr(text, name) for name in (*TEXT_FIELDS, "vocab_size")}
-        | {"add_cross_attention": True, "encoder_width": config.cell_config.hidden_size},
+        "text_bert": {
+            **{name: getattr(text, name) for name in (*TEXT_FIELDS, "vocab_size")},
+            "add_cross_attention": True,
+            "encoder_width": config.cell_config.hidden_size,
+        },
     }
     with atomic_output(folder) as building:
         for part in _ENCODERS:
             (building / part).mkdir(parents=True)
-            bert = BertConfig(architectures=["BertModel"], position_embedding_type="absolute", **fields[part])
+            bert = BertConfig(architectures=["BertModel"], **_ABSOLUTE_POSITIONS, **fields[part])
             bert.save_pretrained(building / part)
             torch.save(parts[part], building / part / "pytorch_model.bin")
         for part in _HEADS:

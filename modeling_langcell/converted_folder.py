@@ -1,4 +1,4 @@
-"""A released checkpoint as a complete Hub folder: weights, processor, code, self-test, card, and what it was made of."""
+"""A released checkpoint as a complete Hub folder: weights, processor, code, self-test, card and manifest."""
 
 import logging
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from langcell.checkpoint_files import sha256_of
+from langcell.checkpoint_files import require_new_folder, sha256_of
 from langcell.convert import ReleasedCheckpoint, build_model, read_released
 from langcell.hub_cards.cards import converted_model_card
 from langcell.processing.atomic_output import atomic_output
@@ -53,14 +53,15 @@ def convert_released(sources: ConversionSources, output: str | Path) -> list[str
 
     Args:
         sources: the released files and what belongs to them.
-        output: folder; replaced as a whole if it exists.
+        output: a new folder; it appears whole or not at all.
 
     Returns:
         Remarks that the user should read; they also stand in the card.
 
     Raises:
-        ValueError: the sources are incomplete, damaged, or do not belong together.
+        ValueError: the sources are incomplete, damaged, or do not belong together, or the output holds anything.
     """
+    require_new_folder(output)
     vocabulary = read_geneformer_v1(sources.token_dictionary, sources.gene_medians, sources.gene_names)
     released = read_released(sources.released, vocabulary)
     tokenizer = load_text_tokenizer(sources.text_tokenizer, n_rows=released.config.text_config.vocab_size)
@@ -122,8 +123,8 @@ def load_text_tokenizer(place: str, *, n_rows: int) -> PreTrainedTokenizerBase:
         raise ValueError(f"{place} is no BERT tokenizer of the tokenizers library; texts must read [CLS] ... [SEP].")
     if len(tokenizer) > n_rows:
         raise ValueError(
-            f"{place} has {len(tokenizer):,} tokens, the text encoder only {n_rows:,} rows; give the tokenizer that the "
-            "checkpoint was trained with (the released LangCell: PubMedBERT's)."
+            f"{place} has {len(tokenizer):,} tokens, the text encoder only {n_rows:,} rows; give the tokenizer that "
+            "the checkpoint was trained with (the released LangCell: PubMedBERT's)."
         )
     return tokenizer
 
@@ -135,8 +136,8 @@ def _remarks(
     remarks = []
     if released.added_cls:
         remarks.append(
-            "The checkpoint had no row for <cls>; a fresh, untrained one was added. Cell embeddings are read from it, so "
-            "train the model before using them."
+            "The checkpoint had no row for <cls>; a fresh, untrained one was added. Cell embeddings are read from it, "
+            "so train the model before using them."
         )
     if not is_published_v1(vocabulary):
         remarks.append(

@@ -73,16 +73,17 @@ def load(
     elif folder.exists() or str(model).startswith((".", "/", "~")) or str(model).count("/") != 1:
         raise ValueError(f"{model} is no model folder; give a folder, a Hub id (org/name) or {DEFAULT_MODEL!r}.")
     place = folder if folder.is_dir() else str(model)
+    torch_dtype = as_dtype(dtype)
     try:
         loaded, report = AutoModel.from_pretrained(
             place,
             revision=revision,
-            dtype=as_dtype(dtype),
+            dtype=torch_dtype,
             attn_implementation=attn_implementation,
             output_loading_info=True,
         )
         processor = AutoProcessor.from_pretrained(place, revision=revision)
-    except (OSError, ImportError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"{model} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
     if not isinstance(loaded, LangCellModel):
         raise ValueError(f"{model} holds a {type(loaded).__name__}, not a LangCell model.")

@@ -173,14 +173,16 @@ class LangCellTextLayer(GradientCheckpointingLayer):
         self,
         states: Tensor,
         mask: Tensor | None,
-        cell_keys_values: KeysValues | None = None,
+        cell_keys: Tensor | None = None,
+        cell_values: Tensor | None = None,
         cell_mask: Tensor | None = None,
         first_position_only: bool = False,
     ) -> Tensor:
         """(pairs, tokens, hidden) -> the same, or (pairs, 1, hidden) with `first_position_only`."""
+        # Keys and values are two arguments, because reentrant checkpointing sees no tensor inside a tuple.
         states = self.attend_to_text(states, mask, first_position_only)
-        if cell_keys_values is not None:
-            states = self.attend_to_cell(states, cell_keys_values, cell_mask)
+        if cell_keys is not None and cell_values is not None:
+            states = self.attend_to_cell(states, (cell_keys, cell_values), cell_mask)
         return self.feed_forward(states)
 
 
@@ -256,7 +258,8 @@ class LangCellTextEncoder(LangCellPreTrainedModel):
         keys_values = iter(self.cell_keys_values(cell_states) if cell_states is not None else ())
         for layer in self.layer:
             reads_cell = cell_states is not None and layer.crossattention is not None
-            states = layer(states, attention_mask, next(keys_values) if reads_cell else None, cell_attention_mask)
+            keys, values = next(keys_values) if reads_cell else (None, None)
+            states = layer(states, attention_mask, keys, values, cell_attention_mask)
             hidden_states.append(states)
         return BaseModelOutput(
             last_hidden_state=states, hidden_states=tuple(hidden_states) if output_hidden_states else None
@@ -294,7 +297,7 @@ class LangCellTextEncoder(LangCellPreTrainedModel):
         states = first.feed_forward(first.attend_to_cell(text_states, keys_values[0], cell_attention_mask))
         for layer, layer_keys_values in zip(others, keys_values[1:], strict=True):
             # Only position 0 of the last layer is read.
-            states = layer(states, attention_mask, layer_keys_values, cell_attention_mask, layer is others[-1])
+            states = layer(states, attention_mask, *layer_keys_values, cell_attention_mask, layer is others[-1])
         return states[:, 0]
 
 

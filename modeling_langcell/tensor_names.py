@@ -88,9 +88,7 @@ def rename(part: str, tensors: Mapping[str, Tensor], table: Mapping[str, str] = 
         elif ours is None:
             result.unknown.append(name)
         elif ours in result.tensors:
-            raise ValueError(
-                f"{part} has {name.partition('/')[2]} twice, with and without a prefix; remove one of them."
-            )
+            raise ValueError(f"{name} is given twice, with and without a prefix; remove one of them.")
         else:
             result.tensors[ours] = tensor
     return result

@@ -47,9 +47,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST_FILE
     if not path.is_file():
-        raise ValueError(
-            f"{folder} has no {MANIFEST_FILE}; only folders written by `langcell convert` can be verified."
-        )
+        raise ValueError(f"{folder} has no {MANIFEST_FILE}; only what `langcell convert` wrote can be verified.")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         if not all(isinstance(sha256, str) for sha256 in manifest["files"].values()):

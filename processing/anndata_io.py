@@ -5,8 +5,6 @@ and one chunk of rows at a time, and `write_annotated` copies a file and adds el
 than anndata 0.7 (2020) have no elements that can be read one by one, and are loaded.
 """
 
-import asyncio
-import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,15 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import anndata
-import h5py
 import numpy as np
 import pandas as pd
-import zarr
 from anndata import AnnData
 from anndata.abc import CSCDataset, CSRDataset
 from anndata.io import read_elem, sparse_dataset, write_elem
 from scipy import sparse
-from zarr.core.sync import sync as zarr_sync
 
 from .annotation_values import check_key, check_output, fitted_column, fitted_matrix
 from .atomic_output import atomic_output
@@ -31,11 +26,20 @@ from .cell_source import CellChunk, CellSource
 from .contents import Contents
 from .matrix_rows import CscRows, CsrRows, DenseRows, MatrixRows
 from .raw_counts import X_KINDS, XKind
+from .stores import (
+    GROUPS,
+    can_be_copied,
+    copy_store,
+    is_legacy,
+    no_late_writes,
+    open_for_adding,
+    open_store,
+    stored_bytes,
+)
 
 __all__ = ["CellChunk", "CellSource", "XKind", "open_cells", "write_annotated"]
 
 Source = str | Path | AnnData
-_GROUPS = (h5py.Group, zarr.Group)
 
 
 def open_cells(
@@ -98,16 +102,22 @@ def write_annotated(
     if not isinstance(source, AnnData):
         source = Path(source)
         _open_path(source).close()  # refuses what is no AnnData, before anything is written
-    with _quiet(), atomic_output(output, needed_bytes=_size(source)) as temporary, _no_late_writes():
-        _write_base(source, temporary, suffix=output.suffix)
-        with _open_for_adding(temporary) as root:
+    copied = source if isinstance(source, Path) and can_be_copied(source, output) else None
+    with (
+        _quiet(),
+        atomic_output(output, needed_bytes=stored_bytes(copied) if copied else None) as temporary,
+        no_late_writes(),
+    ):
+        if copied:
+            copy_store(copied, temporary)
+        else:
+            _write_whole(source, temporary, suffix=output.suffix)
+        with open_for_adding(temporary) as root:
             _add_elements(root, obs=obs, obsm=obsm, uns=uns)
 
 
 def _open_path(path: Path) -> Contents:
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file or folder")
-    root, close = _open_zarr(path) if path.is_dir() else _open_h5ad(path)
+    root, close = open_store(path)
     try:
         return _from_store(root, path, close)
     except BaseException:
@@ -115,49 +125,19 @@ def _open_path(path: Path) -> Contents:
         raise
 
 
-def _open_h5ad(path: Path) -> tuple[Any, Callable[[], None]]:
-    try:
-        file = h5py.File(path, "r")
-    except (PermissionError, BlockingIOError) as error:
-        raise OSError(f"{path}: cannot be opened: {error.strerror or error}") from error
-    except OSError as error:
-        raise ValueError(
-            f"{path}: not an h5ad file, or cut short ({error}); .h5ad files and zarr folders are read"
-        ) from error
-    return file, file.close
-
-
-def _open_zarr(path: Path) -> tuple[Any, Callable[[], None]]:
-    try:
-        root = zarr.open_group(path, mode="r")
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{path}: a folder that is no zarr group; .h5ad files and zarr folders are read") from error
-    return root, root.store.close
-
-
 def _from_store(root: Any, path: Path, close: Callable[[], None]) -> Contents:
-    for table in ("obs", "var"):
-        if table not in root:
-            raise ValueError(
-                f"{path}: no AnnData: it has no {table!r}, only {sorted(root.keys())[:10]}; write it with anndata"
-            )
-    if _is_legacy(root):
+    if is_legacy(root):
         close()
         return _from_memory(_read_whole(path), str(path))
-    elements = {"X": "X", "raw/X": "raw/X"} | {f"layers/{name}": f"layers/{name}" for name in root.get("layers", {})}
+    locations = ["X", "raw/X", *(f"layers/{name}" for name in root.get("layers", {}))]
     return Contents(
         name=str(path),
         obs=_read_table(root, "obs", path),
         var=_read_table(root, "var", path),
         raw_var=_read_table(root, "raw/var", path) if "raw/var" in root else None,
-        matrices={name: partial(_row_reader, root[key]) for name, key in elements.items() if _holds_matrix(root, key)},
+        matrices={key: partial(_row_reader, root[key]) for key in locations if _holds_matrix(root, key)},
         close=close,
     )
-
-
-def _is_legacy(root: Any) -> bool:
-    """Whether the tables are single compound arrays, as anndata wrote them before 0.7."""
-    return not isinstance(root["obs"], _GROUPS)
 
 
 def _holds_matrix(root: Any, key: str) -> bool:
@@ -204,7 +184,7 @@ def _from_memory(adata: AnnData, name: str) -> Contents:
 
 
 def _row_reader(matrix: Any) -> MatrixRows:
-    if isinstance(matrix, _GROUPS):
+    if isinstance(matrix, GROUPS):
         matrix = sparse_dataset(matrix)
     if isinstance(matrix, CSRDataset | CSCDataset):
         group: Any = matrix.group  # pyright: ignore[reportAttributeAccessIssue]  # public, but absent from the abstract type
@@ -220,53 +200,12 @@ def _row_reader(matrix: Any) -> MatrixRows:
     return reader(*parts, shape=(int(matrix.shape[0]), int(matrix.shape[1])))
 
 
-def _size(source: Path | AnnData) -> int | None:
-    if isinstance(source, AnnData):
-        return None
-    files = source.rglob("*") if source.is_dir() else [source]
-    return sum(file.stat().st_size for file in files if file.is_file())
-
-
-def _write_base(source: Path | AnnData, temporary: Path, *, suffix: str) -> None:
-    """Write the source as it is to `temporary`, in the format of `suffix`."""
-    if isinstance(source, Path) and source.is_dir() == (suffix == ".zarr") and not _file_is_legacy(source):
-        if source.is_dir():
-            _copy_folder(source, temporary)
-        else:
-            shutil.copyfile(source, temporary)
-        return
+def _write_whole(source: Path | AnnData, target: Path, *, suffix: str) -> None:
     adata = _read_whole(source) if isinstance(source, Path) else source
     if adata.isbacked:
         adata = adata.to_memory()  # writing a backed object would move it to the new file
     write = adata.write_zarr if suffix == ".zarr" else adata.write_h5ad
-    write(temporary, convert_strings_to_categoricals=False)  # which would change the caller's object
-
-
-def _copy_folder(source: Path, target: Path) -> None:
-    # shutil.copytree goes on after a failed file, and its error at the end has lost the cause (a full disk, say).
-    target.mkdir()
-    for path in sorted(source.rglob("*")):  # a folder comes before what is in it
-        copy = target / path.relative_to(source)
-        copy.mkdir() if path.is_dir() else shutil.copyfile(path, copy)
-
-
-def _file_is_legacy(path: Path) -> bool:
-    if path.is_dir():
-        return _is_legacy(zarr.open_group(path, mode="r"))
-    with h5py.File(path, "r") as file:
-        return _is_legacy(file)
-
-
-@contextmanager
-def _open_for_adding(path: Path) -> Iterator[Any]:
-    if not path.is_dir():
-        with h5py.File(path, "r+") as file:
-            yield file
-        return
-    consolidated = zarr.open_group(path, mode="r").metadata.consolidated_metadata is not None
-    yield zarr.open_group(path, mode="r+", use_consolidated=False)
-    if consolidated:
-        zarr.consolidate_metadata(path)  # the copied one does not know the new elements
+    write(target, convert_strings_to_categoricals=False)  # which would change the caller's object
 
 
 def _add_elements(root: Any, *, obs: Mapping[str, Any], obsm: Mapping[str, Any], uns: Mapping[str, Any]) -> None:
@@ -292,21 +231,6 @@ def _add_column(table: Any, name: str, values: np.ndarray | pd.Categorical) -> N
     write_elem(table, name, values)
     order = [str(column) for column in table.attrs.get("column-order", [])]
     table.attrs["column-order"] = order if name in order else [*order, name]
-
-
-@contextmanager
-def _no_late_writes() -> Iterator[None]:
-    """After a failure, wait for zarr's background writes: one that came late would bring back the removed temporary."""
-    try:
-        yield
-    except BaseException:
-        zarr_sync(_wait_for_other_tasks())
-        raise
-
-
-async def _wait_for_other_tasks() -> None:
-    while others := asyncio.all_tasks() - {asyncio.current_task()}:
-        await asyncio.gather(*others, return_exceptions=True)
 
 
 @contextmanager

@@ -44,9 +44,7 @@ class CellProfiles:
             )
         empty = np.flatnonzero(~(self.fractions.sum(axis=1) > 0))
         if empty.size:
-            raise ValueError(
-                f"Profile {self.obs.index[empty[0]]!r} expresses no gene with an Ensembl id; leave it out."
-            )
+            raise ValueError(f"Profile {self.obs.index[empty[0]]!r} has no gene with an Ensembl id; leave it out.")
 
     def __len__(self) -> int:
         return len(self.obs)
@@ -77,12 +75,10 @@ class CellProfiles:
         known = np.ones(len(gene_ids), dtype=bool) if in_vocabulary is None else np.asarray(in_vocabulary, dtype=bool)
         plain_ids = np.array([strip_version(gene_id) for gene_id in gene_ids])
         unique_ids, gene_of_column = np.unique(plain_ids, return_inverse=True)
-        merge = sparse.csr_matrix(
-            (np.ones(len(plain_ids)), (np.arange(len(plain_ids)), gene_of_column)),
-            shape=(len(plain_ids), len(unique_ids)),
-        )
+        shape = (len(plain_ids), len(unique_ids))
+        merge = sparse.csc_matrix((np.ones(shape[0]), (np.arange(shape[0]), gene_of_column)), shape=shape)
         kept = np.flatnonzero(unique_ids != "")
-        merged = (columns @ merge).toarray()[:, kept]
+        merged = sparse.csc_matrix(columns @ merge).toarray()[:, kept]
         names: list[list[str]] = [[] for _ in unique_ids]
         for column in np.argsort(-columns.getnnz(axis=0), kind="stable"):
             if symbols[column] and symbols[column] not in names[gene_of_column[column]]:
@@ -123,7 +119,7 @@ class CellProfiles:
                 return source.gene_names
 
         with open_cells(path, x_is="linear") as source:
-            expression = sparse.vstack([chunk.counts for chunk in source.chunks()], format="csr")
+            expression = sparse.csr_matrix(sparse.vstack([chunk.counts for chunk in source.chunks()]))
             obs = source.obs.astype(str)
             symbols = source.gene_names
         known = None if vocabulary_column is None else np.array(gene_column(vocabulary_column)) == "True"

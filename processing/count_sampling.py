@@ -9,10 +9,10 @@ _HALF_STEP = 2.0**-25  # uniform float32 numbers are multiples of 2**-24; 0 woul
 def sample_counts(rates: np.ndarray, *, cv: float, rng: np.random.Generator) -> sparse.csr_matrix:
     """Draw counts around their expected values.
 
-    Each gene's rate is multiplied by a gamma factor of mean 1 and standard deviation `cv`, then counted (Poisson), which
-    gives a negative binomial with variance `rate + (cv * rate) ** 2`. Most rates of a cell are far below 1. As
-    P(count > 0) <= rate, only genes whose uniform number lies below their rate can have a count: these numbers go through
-    the inverse distribution function, and all others are zero for sure.
+    Each gene's rate is multiplied by a gamma factor of mean 1 and standard deviation `cv`, then counted (Poisson),
+    which gives a negative binomial with variance `rate + (cv * rate) ** 2`. Most rates of a cell are far below 1. As
+    P(count > 0) <= rate, only genes whose uniform number lies below their rate can have a count: these numbers go
+    through the inverse distribution function, and all others are zero for sure.
 
     Args:
         rates: float32, shape (cells, genes); expected counts, non-negative.

@@ -2,7 +2,8 @@
 
 Every text is a run of pieces `<aspect>: <name>. <definition>; `: lower case, aspects in the order of `ASPECTS`, every
 run of blanks made one. A piece always ends in "; ", the last one too, so that the text of several aspects is the texts
-of each put together. A term without definition gives `<aspect>: <name>; `. The text of a label is the piece of its term.
+of each put together. A term without definition gives `<aspect>: <name>; `. The text of a label is the piece of its
+term.
 """
 
 import re

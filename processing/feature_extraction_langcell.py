@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
-from transformers.utils import cached_file, logging
+from transformers.utils.hub import cached_file, logging
 
 from .genes import VOCABULARY_FILE, GeneVocabulary
 from .rank_values import RankedCells, keep_first_of_duplicates, rank_encode

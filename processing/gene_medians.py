@@ -57,13 +57,15 @@ class MedianSketch:
         """
         n_genes = len(self._histogram)
         index = np.arange(n_genes) if gene_index is None else np.asarray(gene_index)
-        if len(index) != counts.shape[1]:
-            raise ValueError(f"The counts have {counts.shape[1]} columns, but {len(index)} genes are expected.")
+        n_columns = counts.get_shape()[1]
+        if len(index) != n_columns:
+            raise ValueError(f"The counts have {n_columns} columns, but {len(index)} genes are expected.")
         totals = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
         known = np.flatnonzero(index >= 0)
         if len(np.unique(index[known])) < len(known):
-            ones = np.ones(len(known), dtype=counts.dtype)
-            counts = counts @ sparse.csr_matrix((ones, (known, index[known])), shape=(len(index), n_genes))
+            shape = (len(index), n_genes)
+            merge = sparse.csr_matrix((np.ones(len(known)), (known, index[known])), shape=shape)
+            counts = sparse.csr_matrix(counts @ merge)
             index = np.arange(n_genes)
         with np.errstate(divide="ignore"):  # a cell without counts has no entries to scale
             per_10k = (counts.data * np.repeat(1e4 / totals, np.diff(counts.indptr))).astype(np.float32)
@@ -86,9 +88,8 @@ class MedianSketch:
         bins = (cumulative <= middle[:, None]).sum(axis=1).clip(max=cumulative.shape[1] - 1)
         row = np.arange(len(bins))
         below = cumulative[row, bins] - self._histogram[row, bins]
-        edges = (
-            (np.arange(_LOWEST, _HIGHEST + 2, dtype=np.uint32) << np.uint32(_SHIFT)).view(np.float32).astype(np.float64)
-        )
+        edge_bits = np.arange(_LOWEST, _HIGHEST + 2, dtype=np.uint32) << np.uint32(_SHIFT)
+        edges = edge_bits.view(np.float32).astype(np.float64)
         position = (middle - below + 0.5) / np.maximum(self._histogram[row, bins], 1)
         found = edges[bins] + position * (edges[bins + 1] - edges[bins])
         return np.where(total > 0, found, np.nan)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from langcell.processing.genes import GeneVocabulary
 from langcell.processing.pickles import read_number_dictionary, read_text_dictionary
 
@@ -45,7 +47,7 @@ def read_geneformer_v1(
     names = _names_by_gene(gene_names, gene_ids) if gene_names is not None else {}
     return GeneVocabulary(
         gene_ids=gene_ids,
-        medians=[medians[gene] for gene in gene_ids],
+        medians=np.array([medians[gene] for gene in gene_ids]),
         symbols=[names.get(gene, ("",))[0] for gene in gene_ids],
         synonyms=[tuple(names.get(gene, ("",))[1:]) for gene in gene_ids],
     )

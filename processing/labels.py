@@ -1,28 +1,29 @@
 """Labels: what a user types or keeps in a file, resolved to a name, a text and, where known, an ontology term."""
 
-import json
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from .descriptions import describe_term
-from .ontology import Ontology, Term, looks_like_id, normalize_name
+from .label_syntax import LabelEntry, read_entries, split_fields
+from .ontology import MatchKind, Ontology, Term, looks_like_id, normalize_name
 
 LabelMatch = Literal["id", "name", "synonym", "given"]
 
-_FIELD = re.compile(r'\s*(?:"(?P<quoted>(?:[^"]|"")*)"\s*|(?P<plain>[^",][^,]*)?)(?:,|$)')
-_OBJECT_KEYS = ("name", "text", "ontology_term_id")
-# Words before the aspect under which a term of another ontology is described.
-_ASPECT_OF_PREFIX = {
+# The aspect that a term is described under, by id or by the prefix of the id. All others are cell types.
+_ASPECT_OF = {
     "UBERON": "tissue",
     "HsapDv": "development stage",
     "MmusDv": "development stage",
     "MONDO": "disease",
+    "PATO:0000461": "disease",  # "normal", the disease of healthy cells in CELLxGENE
+    "PATO": "sex",
     "HANCESTRO": "self-reported ethnicity",
     "EFO": "assay",
 }
+# Bounds what `split_labels` tries to join; names and synonyms in the bundled Cell Ontology have at most 4.
+_MAX_COMMAS = 8
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,10 @@ class Label:
     """A candidate class.
 
     Attributes:
-        name: what results are called by: as the user typed it, or the name of the term for an id.
+        name: what results call it: the name as the user typed it; for an id, the name of its term.
         text: what the text encoder reads.
-        ontology_term_id: the term behind it, None where no term was found.
-        match: how the text came about: from a term found by its "id", "name" or "synonym", or "given" by the user.
+        ontology_term_id: the term behind it, None where none was found.
+        match: where the text comes from: a term found by its "id", "name" or "synonym", or "given" by the user.
             None: the name is used as it is, without a definition.
     """
 
@@ -49,7 +50,8 @@ def resolve_labels(
     """Turn labels into names with texts, in the order given.
 
     Args:
-        labels: names, synonyms or ontology ids; or a mapping from label to its text; or labels made before.
+        labels: names, synonyms or ontology ids; a mapping from label to its text; or finished labels, which are only
+            checked.
         ontology: where names are looked up; by default the bundled Cell Ontology.
 
     Raises:
@@ -57,20 +59,17 @@ def resolve_labels(
             count), two labels with the same text, or an ontology id that is unknown or obsolete.
 
     >>> for label in resolve_labels(["NK cell", "CL:0000236", "My odd cells"]):
-    ...     print(label.name, label.ontology_term_id, label.match, label.text[:40], sep=" | ")
+    ...     print(label.name, label.ontology_term_id, label.match, label.text[:40].strip(), sep=" | ")
     NK cell | CL:0000623 | synonym | cell type: natural killer cell. a lympho
     B cell | CL:0000236 | id | cell type: b cell. a lymphocyte of b lin
-    My odd cells | None | None | cell type: my odd cells; 
+    My odd cells | None | None | cell type: my odd cells;
     """
     ontology = ontology or Ontology.cellxgene()
     if isinstance(labels, str):
-        raise ValueError(f"Labels are one string, {labels!r}. Give a list, for example split_labels({labels!r}).")
+        raise ValueError(f"Labels are one string, {labels!r}. Give a list of labels; split_labels makes one of it.")
     if isinstance(labels, Mapping):
-        resolved = [_with_text(name, text, ontology=ontology) for name, text in labels.items()]
-    else:
-        resolved = [label if isinstance(label, Label) else _resolve(label, ontology=ontology) for label in labels]
-    _check(resolved)
-    return resolved
+        return _checked([_resolve(LabelEntry(name, text), ontology) for name, text in labels.items()])
+    return _checked([label if isinstance(label, Label) else _resolve(LabelEntry(label), ontology) for label in labels])
 
 
 def labels_under(root_id: str, *, among: Iterable[str], ontology: Ontology) -> list[Label]:
@@ -78,20 +77,20 @@ def labels_under(root_id: str, *, among: Iterable[str], ontology: Ontology) -> l
 
     Args:
         root_id: ontology id at the top, such as CL:0000842.
-        among: ontology ids to choose from, such as the types a model was trained on; obsolete ones count as their
-            successors.
+        among: ontology ids to choose from, such as the types that a model was trained on. An obsolete id counts as
+            its successor; ids that the ontology does not have are below nothing.
         ontology: where the terms below are looked up.
 
     Raises:
         ValueError: `root_id` is unknown or obsolete, or fewer than two terms are left.
     """
-    root = _usable_term(root_id, ontology=ontology)
+    root = _usable_term(root_id, ontology)
     candidates = {ontology.current(term_id).id for term_id in among if term_id in ontology}
     ids = sorted(candidates & (ontology.descendants(root.id) | {root.id}))
     if len(ids) < 2:
-        found = f"only {ids[0]}" if ids else "none"
+        found = f"only {ids[0]} ({ontology.term(ids[0]).name})" if ids else "none"
         raise ValueError(
-            f"Of the {len(candidates)} types to choose from, {found} is {root.id} ({root.name}) or below it, and naming "
+            f"Of the {len(candidates)} types to choose from, {found} is {root.id} ({root.name}) or below it; naming "
             "needs at least two labels. Give a term higher up, or list the labels."
         )
     return resolve_labels(ids, ontology=ontology)
@@ -100,50 +99,107 @@ def labels_under(root_id: str, *, among: Iterable[str], ontology: Ontology) -> l
 def split_labels(text: str, *, ontology: Ontology | None = None) -> list[str]:
     """Split labels at commas, but not inside names that have commas themselves.
 
-    A label in double quotes is taken as it stands. Of the other pieces, the longest runs that form the name or a synonym
-    of a term are joined again.
+    A label in double quotes is taken as it stands. Of the other pieces, from the left, the longest run that makes the
+    name or a synonym of a term is one label.
 
     Raises:
-        ValueError: quotes that do not close, or an empty name.
+        ValueError: a quote that does not close, or an empty label.
 
     >>> split_labels('NK cell, CD4-positive, alpha-beta T cell, "B cell", CD19-positive')
     ['NK cell', 'CD4-positive, alpha-beta T cell', 'B cell', 'CD19-positive']
     """
     ontology = ontology or Ontology.cellxgene()
-    pieces = _csv_fields(text)
-    labels, start = [], 0
-    while start < len(pieces):
-        end = start + 1
-        for stop in range(_end_of_plain_run(pieces, start), start + 1, -1):
-            if _find(", ".join(piece for piece, _ in pieces[start:stop]), ontology=ontology):
-                end = stop
-                break
-        labels.append(", ".join(piece for piece, _ in pieces[start:end]))
-        start = end
+    fields = split_fields(text)
+    labels = []
+    while fields:
+        unquoted = next((i for i, field in enumerate(fields) if field.quoted), len(fields))
+        joined = [", ".join(field.text for field in fields[:n]) for n in range(1, min(unquoted, _MAX_COMMAS + 1) + 1)]
+        known = (n for n in range(len(joined), 1, -1) if _find(joined[n - 1], ontology))
+        taken = next(known, 1)
+        labels.append(joined[taken - 1] if joined else fields[0].text)
+        fields = fields[taken:]
     return labels
 
 
 def read_labels(path: str | Path, *, ontology: Ontology | None = None) -> list[Label]:
-    """Read and resolve the labels in a file.
+    """Read the labels in a file and resolve them, in the order of the file.
 
-    - `.txt`, `.tsv` or no suffix: one label a line, or label, tab, text. Blank lines, lines that start with `#` and a
+    - `.txt`, `.tsv` or no suffix: one label a line, or label, tab, text. Blank lines, lines that start with `#`, and a
       first line `label<TAB>text` are skipped.
     - `.json`: a list of labels, an object `{label: text}`, or a list of objects with `name` and, as needed, `text` and
-      `ontology_term_id`.
+      `ontology_term_id`; null counts as left out.
 
     Raises:
         ValueError: the file cannot be read or is malformed (the line is named), or see `resolve_labels`.
     """
-    path = Path(path)
-    readers = {".json": _json_entries, ".txt": _line_entries, ".tsv": _line_entries, "": _line_entries}
-    if path.suffix.lower() not in readers:
-        raise ValueError(f"Cannot read labels from {path}: unknown suffix {path.suffix!r}. Use .txt, .tsv or .json.")
-    try:
-        content = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"Cannot read labels from {path}: {error}. Give a text file in UTF-8.") from error
+    entries = read_entries(Path(path))
     ontology = ontology or Ontology.cellxgene()
     try:
-        return resolve_labels([_from_entry(e, ontology=ontology) for e in readers[path.suffix.lower()](content)])
+        return _checked([_resolve(entry, ontology) for entry in entries])
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def _resolve(entry: LabelEntry, ontology: Ontology) -> Label:
+    """Look one label up: by its id, else by its name; a text that was given is kept."""
+    if not isinstance(entry.name, str):
+        raise ValueError(f"Label {entry.name!r} is not text. Give names or ontology ids as strings.")
+    name, term, match = entry.name.strip(), None, None
+    if entry.ontology_term_id is not None:
+        term, match = _usable_term(entry.ontology_term_id, ontology), "id"
+    elif looks_like_id(name):
+        term, match = _usable_term(name, ontology), "id"
+        name = term.name
+    elif found := _find(name, ontology):
+        term, match = found
+    term_id = term.id if term else None
+    if entry.text is not None:
+        return Label(name, entry.text, term_id, "given")
+    if not name:
+        raise ValueError("A label is empty. Give each label a name.")
+    return Label(name, describe_term(_aspect(term), term or name), term_id, match)
+
+
+def _find(name: str, ontology: Ontology) -> tuple[Term, MatchKind] | None:
+    """Look among cell types; in a file without Cell Ontology terms, among all of its terms."""
+    prefixes = ("CL",) if "CL" in ontology.prefixes else ontology.prefixes
+    return next((found for prefix in prefixes if (found := ontology.find(name, prefix=prefix))), None)
+
+
+def _usable_term(term_id: str, ontology: Ontology) -> Term:
+    term = ontology.term(term_id)
+    if not term.obsolete:
+        return term
+    successor = ontology.current(term_id)
+    advice = "Give another id" if successor.obsolete else f"Give its successor {successor.id} ({successor.name})"
+    raise ValueError(f"Ontology id {term.id} ({term.name}) is obsolete. {advice}.")
+
+
+def _aspect(term: Term | None) -> str:
+    if term is None:
+        return "cell type"
+    return _ASPECT_OF.get(term.id) or _ASPECT_OF.get(term.id.partition(":")[0], "cell type")
+
+
+def _checked(labels: list[Label]) -> list[Label]:
+    if len(labels) < 2:
+        given = f"one label ({labels[0].name!r})" if labels else "no labels"
+        raise ValueError(f"Got {given}, but naming needs at least two labels.")
+    for label in labels:
+        if not label.name.strip():
+            raise ValueError("A label is empty. Give each label a name.")
+        if not isinstance(label.text, str) or not label.text.strip():
+            raise ValueError(f"Label {label.name!r} has no text. Give it one, or leave the text to the ontology.")
+    if doubles := _doubles(labels, lambda label: label.name):
+        raise ValueError(f"Duplicate labels: {doubles}. Keep one of each (case, blanks and underscores do not count).")
+    if doubles := _doubles(labels, lambda label: label.text):
+        raise ValueError(f"Labels with the same text, which no model can tell apart: {doubles}. Keep one of each.")
+    return labels
+
+
+def _doubles(labels: list[Label], key: Callable[[Label], str]) -> str:
+    """The names of labels that share a key, group by group; "" when no two do."""
+    groups: dict[str, list[str]] = {}
+    for label in labels:
+        groups.setdefault(normalize_name(key(label)), []).append(repr(label.name))
+    return "; ".join(" and ".join(names) for names in groups.values() if len(names) > 1)

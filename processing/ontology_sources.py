@@ -123,6 +123,7 @@ class FileSource:
         self._terms = {term.id: _from_pronto(term) for term in self._ontology.terms() if term.name}
         if not self._terms:
             raise ValueError(f"Cannot read ontology {path}: no term has a name. {advice}")
+        self._prefixes = tuple(sorted({_prefix(term_id) for term_id in self._terms}))
         self.version = f"{Path(path).name}, {self._ontology.metadata.data_version or 'version not stated'}"
 
     def get(self, term_id: str) -> Term | None:
@@ -135,7 +136,7 @@ class FileSource:
 
     def prefixes(self) -> tuple[str, ...]:
         """Id prefixes at hand, sorted."""
-        return tuple(sorted({_prefix(term_id) for term_id in self._terms}))
+        return self._prefixes
 
     def ancestors(self, term_id: str) -> set[str]:
         """Ids above a known term."""

@@ -89,7 +89,7 @@ def read_manifest(folder: str | Path) -> Manifest:
     version = fields.get("schema_version") if isinstance(fields, dict) else None
     if version != SCHEMA_VERSION:
         raise ValueError(
-            f"{path} has schema version {version!r}; this version of langcell reads {SCHEMA_VERSION}: write the shards again."
+            f"{path} has schema version {version!r}, but {SCHEMA_VERSION} is read here: write the shards again."
         )
     try:
         return Manifest(

@@ -1,4 +1,4 @@
-"""Losses and gradients of one global batch, computed by one process or shared by several; run by test_objectives_gather."""
+"""Losses and gradients of one global batch by one process or several; run by test_objectives_gather."""
 
 import os
 import sys
@@ -47,11 +47,11 @@ class Towers(nn.Module):
         }
 
 
-def main(out: Path) -> None:
-    """Write losses and gradients as lists."""
-    rank, ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+def main(out: Path, meeting_place: Path) -> None:
+    """Write losses and gradients as lists; processes find each other by a file."""
+    rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     if ranks > 1:
-        dist.init_process_group("gloo")
+        dist.init_process_group("gloo", init_method=f"file://{meeting_place}", rank=rank, world_size=ranks)
     torch.manual_seed(0)
     cells, other_view, texts = torch.randn(CELLS, FEATURES), torch.randn(CELLS, FEATURES), torch.randn(10, FEATURES)
     towers = Towers()
@@ -74,4 +74,4 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

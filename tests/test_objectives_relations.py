@@ -47,5 +47,5 @@ def test_unknown_types_are_neither_unless_it_is_the_same_cell():
 
 
 def test_unknown_positives_are_refused():
-    with pytest.raises(ValueError, match="'tissue'. Legal ones: cell, description, cell_type"):
+    with pytest.raises(ValueError, match=r"'tissue'\. Legal ones: cell, description, cell_type"):
         pairs("tissue")

@@ -94,11 +94,11 @@ def tiny_model(config: LangCellConfig | None = None, *, seed: int = 0) -> LangCe
     All weights are drawn with a spread that lets every part of the model show in its outputs; with the usual small
     initial weights attention is nearly uniform and the biases are zero, so that many faults would not show.
     """
-    model = LangCellForPreTraining(config or tiny_config())
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        model = LangCellForPreTraining(config or tiny_config())
         for weight in model.parameters():
-            weight.add_(torch.randn(weight.shape, generator=generator), alpha=0.2)
+            weight.add_(torch.randn_like(weight), alpha=0.2)
     return model.eval()
 
 

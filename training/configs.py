@@ -33,7 +33,7 @@ class ShardFolder:
     """One folder of tokenized shards and its share of the cells.
 
     Attributes:
-        path: folder with `part-*.parquet`, `descriptions.parquet` and `manifest.json`.
+        path: a finished shard folder, as `langcell.processing.shards` writes it.
         weight: how often cells are taken from here, relative to the other folders.
     """
 

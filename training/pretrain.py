@@ -28,14 +28,18 @@ def build(config: PretrainConfig) -> Pretrainer:
     folders = [Path(source.path) for source in config.data]
     if not folders:
         raise ValueError("data is empty. Name a shard folder, for example data=[{path: shards/simulated}].")
+    manifests = [read_manifest(folder) for folder in folders]
     descriptions, code_maps = Descriptions.read(folders)
     compares_types = config.stage == 2 or config.objectives.cell_cell.positives != "cell"
     related = (
         related_cell_types(descriptions.terms, ancestors=Ontology.cellxgene().ancestors) if compares_types else None
     )
     stage = build_stage(config, related_types=related)
-    for folder in folders:
-        check_fingerprint(read_manifest(folder), stage.model.config.vocabulary_fingerprint)
+    for manifest in manifests:
+        check_fingerprint(manifest, str(stage.model.config.vocabulary_fingerprint))
+    longest = stage.model.config.cell_config.max_position_embeddings
+    if config.batch.max_length > longest:
+        raise ValueError(f"batch.max_length is {config.batch.max_length}; the model reads at most {longest} ids.")
     readers = open_shards(folders, code_maps=code_maps, seed=config.seed, rank=rank, world_size=world_size)
     batches = CellBatches(
         readers,

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 from datasets import load_dataset
 from datasets.distributed import split_dataset_by_node
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
+
+from langcell.processing.shards import read_descriptions, read_manifest
 
 UNKNOWN = -1
 
@@ -52,15 +53,13 @@ class Descriptions:
 
         Returns:
             The descriptions, and for each folder a map from its own description ids to codes. Equal texts of the same
-            cell type get one code, whatever folder they are in.
+            cell type get one code, whatever folder they are in; an empty text gets none.
         """
         code_of: dict[tuple[str, str], int] = {}
         maps = []
         for folder in folders:
-            columns = ["description_id", "text", "cell_type_ontology_term_id"]
-            table = pq.read_table(folder / "descriptions.parquet", columns=columns).to_pydict()
-            rows = zip(*(table[column] for column in columns), strict=True)
-            maps.append({own: code_of.setdefault((text, term or ""), len(code_of)) for own, text, term in rows})
+            rows = [(row.text, row.cell_type_ontology_term_id) for row in read_descriptions(folder)]
+            maps.append({own: code_of.setdefault(row, len(code_of)) for own, row in enumerate(rows) if row[0]})
         terms = sorted({term for _, term in code_of if term})
         type_of = {term: code for code, term in enumerate(terms)}
         cell_types = np.array([type_of.get(term, UNKNOWN) for _, term in code_of], dtype=np.int64)
@@ -71,25 +70,28 @@ class ShardReader:
     """The cells of one shard folder that belong to one process, for ever.
 
     Args:
-        folder: holds `part-*.parquet`.
+        files: paths of the folder's parquet files, at least one.
         description_codes: the folder's description ids to codes; ids that are not in it become -1.
         seed: of the order of the files.
         rank: number of this process, of `world_size`.
     """
 
     def __init__(
-        self, folder: Path, *, description_codes: dict[int, int], seed: int, rank: int = 0, world_size: int = 1
+        self,
+        files: list[str],
+        *,
+        description_codes: dict[int, int],
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
     ):
-        self.files = sorted(str(path) for path in folder.glob("part-*.parquet"))
-        if not self.files:
-            raise ValueError(f"No part-*.parquet in {folder}. Write shards there first, or correct data.*.path.")
-        self.folder, self.description_codes = folder, description_codes
+        self.files, self.description_codes = files, description_codes
         self.seed, self.rank, self.world_size = seed, rank, world_size
         self._open(epoch=0)
 
     def _open(self, *, epoch: int, position: dict[str, Any] | None = None) -> None:
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.files))
-        files = [self.files[i] for i in order]
+        files = [self.files[int(i)] for i in order]
         dataset = load_dataset("parquet", data_files=files, split="train", streaming=True)
         dataset = dataset.select_columns(["input_ids", "description_id"])
         self._dataset = split_dataset_by_node(dataset, rank=self.rank, world_size=self.world_size)
@@ -111,7 +113,8 @@ class ShardReader:
                 continue
             empty_rounds += 1
             if empty_rounds > 1:
-                raise ValueError(f"{self.folder} has no cell for process {self.rank} of {self.world_size}.")
+                where = Path(self.files[0]).parent
+                raise ValueError(f"{where} has no cell for process {self.rank} of {self.world_size}.")
             self._open(epoch=self._epoch + 1)
         return cells
 
@@ -131,10 +134,11 @@ class ShardReader:
 def open_shards(
     folders: Sequence[Path], *, code_maps: Sequence[dict[int, int]], seed: int, rank: int = 0, world_size: int = 1
 ) -> list[ShardReader]:
-    """A reader for each shard folder; `code_maps` come from `Descriptions.read`."""
+    """A reader for each finished shard folder; `code_maps` come from `Descriptions.read`."""
+    files = [read_manifest(folder).shard_paths(folder) for folder in folders]
     return [
-        ShardReader(folder, description_codes=codes, seed=seed, rank=rank, world_size=world_size)
-        for folder, codes in zip(folders, code_maps, strict=True)
+        ShardReader(paths, description_codes=codes, seed=seed, rank=rank, world_size=world_size)
+        for paths, codes in zip(files, code_maps, strict=True)
     ]
 
 

@@ -5,15 +5,32 @@ row, and DistributedDataParallel divides by their number: together exactly the g
 batch would have. With one process every function here is the identity.
 """
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional as dist_functional
 from torch import Tensor
 
 
 def world_size() -> int:
     """Number of training processes (1 where none were launched)."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+class _AllGather(torch.autograd.Function):
+    """`[n, ...]` -> `[processes, n, ...]`; backward sums what every process asks of this process's rows."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        parts = [torch.empty_like(rows) for _ in range(world_size())]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.stack(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        summed = gradients[0].contiguous()
+        dist.all_reduce(summed)
+        return summed[dist.get_rank()]
 
 
 def gather_with_gradient(rows: Tensor) -> Tensor:
@@ -33,11 +50,7 @@ def gather_with_gradient(rows: Tensor) -> Tensor:
     lengths = [int(n) for n in counts]
     padded = rows.new_zeros(max(lengths), *rows.shape[1:])
     padded[: rows.shape[0]] = rows
-    if rows.requires_grad:
-        parts = dist_functional.all_gather(padded)
-    else:
-        parts = [torch.empty_like(padded) for _ in lengths]
-        dist.all_gather(parts, padded)
+    parts = _AllGather.apply(padded)
     return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])
 
 

@@ -1,0 +1,113 @@
+"""AnnData files as stores of elements: h5ad (HDF5) and zarr folders behind one interface, to read, copy and extend."""
+
+import asyncio
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import zarr
+from zarr.core.sync import sync as zarr_sync
+
+GROUPS = (h5py.Group, zarr.Group)
+
+
+def open_store(path: Path) -> tuple[Any, Callable[[], None]]:
+    """The root group of an AnnData file, to read from, and the function that closes it.
+
+    Raises:
+        FileNotFoundError: There is nothing at `path`.
+        OSError: It must not be read, or another program is writing it.
+        ValueError: It is neither HDF5 nor zarr, or holds no tables of cells and genes.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder")
+    root, close = _open_zarr(path) if path.is_dir() else _open_h5ad(path)
+    missing = [table for table in ("obs", "var") if table not in root]
+    if missing:
+        found = sorted(root.keys())[:10]
+        close()
+        raise ValueError(f"{path}: no AnnData: it has no {missing[0]!r}, only {found}; write it with anndata")
+    return root, close
+
+
+def _open_h5ad(path: Path) -> tuple[Any, Callable[[], None]]:
+    try:
+        file = h5py.File(path, "r")
+    except (PermissionError, BlockingIOError) as error:
+        raise OSError(f"{path}: cannot be opened: {error.strerror or error}") from error
+    except OSError as error:
+        raise ValueError(
+            f"{path}: not an h5ad file, or cut short ({error}); .h5ad files and zarr folders are read"
+        ) from error
+    return file, file.close
+
+
+def _open_zarr(path: Path) -> tuple[Any, Callable[[], None]]:
+    try:
+        root = zarr.open_group(path, mode="r")
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"{path}: a folder that is no zarr group; .h5ad files and zarr folders are read") from error
+    return root, root.store.close
+
+
+def is_legacy(root: Any) -> bool:
+    """Whether the tables are single compound arrays, as anndata wrote them before 0.7."""
+    return not isinstance(root["obs"], GROUPS)
+
+
+def can_be_copied(source: Path, output: Path) -> bool:
+    """Whether the output has the format of the source, and one that elements can be added to."""
+    if source.is_dir() != (output.suffix == ".zarr"):
+        return False
+    if source.is_dir():
+        return not is_legacy(zarr.open_group(source, mode="r"))
+    with h5py.File(source, "r") as file:
+        return not is_legacy(file)
+
+
+def stored_bytes(path: Path) -> int:
+    """Size of a file, or of all files below a folder."""
+    return sum(part.stat().st_size for part in [path, *path.rglob("*")] if part.is_file())
+
+
+def copy_store(source: Path, target: Path) -> None:
+    """Copy a file or a folder, and stop at the first failure."""
+    if source.is_file():
+        shutil.copyfile(source, target)
+        return
+    # shutil.copytree goes on after a failed file, and its error at the end has lost the cause (a full disk, say).
+    target.mkdir()
+    for path in sorted(source.rglob("*")):  # a folder comes before what is in it
+        copy = target / path.relative_to(source)
+        copy.mkdir() if path.is_dir() else shutil.copyfile(path, copy)
+
+
+@contextmanager
+def open_for_adding(path: Path) -> Iterator[Any]:
+    """The root group of an existing store, to add elements to; closed at the end."""
+    if not path.is_dir():
+        with h5py.File(path, "r+") as file:
+            yield file
+        return
+    consolidated = zarr.open_group(path, mode="r").metadata.consolidated_metadata is not None
+    yield zarr.open_group(path, mode="r+", use_consolidated=False)
+    if consolidated:
+        zarr.consolidate_metadata(path)  # the copied one does not know the new elements
+
+
+@contextmanager
+def no_late_writes() -> Iterator[None]:
+    """After a failure, wait for zarr's background writes: one that came late would bring back the removed temporary."""
+    try:
+        yield
+    except BaseException:
+        zarr_sync(_wait_for_other_tasks())
+        raise
+
+
+async def _wait_for_other_tasks() -> None:
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.gather(*others, return_exceptions=True)

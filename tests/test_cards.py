@@ -1,0 +1,80 @@
+import pytest
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from langcell.hub_cards.cards import PUBLISHED_RUN, converted_model_card, measurement_table, model_card, render_card
+
+ACCURACY = EvalResult("zero-shot-classification", "h5ad", "PBMC 3k", "accuracy", 0.71)
+FACTS = {
+    "made_by": "langcell 0.1.0",
+    "command": "langcell convert released OUT_DIR --text-tokenizer bert",
+    "sources": {"ctm_head.bin": {"sha256": "c0ffee", "bytes": 2669}},
+    "text_tokenizer": "bert",
+    "has_gene_names": True,
+    "vocabulary": {"fingerprint": "abcdef", "genes": 25424, "published_geneformer_v1": True},
+    "tensors": {"converted": 141, "left_out": [], "added_cls": False},
+    "remarks": [],
+}
+
+
+def _trained(**changes) -> ModelCard:
+    values = {
+        "model_id": "langcell/langcell-mini",
+        "title": "LangCell mini",
+        "summary": "Small weights.",
+        "making": "Trained on simulated cells.",
+        "limits": ["Human cells only."],
+        "license_id": "apache-2.0",
+        "licence": "Apache-2.0.",
+        "results": [ACCURACY],
+    }
+    return model_card(**{**values, **changes})
+
+
+def test_trained_card_holds_what_was_given_and_its_metadata() -> None:
+    card = _trained()
+    for text in ("# LangCell mini", "Small weights.", "Trained on simulated cells.", "- Human cells only.", "| 0.71 |"):
+        assert text in card.content
+    assert 'from_pretrained("langcell/langcell-mini", trust_remote_code=True)' in card.text
+    assert card.data.license == "apache-2.0"
+    (result,) = card.data.eval_results
+    assert (result.dataset_name, result.metric_value) == ("PBMC 3k", 0.71)
+
+
+def test_card_is_read_back_from_its_file(tmp_path) -> None:
+    _trained().save(tmp_path / "README.md")
+    assert ModelCard.load(tmp_path / "README.md").data.library_name == "transformers"
+
+
+def test_a_card_without_measurements_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one result"):
+        _trained(results=[])
+
+
+def test_converted_card_has_hashes_commands_licence_and_the_published_run() -> None:
+    card = converted_model_card("langcell-released", FACTS)
+    run = PUBLISHED_RUN.format(model="langcell-released")
+    assert run.endswith("--expect-accuracy 0.9098 --tolerance 0.005")
+    for text in (run, "c0ffee", FACTS["command"], "langcell verify langcell-released", "0.8518", "MIT licence"):
+        assert text in card.content
+    assert card.data.license == "mit"
+    assert card.data.eval_results is None  # the published figures were not measured here
+    assert "Please note" not in card.content
+
+
+def test_converted_card_opens_with_the_remarks() -> None:
+    card = converted_model_card("x", {**FACTS, "remarks": ["No row for <cls>."]})
+    assert card.text.index("- No row for <cls>.") < card.text.index("## Use")
+
+
+def test_markdown_is_not_escaped() -> None:
+    assert "a < b & 'c'" in _trained(summary="a < b & 'c'").text
+
+
+def test_a_missing_value_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"model_card\.md needs a value that was not given: 'title'"):
+        render_card("model_card.md", ModelCardData(license="mit"), {})
+
+
+def test_measurement_table_prefers_the_readable_name() -> None:
+    result = EvalResult("zero-shot-classification", "h5ad", "PBMC 3k", "f1", 0.5, metric_name="macro-F1")
+    assert "| PBMC 3k | macro-F1 | 0.5 |" in measurement_table([result])

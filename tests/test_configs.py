@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import pytest
+
+from langcell.training.configs import load_config, save_config
+
+CONFIGS = Path(__file__).parents[1] / "training" / "configs"
+MINI = CONFIGS / "stage2-mini.yaml"
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_config_that_comes_with_the_project_is_legal(path):
+    config = load_config(path)
+    assert config.model.path
+    assert config.data
+    assert f"stage{config.stage}" in path.stem
+
+
+def test_overrides_reach_sections_lists_and_types():
+    overrides = [
+        "batch.size=64",
+        "data.0.path=shards/other",
+        "optimizer.lr=1e-4",
+        "precision=no",
+        "optimizer.betas=[0.8, 0.9]",
+    ]
+    config = load_config(MINI, overrides=[*overrides, "freeze=[]"])
+    assert config.batch.size == 64
+    assert config.data[0].path == "shards/other"
+    assert config.optimizer.lr == 1e-4
+    assert config.precision == "no"
+    assert config.optimizer.betas == (0.8, 0.9)
+    assert config.freeze == []
+
+
+def test_a_saved_config_reads_back_equal(tmp_path):
+    config = load_config(MINI, overrides=["data=[{path: a, weight: 2}, {path: b}]"])
+    save_config(config, tmp_path / "config.yaml")
+    assert load_config(tmp_path / "config.yaml") == config
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        pytest.param("batch.sise=64", r"batch\.sise\. Did you mean batch\.size\?", id="unknown_key_in_a_section"),
+        pytest.param("stepps=64", r"stepps\. Did you mean steps\?", id="unknown_key_at_the_top"),
+        pytest.param("batch.size=many", r"batch\.size is 'many'; legal: int", id="wrong_type"),
+        pytest.param("batch.size=true", r"batch\.size is True; legal: int", id="bool_is_no_int"),
+        pytest.param("precision=fp8", r"legal: one of no, bf16", id="not_a_choice"),
+        pytest.param("batch.size=0", r"batch\.size is 0; it has to be at least 1", id="no_cells"),
+        pytest.param("ema_decay=1", "less than 1", id="average_that_never_moves"),
+        pytest.param("stage=3", "Legal stages: 1", id="no_such_stage"),
+        pytest.param("stage=1", "cell_text_matching need texts", id="text_losses_in_stage_1"),
+        pytest.param("data.4.path=x", "'4' is not the number of an item", id="list_index_too_high"),
+        pytest.param("data=[{weight: 1}]", r"data\.0\.path is missing", id="missing_key"),
+        pytest.param("batch", "not of the form key=value", id="no_equals_sign"),
+        pytest.param("steps.x=1", "steps holds one value", id="section_that_is_a_value"),
+    ],
+)
+def test_mistakes_are_named_in_one_line(override, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        load_config(MINI, overrides=[override])
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(ValueError, match="No config file"):
+        load_config(tmp_path / "none.yaml")

@@ -1,0 +1,305 @@
+"""Labels as users write them: names, ids, mappings, command-line text and files."""
+
+import doctest
+import json
+
+import pytest
+
+from langcell.processing import labels as labels_module
+from langcell.processing.labels import Label, labels_under, read_labels, resolve_labels, split_labels
+from langcell.processing.ontology import Ontology
+
+OBO = """format-version: 1.2
+
+[Term]
+id: LAB:01
+name: red cell
+def: "A cell that is red." [LAB:me]
+
+[Term]
+id: LAB:02
+name: cell, blue
+synonym: "indigo cell" EXACT []
+
+[Term]
+id: LAB:03
+name: obsolete rouge cell
+is_obsolete: true
+replaced_by: LAB:01
+
+[Term]
+id: LAB:04
+name: obsolete lost cell
+is_obsolete: true
+"""
+
+
+@pytest.fixture(scope="module")
+def ontology() -> Ontology:
+    return Ontology.cellxgene()
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory) -> Ontology:
+    path = tmp_path_factory.mktemp("ontology") / "lab.obo"
+    path.write_text(OBO)
+    return Ontology.from_file(path)
+
+
+def test_docstring_examples_run():
+    assert doctest.testmod(labels_module).failed == 0
+
+
+class TestResolve:
+    @pytest.mark.parametrize(
+        ("label", "name", "term_id", "match", "start"),
+        [
+            pytest.param("B cell", "B cell", "CL:0000236", "name", "b cell. a lymphocyte", id="name"),
+            pytest.param("NK cell", "NK cell", "CL:0000623", "synonym", "natural killer cell. a", id="synonym"),
+            pytest.param("b_cells", "b_cells", "CL:0000236", "name", "b cell. a lymphocyte", id="as_typed"),
+            pytest.param(" CL:0000236 ", "B cell", "CL:0000236", "id", "b cell. a lymphocyte", id="id"),
+            pytest.param("My Odd Cells", "My Odd Cells", None, None, "my odd cells; ", id="not_in_the_ontology"),
+        ],
+    )
+    def test_one(self, label, name, term_id, match, start):
+        resolved = resolve_labels([label, "monocyte"])[0]
+        assert (resolved.name, resolved.ontology_term_id, resolved.match) == (name, term_id, match)
+        assert resolved.text.startswith(f"cell type: {start}")
+
+    def test_order_is_the_users(self, ontology):
+        names = ["monocyte", "B cell", "zebra", "NK cell", "alpha"]
+        assert [label.name for label in resolve_labels(names, ontology=ontology)] == names
+        assert [label.name for label in resolve_labels(names[::-1], ontology=ontology)] == names[::-1]
+
+    def test_mapping_keeps_texts_as_they_are(self):
+        first, second = resolve_labels({"B cell": "Makes Antibodies", "odd": "something odd"})
+        assert first == Label("B cell", "Makes Antibodies", "CL:0000236", "given")
+        assert second == Label("odd", "something odd", None, "given")
+
+    def test_resolved_labels_stay_as_they_are(self):
+        labels = resolve_labels(["B cell", "odd"])
+        assert resolve_labels(labels) == labels
+
+    @pytest.mark.parametrize(
+        ("term_id", "text"),
+        [
+            ("UBERON:0000178", "tissue: blood. "),
+            ("MONDO:0100096", "disease: covid-19. "),
+            ("PATO:0000461", "disease: normal. "),
+            ("PATO:0000384", "sex: male. "),
+            ("EFO:0009922", "assay: 10x 3' v3. "),
+        ],
+    )
+    def test_ids_of_other_ontologies_are_described_under_their_aspect(self, term_id, text):
+        assert resolve_labels([term_id, "B cell"])[0].text.startswith(text)
+
+    def test_own_ontology(self, lab):
+        red, blue, cl = resolve_labels(["red cell", "indigo cell", "B cell"], ontology=lab)
+        assert red == Label("red cell", "cell type: red cell. a cell that is red.; ", "LAB:01", "name")
+        assert blue == Label("indigo cell", "cell type: cell, blue; ", "LAB:02", "synonym")
+        assert cl.match is None
+
+    @pytest.mark.parametrize(
+        ("labels", "message"),
+        [
+            pytest.param([], "Got no labels, but naming needs at least two labels", id="none"),
+            pytest.param({}, "Got no labels", id="empty_mapping"),
+            pytest.param(["B cell"], r"Got one label \('B cell'\)", id="one"),
+            pytest.param("B cell,NK cell", "Labels are one string", id="string"),
+            pytest.param(["B cell", ""], "A label is empty", id="empty_name"),
+            pytest.param({"B cell": "x", " ": "y"}, "A label is empty", id="empty_name_in_mapping"),
+            pytest.param({"B cell": "x", "T cell": " "}, "Label 'T cell' has no text", id="empty_text"),
+            pytest.param({"B cell": "x", "T cell": 3}, "Label 'T cell' has no text", id="text_is_a_number"),
+            pytest.param(["B cell", float("nan")], "Label nan is not text", id="not_text"),
+            pytest.param(["B cell", "b_cell", "odd", "odd"], "'B cell' and 'b_cell'; 'odd' and 'odd'", id="duplicates"),
+            pytest.param(["NK cell", "natural killer cell"], "same text.*'NK cell' and 'natural", id="same_term"),
+            pytest.param({"a": "Text.", "b": "text. "}, "same text.*'a' and 'b'", id="same_text"),
+            pytest.param(["B cell", "CL:9999999"], "Unknown ontology id 'CL:9999999'", id="unknown_id"),
+            pytest.param(["B cell", "CL:0000003"], r"obsolete. Give its successor CL:0000000 \(cell\)", id="obsolete"),
+        ],
+    )
+    def test_errors(self, labels, message):
+        with pytest.raises(ValueError, match=message) as caught:
+            resolve_labels(labels)
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize(("term_id", "advice"), [("LAB:03", "successor LAB:01"), ("LAB:04", "Give another id")])
+    def test_obsolete_ids_of_a_file(self, lab, term_id, advice):
+        with pytest.raises(ValueError, match=advice):
+            resolve_labels([term_id, "red cell"], ontology=lab)
+
+
+class TestSplit:
+    @pytest.mark.parametrize(
+        ("text", "labels"),
+        [
+            pytest.param("B cell,NK cell", ["B cell", "NK cell"], id="plain"),
+            pytest.param(" B cell , odd one ", ["B cell", "odd one"], id="blanks"),
+            pytest.param("CL:0000236,CL:0000623", ["CL:0000236", "CL:0000623"], id="ids"),
+            pytest.param(
+                "CD4-positive,alpha-beta T cell,B cell", ["CD4-positive, alpha-beta T cell", "B cell"], id="one_comma"
+            ),
+            pytest.param(
+                "odd, CD4-positive, CXCR3-negative, CCR6-negative, alpha-beta T cell, odd 2",
+                ["odd", "CD4-positive, CXCR3-negative, CCR6-negative, alpha-beta T cell", "odd 2"],
+                id="three_commas",
+            ),
+            pytest.param("B cell, CD19-positive", ["B cell, CD19-positive"], id="longest_run_wins"),
+            pytest.param('B cell, "CD19-positive"', ["B cell", "CD19-positive"], id="quotes_keep_apart"),
+            pytest.param('"B cell", CD19-positive', ["B cell", "CD19-positive"], id="quotes_keep_apart_left"),
+            pytest.param('"odd, but one",B cell', ["odd, but one", "B cell"], id="quotes_keep_together"),
+            pytest.param('"a ""b"" c",d', ['a "b" c', "d"], id="doubled_quote"),
+            pytest.param('5" cell,d', ['5" cell', "d"], id="quote_inside"),
+            pytest.param("B cell\n", ["B cell"], id="one"),
+        ],
+    )
+    def test_split(self, ontology, text, labels):
+        assert split_labels(text, ontology=ontology) == labels
+
+    def test_all_names_with_commas_survive_side_by_side(self, ontology):
+        types = sorted(ontology.descendants("CL:0000084"))
+        names = [name for name in (ontology.term(term_id).name for term_id in types) if "," in name]
+        assert len(names) > 50
+        assert split_labels(",".join(f'"{name}"' for name in names), ontology=ontology) == names
+        assert split_labels(", odd,".join(names), ontology=ontology)[::2] == names
+
+    def test_own_ontology(self, lab):
+        assert split_labels("red cell,cell, blue", ontology=lab) == ["red cell", "cell, blue"]
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            pytest.param("", "label 1 is empty", id="empty"),
+            pytest.param("B cell,,NK cell", "label 2 is empty", id="double_comma"),
+            pytest.param("B cell,", "label 2 is empty", id="comma_at_the_end"),
+            pytest.param('B cell,""', "label 2 is empty", id="empty_quotes"),
+            pytest.param('B cell,"NK cell', "quote is not closed", id="open_quote"),
+            pytest.param('"B cell" x,NK cell', "quote is not closed before a comma", id="text_after_quote"),
+        ],
+    )
+    def test_errors(self, text, message):
+        with pytest.raises(ValueError, match=message):
+            split_labels(text)
+
+
+class TestUnder:
+    def test_sorted_by_id_and_root_included(self, ontology):
+        among = ["CL:0000623", "CL:0000236", "CL:0000542", "CL:0000233", "LAB:01", "CL:0000236"]
+        labels = labels_under("CL:0000542", among=among, ontology=ontology)
+        assert [label.ontology_term_id for label in labels] == ["CL:0000236", "CL:0000542", "CL:0000623"]
+        assert [label.name for label in labels] == ["B cell", "lymphocyte", "natural killer cell"]
+        assert labels == resolve_labels(["CL:0000236", "CL:0000542", "CL:0000623"])
+
+    def test_obsolete_types_count_as_their_successors(self, ontology):
+        labels = labels_under("CL:0000000", among=["CL:0000003", "CL:0000236"], ontology=ontology)
+        assert [label.name for label in labels] == ["cell", "B cell"]
+
+    @pytest.mark.parametrize(
+        ("root_id", "among", "message"),
+        [
+            pytest.param("CL:0000540", ["CL:0000236"], r"Of the 1 types .* none is CL:0000540 \(neuron\)", id="none"),
+            pytest.param("CL:0000542", ["CL:0000236"], r"only CL:0000236 \(B cell\) is .* at least two", id="one"),
+            pytest.param("CL:9999999", ["CL:0000236"], "Unknown ontology id 'CL:9999999'", id="unknown"),
+            pytest.param("CL:0000003", ["CL:0000236"], "is obsolete. Give its successor CL:0000000", id="obsolete"),
+        ],
+    )
+    def test_errors(self, ontology, root_id, among, message):
+        with pytest.raises(ValueError, match=message):
+            labels_under(root_id, among=among, ontology=ontology)
+
+
+class TestRead:
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [
+            pytest.param("l.txt", "# mine\nB cell\n\n  NK cell  \nodd, one\n", id="txt"),
+            pytest.param("l.TXT", "B cell\r\nNK cell\r\nodd, one", id="windows_lines"),
+            pytest.param("l", "\ufeffB cell\nNK cell\nodd, one\n", id="no_suffix_with_byte_order_mark"),
+            pytest.param("l.json", json.dumps(["B cell", "NK cell", "odd, one"]), id="json_list"),
+            pytest.param(
+                "l.json", '[{"name": "B cell"}, "NK cell", {"name": "odd, one", "text": null}]', id="json_mixed"
+            ),
+        ],
+    )
+    def test_names(self, tmp_path, name, content):
+        path = tmp_path / name
+        path.write_bytes(content.encode())
+        assert read_labels(path) == resolve_labels(["B cell", "NK cell", "odd, one"])
+
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [
+            pytest.param("l.tsv", "label\ttext\nB cell\tmakes antibodies\nodd\ta, b\n", id="tsv_with_header"),
+            pytest.param("l.txt", "B cell\tmakes antibodies\n# note\nodd\ta, b\n", id="tabs_in_txt"),
+            pytest.param("l.json", '{"B cell": "makes antibodies", "odd": "a, b"}', id="json_object"),
+            pytest.param(
+                "l.json",
+                '[{"name": "B cell", "text": "makes antibodies"}, {"name": "odd", "text": "a, b"}]',
+                id="json_objects",
+            ),
+        ],
+    )
+    def test_texts(self, tmp_path, name, content):
+        path = tmp_path / name
+        path.write_text(content)
+        assert read_labels(path) == resolve_labels({"B cell": "makes antibodies", "odd": "a, b"})
+
+    def test_line_without_text_among_lines_with_text(self, tmp_path):
+        path = tmp_path / "l.tsv"
+        path.write_text("odd\ta text\nNK cell\n")
+        assert [label.match for label in read_labels(path)] == ["given", "synonym"]
+
+    def test_json_null_text_is_looked_up(self, tmp_path):
+        path = tmp_path / "l.json"
+        path.write_text('{"odd": "a text", "NK cell": null}')
+        assert [label.match for label in read_labels(path)] == ["given", "synonym"]
+
+    def test_json_id_gives_the_text_and_keeps_the_name(self, tmp_path, ontology):
+        path = tmp_path / "l.json"
+        path.write_text(
+            json.dumps(
+                [
+                    {"name": "cluster B", "ontology_term_id": "CL:0000236"},
+                    {"name": "cluster K", "text": "kills", "ontology_term_id": "CL:0000623"},
+                ]
+            )
+        )
+        b_cell, killer = read_labels(path, ontology=ontology)
+        assert b_cell == Label("cluster B", resolve_labels(["B cell", "x"])[0].text, "CL:0000236", "id")
+        assert killer == Label("cluster K", "kills", "CL:0000623", "given")
+
+    def test_own_ontology(self, tmp_path, lab):
+        path = tmp_path / "l.txt"
+        path.write_text("red cell\nB cell\n")
+        assert [label.match for label in read_labels(path, ontology=lab)] == ["name", None]
+
+    @pytest.mark.parametrize(
+        ("name", "content", "message"),
+        [
+            pytest.param("l.txt", None, "No such file", id="missing"),
+            pytest.param("l.csv", b"B cell,NK cell", "unknown suffix '.csv'. Use .txt, .tsv or .json", id="suffix"),
+            pytest.param("l.txt", b"B cell\n\xff\xfe\n", "Give a text file in UTF-8", id="not_utf8"),
+            pytest.param("l.txt", b"# nothing\n", "Got no labels", id="no_labels"),
+            pytest.param("l.txt", b"B cell\n", "Got one label", id="one_label"),
+            pytest.param("l.txt", b"B cell\nCL:9999999\n", "Unknown ontology id 'CL:9999999'", id="unknown_id"),
+            pytest.param("l.tsv", b"B cell\tx\n\n\ty\n", "line 3", id="tsv_empty_name"),
+            pytest.param("l.tsv", b"B cell\tx\nT cell\t\n", "line 2", id="tsv_empty_text"),
+            pytest.param(
+                "l.tsv", b"B cell\tx\ty\n", "line 1.*Expected a label, or a label, one tab", id="three_columns"
+            ),
+            pytest.param("l.json", b'["B cell",\n "NK cell"', "line 2: not valid JSON", id="malformed_json"),
+            pytest.param("l.json", b'"B cell"', "found a JSON str. Expected a list", id="json_string"),
+            pytest.param("l.json", b'{"B cell": "x", "B cell": "y"}', "duplicate key 'B cell'", id="json_duplicate"),
+            pytest.param("l.json", b'["B cell", 5]', "label 2 is 5. Expected text", id="json_number"),
+            pytest.param("l.json", b'["B cell", ""]', "label 2 is .*none of them empty", id="json_empty_name"),
+            pytest.param("l.json", b'[{"name": "a", "txt": "b"}, "c"]', "label 1 is .*txt", id="json_unknown_key"),
+        ],
+    )
+    def test_errors_name_the_file(self, tmp_path, name, content, message):
+        path = tmp_path / name
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(ValueError, match=message) as caught:
+            read_labels(path)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
