@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from langcell.cli_convert import register as register_conversion
+
 app = typer.Typer(
     help="Name, embed and find single cells by text.",
     no_args_is_help=True,
@@ -123,6 +125,9 @@ def demo(
     from langcell.demo import run_demo
 
     run_demo(output, model=model, device=device)
+
+
+register_conversion(app, one_line_errors)
 
 
 def _labels(labels: str | None, labels_file: Path | None, ontology_root: str | None, trained: list[str] | None):

@@ -87,6 +87,10 @@ class Ontology:
     def __contains__(self, term_id: str) -> bool:
         return self._source.get(term_id) is not None
 
+    def ids(self, prefix: str) -> list[str]:
+        """Ids of all terms with this prefix, sorted; obsolete ones too."""
+        return sorted(self._source.ids(prefix))
+
     def term(self, term_id: str) -> Term:
         """The term with this id, also when it is obsolete (see `current`).
 

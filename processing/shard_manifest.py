@@ -104,6 +104,11 @@ def read_manifest(folder: str | Path) -> Manifest:
         raise ValueError(f"{path} is damaged: {error}; write the shards again.") from error
 
 
+def is_finished(folder: str | Path) -> bool:
+    """Whether shards in this folder were written to the end: the manifest comes last."""
+    return (Path(folder) / MANIFEST_FILE).exists()
+
+
 def verify(folder: str | Path) -> list[str]:
     """Compare every file with its checksum in the manifest.
 

@@ -195,12 +195,12 @@ def write_simulated_shards(
     config = config if config is not None else SimulationConfig()
     texts = profile_texts(profiles, ontology, full_share=full_share)
     maker = _ShardMaker(
-        folder=prepare_folder(folder, overwrite=overwrite),
         simulator=CellSimulator(profiles, config),
         vocabulary=vocabulary,
         gene_index=vocabulary.require_known(profiles.gene_ids),
         texts=texts,
         max_length=max_length,
+        folder=prepare_folder(folder, overwrite=overwrite),  # last: what is wrong above leaves the folder alone
     )
     sizes = [min(cells_per_shard, n_cells - start) for start in range(0, n_cells, cells_per_shard)]
     seeds = np.random.SeedSequence(seed).spawn(len(sizes))

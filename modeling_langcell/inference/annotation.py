@@ -169,7 +169,7 @@ def _run(
     what: str,
 ) -> tuple[tuple[np.ndarray, ...], np.ndarray, Coverage]:
     """Stream the cells through `function`; its results, which cells have a known gene, and the coverage."""
-    gene_index = loaded.processor.feature_extractor.vocabulary.require_known(
+    gene_index = loaded.processor.feature_extractor.gene_index(
         source.gene_names, other_columns=source.gene_columns
     )
     parts, known = [], []
