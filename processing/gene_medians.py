@@ -84,15 +84,19 @@ class MedianSketch:
         """float64, shape (genes,); non-zero medians in counts per 10k, NaN for genes that were never found."""
         cumulative = np.cumsum(self._histogram, axis=1, dtype=np.int64)
         total = cumulative[:, -1]
-        middle = (total - 1) / 2  # rank of the median, from 0
-        bins = (cumulative <= middle[:, None]).sum(axis=1).clip(max=cumulative.shape[1] - 1)
+        # The two middle ranks are one where the number of cells is odd.
+        middle = [self._value_at(rank, cumulative) for rank in ((total - 1) // 2, total // 2)]
+        return np.where(total > 0, np.mean(middle, axis=0), np.nan)
+
+    def _value_at(self, rank: np.ndarray, cumulative: np.ndarray) -> np.ndarray:
+        """float64, shape (genes,); the value of each gene at its rank from 0, interpolated within the bin."""
+        bins = (cumulative <= rank[:, None]).sum(axis=1).clip(max=cumulative.shape[1] - 1)
         row = np.arange(len(bins))
-        below = cumulative[row, bins] - self._histogram[row, bins]
+        in_bin = self._histogram[row, bins].astype(np.int64)
+        position = (rank - (cumulative[row, bins] - in_bin) + 0.5) / np.maximum(in_bin, 1)
         edge_bits = np.arange(_LOWEST, _HIGHEST + 2, dtype=np.uint32) << np.uint32(_SHIFT)
         edges = edge_bits.view(np.float32).astype(np.float64)
-        position = (middle - below + 0.5) / np.maximum(self._histogram[row, bins], 1)
-        found = edges[bins] + position * (edges[bins + 1] - edges[bins])
-        return np.where(total > 0, found, np.nan)
+        return edges[bins] + position * (edges[bins + 1] - edges[bins])
 
 
 def fit_medians(chunks: Iterable[tuple[sparse.csr_matrix, np.ndarray | None]], n_genes: int) -> MedianSketch:

@@ -14,8 +14,6 @@ from langcell.processing.shards import (
     TEXT_COLUMNS,
     Description,
     ShardWriter,
-    cell_table,
-    check_fingerprint,
     read_descriptions,
     read_manifest,
     verify,
@@ -137,51 +135,11 @@ def test_finished_shards_are_not_overwritten_unasked(folder, tmp_path):
     assert len(list((copy / "data").iterdir())) == 1
 
 
-def test_verify_names_what_is_wrong(folder, tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(folder, copy)
-    (copy / "data" / "train-00000.parquet").unlink()
-    path = copy / "data" / "train-00001.parquet"
-    content = bytearray(path.read_bytes())
-    content[100] ^= 1
-    path.write_bytes(content)
-    missing, changed = verify(copy)
-    assert missing == "data/train-00000.parquet is missing"
-    assert changed.startswith("data/train-00001.parquet has changed")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        pytest.param('{"schema_version": 99}', "has schema version 99, but 1 is read", id="newer"),
-        pytest.param("{", "is damaged", id="cut_off"),
-        pytest.param("[]", "has schema version None", id="no_object"),
-        pytest.param('{"schema_version": 1}', "is damaged: 'shards'", id="fields_missing"),
-        pytest.param(
-            '{"schema_version": 1, "shards": [], "sources": [], "descriptions": {"path": "d"}}', "damaged", id="record"
-        ),
-    ],
-)
-def test_bad_manifests(tmp_path, text, message):
-    (tmp_path / "manifest.json").write_text(text)
-    with pytest.raises(ValueError, match=message):
-        read_manifest(tmp_path)
-
-
-def test_fingerprints_must_agree(folder):
-    manifest = read_manifest(folder)
-    check_fingerprint(manifest, VOCABULARY.fingerprint)
-    with pytest.raises(ValueError, match=f"aaaaaaaaaaaa.*{VOCABULARY.fingerprint[:12]}"):
-        check_fingerprint(manifest, "a" * 64)
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         pytest.param({"description_id": np.full(5, 2)}, "Description id 2 is not one of 0 to 1", id="unknown_text"),
         pytest.param({"description_id": np.full(5, -1)}, "Description id -1", id="negative_id"),
-        pytest.param({"description_id": np.zeros(4, int)}, "'description_id' has 4 values for 5 cells", id="too_few"),
-        pytest.param({"columns": {}}, "give exactly", id="no_columns"),
         pytest.param({"ranked": ranked_cells(0, 5), "max_length": 3}, "more than max_length 3", id="too_long"),
     ],
 )
@@ -192,19 +150,9 @@ def test_add_refuses(tmp_path, changes, message):
         writer.add(**cells)
 
 
-def test_the_same_text_twice(tmp_path):
-    writer = unfinished_writer(tmp_path, descriptions=DESCRIPTIONS * 2)
-    with pytest.raises(ValueError, match="'cell type: b cell; ' occurs twice"):
-        writer.close()
-
-
 def test_shards_need_cells(tmp_path):
     with pytest.raises(ValueError, match="cells_per_shard is 0"):
         unfinished_writer(tmp_path, cells_per_shard=0)
-
-
-def test_cell_table_of_no_cells():
-    assert cell_table(ranked_cells(0, 0), np.zeros(0, int), columns_of(0, 0)).num_rows == 0
 
 
 def fill_and_fail(writer: ShardWriter) -> None:
