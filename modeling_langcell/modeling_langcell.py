@@ -333,16 +333,18 @@ class LangCellModel(LangCellPreTrainedModel):
         """Cell embeddings from position 0 (`<cls>`), unit length, (cells, projection_dim)."""
         return F.normalize(self.cell_projection(cell_states[:, 0]), dim=-1)
 
-    def project_texts(self, text_states: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Text embeddings, unit length, (texts, projection_dim); pooled as the text config says."""
+    def pool_texts(self, text_states: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """One vector for each text, (texts, text hidden), read from the states as the text config says."""
         if self.config.text_config.pooling == "cls":
-            pooled = text_states[:, 0]
-        elif attention_mask is None:
-            pooled = text_states.mean(1)
-        else:
-            weights = attention_mask.to(text_states.dtype).unsqueeze(-1)
-            pooled = (text_states * weights).sum(1) / weights.sum(1)
-        return F.normalize(self.text_projection(pooled), dim=-1)
+            return text_states[:, 0]
+        if attention_mask is None:
+            return text_states.mean(1)
+        weights = attention_mask.to(text_states.dtype).unsqueeze(-1)
+        return (text_states * weights).sum(1) / weights.sum(1)
+
+    def project_texts(self, text_states: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Text embeddings, unit length, (texts, projection_dim)."""
+        return F.normalize(self.text_projection(self.pool_texts(text_states, attention_mask)), dim=-1)
 
     def get_cell_features(self, cell_input_ids: Tensor, cell_attention_mask: Tensor | None = None) -> Tensor:
         """Cell embeddings, unit length.

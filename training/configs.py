@@ -116,6 +116,7 @@ class Batch:
         accumulate: forward passes an optimizer step. Contrast is over one pass, not over the accumulated ones.
         max_length: ids a cell with `<cls>`; more are cut off.
         max_text_length: word pieces a text.
+        cache_texts: encode every text once before the run; needs a frozen text encoder.
         window: batches that are drawn together, shuffled, and sorted by length into batches of like lengths.
     """
 
@@ -123,6 +124,7 @@ class Batch:
     accumulate: int = 1
     max_length: int = 2048
     max_text_length: int = 256
+    cache_texts: bool = False
     window: int = 32
 
 

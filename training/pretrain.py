@@ -50,11 +50,14 @@ def build(config: PretrainConfig) -> Pretrainer:
         seed=config.seed,
         rank=rank,
     )
+    tokenizer = AutoTokenizer.from_pretrained(config.model.path) if config.stage == 2 else None
+    if config.batch.cache_texts and tokenizer is not None:
+        stage.cache_texts(descriptions.texts, tokenizer, max_text_length=config.batch.max_text_length)
     collate = BatchCollator(
         descriptions,
         max_length=config.batch.max_length,
         pad_token_id=stage.model.config.cell_config.pad_token_id,
-        tokenizer=AutoTokenizer.from_pretrained(config.model.path) if config.stage == 2 else None,
+        tokenizer=tokenizer,
         max_text_length=config.batch.max_text_length,
     )
     return Pretrainer(config, stage=stage, batches=batches, collate=collate, accelerator=accelerator)

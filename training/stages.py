@@ -11,9 +11,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedTokenizerBase
 
 from langcell.modeling_langcell import LangCellForPreTraining
 from langcell.training.configs import Objectives, PretrainConfig
+from langcell.training.frozen_texts import FrozenTexts
 from langcell.training.objectives import (
     MatchingPairs,
     cell_cell_loss,
@@ -45,7 +48,8 @@ class PretrainingStage(nn.Module):
             masked pass is also the first view of `cell_cell`, the whole cell its second view and the cell of
             `cell_text` and `cell_text_matching`. Only `cell_cell` without `masked_gene` needs a second pass of the
             whole cell (other dropout). All four losses: 2.
-        text encoder: one for each distinct text of the batch; without gradient where it is frozen.
+        text encoder: one for each distinct text of the batch; without gradient where it is frozen, and none where
+            the run encoded its texts beforehand (`frozen_texts`, set by whoever builds the run).
         text encoder reading a cell: at most 3 (own text, hard negative text, and the hard negative cell of its text);
             what comes before the first cross-attention is computed once for each distinct text, keys and values once
             for each cell.
@@ -61,6 +65,7 @@ class PretrainingStage(nn.Module):
     def __init__(self, model: LangCellForPreTraining, objectives: Objectives, *, related_types: Tensor | None = None):
         super().__init__()
         self.model, self.objectives = model, objectives
+        self.frozen_texts: FrozenTexts | None = None
         self.register_buffer("related_types", related_types, persistent=False)
         cell = model.config.cell_config
         self.gene_ids = range(max(cell.pad_token_id, cell.mask_token_id) + 1, cell.cls_token_id)
@@ -69,6 +74,16 @@ class PretrainingStage(nn.Module):
             for name, parameter in model.text_encoder.named_parameters()
             if "crossattention" not in name
         )
+
+    def cache_texts(self, texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, *, max_text_length: int) -> None:
+        """Encode all texts of the run now; item i has description code i.
+
+        Raises:
+            ValueError: the text encoder is trained, or reads cells in more than its last layer.
+        """
+        if not self.text_is_frozen:
+            raise ValueError("batch.cache_texts needs a frozen text encoder: its texts would not stay what they are.")
+        self.frozen_texts = FrozenTexts.encode(self.model, list(texts), tokenizer, max_text_length=max_text_length)
 
     def train(self, mode: bool = True) -> "PretrainingStage":
         """As any module's; a frozen text encoder stays without dropout, so that its texts stay what they are."""
@@ -95,7 +110,7 @@ class PretrainingStage(nn.Module):
             if "cell_cell" in on:
                 parts["cell_cell"] = self._cell_cell(batch, masked_view, cells)
             if on.keys() & {"cell_text", "cell_text_matching"}:
-                texts = self.model.get_text_features(batch["input_ids"], batch["attention_mask"])
+                texts = self._text_features(batch)
                 if "cell_text" in on:
                     parts["cell_text"] = self._cell_text(batch, cells, texts)
                 if "cell_text_matching" in on:
@@ -118,6 +133,17 @@ class PretrainingStage(nn.Module):
         logits = self.model.masked_gene_logits(states[masked.positions])
         view = self.model.project_cells(states) if self.objectives.cell_cell.weight > 0 else None
         return view, masked_gene_loss(logits, masked.targets)
+
+    def _text_features(self, batch: dict[str, Tensor]) -> Tensor:
+        if self.frozen_texts is None:
+            return self.model.get_text_features(batch["input_ids"], batch["attention_mask"])
+        pooled = self.frozen_texts.pooled[batch["text_description"]]
+        return F.normalize(self.model.text_projection(pooled), dim=-1)
+
+    def _states_before_cell(self, batch: dict[str, Tensor]) -> Tensor:
+        if self.frozen_texts is None:
+            return self.model.text_encoder.states_before_cell(batch["input_ids"], batch["attention_mask"])
+        return self.frozen_texts.before_cell[batch["text_description"]].unsqueeze(1)
 
     def _cell_cell(self, batch: dict[str, Tensor], first: Tensor | None, second: Tensor) -> tuple[Tensor, Tensor]:
         if first is None:
@@ -172,7 +198,7 @@ class PretrainingStage(nn.Module):
         The two texts of a cell are queries to the same keys and values; only the N others need copies.
         """
         encoder, mask, cell_mask = self.model.text_encoder, batch["attention_mask"], batch["cell_attention_mask"]
-        text_states = encoder.states_before_cell(batch["input_ids"], mask)
+        text_states = self._states_before_cell(batch)
         keys_values = encoder.cell_keys_values(states)
         texts = pairs.texts_of_cells.flatten()
         read = [encoder.read_cells(text_states.index_select(0, texts), mask[texts], keys_values, cell_mask)]
