@@ -1,0 +1,119 @@
+"""Re-ranking that stops early and still returns the label of the full computation.
+
+The score of label i of one cell is (DESIGN "Scores")
+
+    f_i = alpha * s_i + (1 - alpha) * exp(p_i) / Z,    Z = sum over all T labels of exp(p_j),
+
+with s the softmax of the similarities, known for all labels, and p_i in [0, 1] the match probability, which costs a pass
+of the text encoder. Say p is known for a set C of c labels, and S = sum over C of exp(p_i).
+
+1. Every unknown p_j lies in [0, 1], so S + (T - c) <= Z <= S + (T - c) * e.
+2. For two labels b, i of C the difference f_b - f_i = alpha * (s_b - s_i) + (1 - alpha) * (exp(p_b) - exp(p_i)) / Z is
+   linear in 1/Z. If it is positive at both ends of the interval of Z, it is positive everywhere in it.
+3. For an unknown label j, f_j <= alpha * s_j + (1 - alpha) * e / Z <= alpha * s_max + (1 - alpha) * e / Z with s_max the
+   largest s outside C. f_b minus that bound is linear in 1/Z too, so again both ends suffice.
+
+If one label b wins 2 against all of C and 3 at both ends, it wins for the true Z, whatever the unknown p are: b is what
+the full computation returns. Labels are walked by falling s, so that s_max falls as fast as it can. A difference has to
+exceed `MARGIN`, so that a tie, or a lead within rounding error, is never certified: such a cell is evaluated in full.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# Larger than the rounding error of a float32 score, smaller than any difference that matters.
+MARGIN = 1e-6
+FIRST_BLOCK = 8
+
+# (cells as row numbers (rows,), labels as column numbers (rows, k)) -> match probabilities (rows, k)
+Evaluate = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Reranked:
+    """Match probabilities as far as they were needed.
+
+    Attributes:
+        match: (cells, labels); NaN where not evaluated.
+        score: (cells, labels); NaN where the match is. Where a cell was not evaluated in full, the score at the upper
+            end of Z: the least that it can be.
+        best: (cells,); the label of the full computation.
+        pairs_evaluated: number of (cell, label) pairs.
+    """
+
+    match: Tensor
+    score: Tensor
+    best: Tensor
+    pairs_evaluated: int
+
+
+def rerank_exact(prior: Tensor, alpha: float, evaluate: Evaluate, *, first_block: int = FIRST_BLOCK) -> Reranked:
+    """Evaluate labels by falling prior, in blocks that double, until the best label of each cell is certain.
+
+    Args:
+        prior: softmax of the similarities, (cells, labels).
+        alpha: weight of the prior.
+        evaluate: gives the match probabilities of chosen pairs.
+        first_block: labels evaluated before the first look.
+
+    >>> match = torch.tensor([[0.9, 0.1, 0.2], [0.5, 0.6, 0.1]])
+    >>> prior = torch.tensor([[0.9, 0.05, 0.05], [0.4, 0.35, 0.25]])
+    >>> reranked = rerank_exact(prior, 0.5, lambda rows, columns: match[rows[:, None], columns], first_block=1)
+    >>> reranked.best.tolist(), reranked.pairs_evaluated
+    ([0, 0], 4)
+    """
+    n_cells, n_labels = prior.shape
+    order = prior.argsort(dim=-1, descending=True, stable=True)
+    match = torch.full_like(prior, torch.nan)
+    best = torch.zeros(n_cells, dtype=torch.long, device=prior.device)
+    active = torch.arange(n_cells, device=prior.device)
+    seen, block = 0, first_block
+    while len(active):
+        columns = order[active, seen : seen + block]
+        match[active[:, None], columns] = evaluate(active, columns).to(match.dtype)
+        seen, block = min(seen + block, n_labels), block * 2
+        known = order[active, :seen]
+        winner, certain = _certify(
+            prior[active[:, None], known],
+            match[active[:, None], known],
+            alpha,
+            n_unseen=n_labels - seen,
+            best_unseen=prior[active, order[active, seen]] if seen < n_labels else None,
+        )
+        best[active] = known.gather(1, winner[:, None]).squeeze(1)
+        if seen == n_labels:
+            # Ties go to the first label, as in the full computation.
+            full = alpha * prior[active] + (1 - alpha) * match[active].softmax(-1)
+            best[active] = full.argmax(-1)
+            break
+        active = active[~certain]
+    evaluated = ~match.isnan()
+    unseen = n_labels - evaluated.sum(-1, keepdim=True)
+    largest_z = match.exp().nansum(-1, keepdim=True) + unseen * math.e
+    score = alpha * prior + (1 - alpha) * match.exp() / largest_z
+    return Reranked(match, score, best, int(evaluated.sum()))
+
+
+def _certify(
+    prior: Tensor, match: Tensor, alpha: float, *, n_unseen: int, best_unseen: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Best of the known labels at the upper end of Z, (cells,), and whether it is certainly the best of all, (cells,)."""
+    exp_match = match.exp()
+    known_sum = exp_match.sum(-1, keepdim=True)
+    upper = alpha * prior + (1 - alpha) * exp_match / (known_sum + n_unseen * math.e)
+    winner = upper.argmax(-1)
+    certain = torch.ones_like(winner, dtype=torch.bool)
+    for largest_p in (1.0, math.e):  # exp of the least and the greatest p that an unseen label can have
+        z = known_sum + n_unseen * largest_p
+        score = alpha * prior + (1 - alpha) * exp_match / z
+        own = score.gather(1, winner[:, None])
+        others = score.scatter(1, winner[:, None], -torch.inf)
+        certain &= (own.squeeze(1) - others.amax(-1)) > MARGIN
+        if best_unseen is not None:
+            bound = alpha * best_unseen + (1 - alpha) * math.e / z.squeeze(1)
+            certain &= (own.squeeze(1) - bound) > MARGIN
+    return winner, certain
