@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from langcell.cli_convert import register as register_conversion
+from langcell.cli_evaluate import register as register_evaluation
 
 app = typer.Typer(
     help="Name, embed and find single cells by text.",
@@ -128,6 +129,7 @@ def demo(
 
 
 register_conversion(app, one_line_errors)
+register_evaluation(app, one_line_errors)
 
 
 def _labels(labels: str | None, labels_file: Path | None, ontology_root: str | None, trained: list[str] | None):

@@ -73,7 +73,7 @@ def load(
     elif folder.exists() or str(model).startswith((".", "/", "~")) or str(model).count("/") != 1:
         raise ValueError(f"{model} is no model folder; give a folder, a Hub id (org/name) or {DEFAULT_MODEL!r}.")
     place = folder if folder.is_dir() else str(model)
-    torch_dtype = as_dtype(dtype)
+    torch_dtype, chosen_device = as_dtype(dtype), choose_device(device)
     try:
         loaded, report = AutoModel.from_pretrained(
             place,
@@ -98,7 +98,7 @@ def load(
     )
     commit = getattr(loaded.config, "_commit_hash", None)
     return LoadedLangCell(
-        model=loaded.eval().to(choose_device(device)),
+        model=loaded.eval().to(chosen_device),  # pyright: ignore[reportArgumentType]  # decorated without its types
         processor=processor,
         model_id=folder.resolve().name if folder.is_dir() else str(model),
         revision=commit or weights_digest(folder),

@@ -8,7 +8,7 @@ alone (everything below the first cross-attention) is computed once and shared b
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ from transformers.models.bert.modeling_bert import (
     BertSelfOutput,
     eager_attention_forward,
 )
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from .configuration_langcell import LangCellConfig, LangCellTextConfig
 
@@ -114,7 +114,7 @@ class LangCellAttentionHeads(nn.Module):
     def forward(self, states: Tensor, keys_values: KeysValues, mask: Tensor | None) -> Tensor:
         """Attend from states (rows, queries, hidden); mask is (rows, keys) with 1 for what may be read."""
         queries = self._split_heads(self.query(states))
-        implementation = self.config._attn_implementation
+        implementation = self.config._attn_implementation or "eager"
         if implementation == "flash_attention_2" and queries.shape[2] == keys_values[0].shape[2]:
             attention_mask = mask
         else:
@@ -162,6 +162,7 @@ class LangCellTextLayer(GradientCheckpointingLayer):
         The texts of one cell stand side by side on the query axis: queries do not see one another, so one call serves
         all texts of a cell.
         """
+        assert self.crossattention is not None, "a layer below cross_attention_start was asked to read a cell"
         by_cell = states.reshape(keys_values[0].shape[0], -1, states.shape[-1])
         return self.crossattention(by_cell, keys_values, cell_mask).view_as(states)
 
@@ -189,6 +190,7 @@ class LangCellTextLayer(GradientCheckpointingLayer):
 class LangCellPreTrainedModel(PreTrainedModel):
     """Weight initialization and loading shared by all LangCell models."""
 
+    config: LangCellConfig
     config_class = LangCellConfig
     base_model_prefix = "langcell"
     main_input_name = "cell_input_ids"
@@ -210,6 +212,7 @@ class LangCellTextEncoder(LangCellPreTrainedModel):
         cell_hidden_size: width of the cell encoder's states.
     """
 
+    config: LangCellTextConfig
     config_class = LangCellTextConfig
     main_input_name = "input_ids"
 
@@ -222,6 +225,11 @@ class LangCellTextEncoder(LangCellPreTrainedModel):
         )
         self.gradient_checkpointing = False
         self.post_init()
+
+    @property
+    def _typed_layers(self) -> Sequence[LangCellTextLayer]:
+        """The layers as what they are; nn.ModuleList only says that they are modules."""
+        return cast(Sequence[LangCellTextLayer], self.layer)
 
     def get_input_embeddings(self) -> nn.Embedding:
         """The word embeddings."""
@@ -239,7 +247,7 @@ class LangCellTextEncoder(LangCellPreTrainedModel):
         """
         return [
             layer.crossattention.self.keys_values(cell_states)
-            for layer in self.layer
+            for layer in self._typed_layers
             if layer.crossattention is not None
         ]
 
@@ -256,7 +264,7 @@ class LangCellTextEncoder(LangCellPreTrainedModel):
         states = self.embeddings(input_ids)
         hidden_states = [states]
         keys_values = iter(self.cell_keys_values(cell_states) if cell_states is not None else ())
-        for layer in self.layer:
+        for layer in self._typed_layers:
             reads_cell = cell_states is not None and layer.crossattention is not None
             keys, values = next(keys_values) if reads_cell else (None, None)
             states = layer(states, attention_mask, keys, values, cell_attention_mask)
@@ -270,7 +278,7 @@ class LangCellTextEncoder(LangCellPreTrainedModel):
         states = self.embeddings(input_ids)
         for layer in self.layer[: self.config.cross_attention_start]:
             states = layer(states, attention_mask)
-        first = self.layer[self.config.cross_attention_start]
+        first = self._typed_layers[self.config.cross_attention_start]
         only_layer = self.config.cross_attention_start == len(self.layer) - 1
         return first.attend_to_text(states, attention_mask, first_position_only=only_layer)
 
@@ -293,7 +301,7 @@ class LangCellTextEncoder(LangCellPreTrainedModel):
         Returns:
             (pairs, hidden).
         """
-        first, *others = self.layer[self.config.cross_attention_start :]
+        first, *others = self._typed_layers[self.config.cross_attention_start :]
         states = first.feed_forward(first.attend_to_cell(text_states, keys_values[0], cell_attention_mask))
         for layer, layer_keys_values in zip(others, keys_values[1:], strict=True):
             # Only position 0 of the last layer is read.
@@ -310,7 +318,8 @@ class LangCellModel(LangCellPreTrainedModel):
     def __init__(self, config: LangCellConfig):
         super().__init__(config)
         cell, text = config.cell_config, config.text_config
-        self.cell_encoder = BertModel(cell, add_pooling_layer=False)
+        # The configuration has every field that BertModel reads.
+        self.cell_encoder = BertModel(cell, add_pooling_layer=False)  # pyright: ignore[reportArgumentType]
         self.text_encoder = LangCellTextEncoder(text, cell.hidden_size)
         self.cell_projection = nn.Linear(cell.hidden_size, config.projection_dim)
         self.text_projection = nn.Linear(text.hidden_size, config.projection_dim)
@@ -321,7 +330,7 @@ class LangCellModel(LangCellPreTrainedModel):
         """The text encoder's word embeddings: the ones that `resize_token_embeddings` is about."""
         return self.text_encoder.get_input_embeddings()
 
-    def set_input_embeddings(self, value: nn.Module) -> None:
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
         """Replace the text encoder's word embeddings."""
         self.text_encoder.set_input_embeddings(value)
 
@@ -449,27 +458,28 @@ class LangCellModel(LangCellPreTrainedModel):
         """
         if cell_input_ids is None and input_ids is None:
             raise ValueError("LangCellModel got neither cell_input_ids nor input_ids; give at least one of them.")
-        if return_match_logits and (cell_input_ids is None or input_ids is None):
-            raise ValueError("return_match_logits needs both cell_input_ids and input_ids.")
         output_hidden_states = self._asked(output_hidden_states, "output_hidden_states")
         output = LangCellOutput()
+        cell_states: Tensor | None = None
         if cell_input_ids is not None:
-            output.cell_model_output = self.cell_encoder(
+            output.cell_model_output = cells = self.cell_encoder(
                 input_ids=cell_input_ids,
                 attention_mask=cell_attention_mask,
                 output_hidden_states=output_hidden_states,
             )
-            output.cell_embeds = self.project_cells(output.cell_model_output.last_hidden_state)
+            cell_states = cells.last_hidden_state
+            output.cell_embeds = self.project_cells(cells.last_hidden_state)
         if input_ids is not None:
-            output.text_model_output = self.text_encoder(
+            output.text_model_output = texts = self.text_encoder(
                 input_ids, attention_mask, output_hidden_states=output_hidden_states
             )
-            output.text_embeds = self.project_texts(output.text_model_output.last_hidden_state, attention_mask)
+            output.text_embeds = self.project_texts(texts.last_hidden_state, attention_mask)
         if output.cell_embeds is not None and output.text_embeds is not None:
-            output.logits_per_cell = output.cell_embeds @ output.text_embeds.T / self.config.logit_temperature
-            output.logits_per_text = output.logits_per_cell.T
+            logits = output.cell_embeds @ output.text_embeds.T / self.config.logit_temperature
+            output.logits_per_cell, output.logits_per_text = logits, logits.T
         if return_match_logits:
-            cell_states = output.cell_model_output.last_hidden_state
+            if cell_states is None or input_ids is None:
+                raise ValueError("return_match_logits needs both cell_input_ids and input_ids.")
             output.match_logits = self.match_all(input_ids, attention_mask, cell_states, cell_attention_mask)
         return output if self._asked(return_dict, "return_dict") else output.to_tuple()
 
@@ -514,13 +524,15 @@ class LangCellForPreTraining(LangCellModel):
         **kwargs: Any,
     ) -> LangCellOutput | tuple[Any, ...]:
         """As `LangCellModel.forward`; `return_masked_gene_logits` adds (cells, genes, vocabulary) logits."""
-        output = super().forward(
-            cell_input_ids, cell_attention_mask, input_ids, attention_mask, return_dict=True, **kwargs
+        output = cast(
+            LangCellOutput,
+            super().forward(cell_input_ids, cell_attention_mask, input_ids, attention_mask, return_dict=True, **kwargs),
         )
         if return_masked_gene_logits:
-            if output.cell_model_output is None:
+            cells = output.cell_model_output
+            if cells is None or cells.last_hidden_state is None:
                 raise ValueError("return_masked_gene_logits needs cell_input_ids.")
-            output.masked_gene_logits = self.masked_gene_logits(output.cell_model_output.last_hidden_state)
+            output.masked_gene_logits = self.masked_gene_logits(cells.last_hidden_state)
         return output if self._asked(return_dict, "return_dict") else output.to_tuple()
 
 
@@ -538,9 +550,10 @@ class LangCellForCellClassification(LangCellPreTrainedModel):
     def __init__(self, config: LangCellConfig):
         super().__init__(config)
         self.num_labels = config.num_labels
-        self.cell_encoder = BertModel(config.cell_config, add_pooling_layer=False)
-        self.dropout = nn.Dropout(config.cell_config.hidden_dropout_prob)
-        self.classifier = nn.Linear(config.cell_config.hidden_size, config.num_labels)
+        cell = config.cell_config
+        self.cell_encoder = BertModel(cell, add_pooling_layer=False)  # pyright: ignore[reportArgumentType]
+        self.dropout = nn.Dropout(cell.hidden_dropout_prob)
+        self.classifier = nn.Linear(cell.hidden_size, cast(int, config.num_labels))
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:

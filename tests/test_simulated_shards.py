@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from anndata import AnnData
+import tiny_profiles
+from tiny_profiles import IDS
 
 from langcell.processing.cell_profiles import CellProfiles
 from langcell.processing.genes import GeneVocabulary
@@ -13,8 +13,6 @@ from langcell.processing.shards import read_descriptions, read_manifest, verify
 from langcell.processing.simulated_shards import profile_texts, write_simulated_shards
 from langcell.processing.simulation import SimulationConfig
 
-N_GENES = 300
-IDS = [f"ENSG{i:011d}" for i in range(N_GENES)]
 VOCABULARY = GeneVocabulary(IDS[:250], np.full(250, 2.0), [""] * 250)
 CONFIG = SimulationConfig(experiment_cells=(20, 30), panel_genes=(100, 200))
 ARGUMENTS = {"n_cells": 130, "seed": 5, "cells_per_shard": 50, "max_length": 64, "config": CONFIG, "progress": False}
@@ -22,21 +20,7 @@ ARGUMENTS = {"n_cells": 130, "seed": 5, "cells_per_shard": 50, "max_length": 64,
 
 @pytest.fixture(scope="module")
 def profiles_path(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("profiles") / "profiles.h5ad"
-    obs = pd.DataFrame(
-        {
-            "cl_id": ["CL:0000236", "CL:0000084", "CL:0000084"],
-            "uberon_id": ["UBERON:0000178", "", "UBERON:0002048"],
-            "tissue_clean": ["blood", "tumor", "lung"],
-            "study": ["one", "one", "two"],
-            "profile_scale": "linear",
-        },
-        index=["a", "b", "c"],
-    )
-    var = pd.DataFrame({"ensembl_id": IDS, "in_langcell_vocab": True}, index=[f"G{i}" for i in range(N_GENES)])
-    values = np.random.default_rng(0).lognormal(0, 1.5, (3, N_GENES))
-    AnnData(values, obs=obs, var=var).write_h5ad(path)
-    return path
+    return tiny_profiles.write_profiles(tmp_path_factory.mktemp("profiles") / "profiles.h5ad")
 
 
 @pytest.fixture(scope="module")

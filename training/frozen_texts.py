@@ -35,7 +35,7 @@ class FrozenTexts:
         max_text_length: int,
         progress: bool = True,
     ) -> "FrozenTexts":
-        """Encode all texts, in blocks of like length that are the same in every run.
+        """Encode all texts, in blocks of like length that are the same in every run; leaves the model in evaluation mode.
 
         Args:
             model: its text encoder is not trained, its last layer alone reads the cell.
@@ -50,10 +50,11 @@ class FrozenTexts:
         config = model.config.text_config
         if config.cross_attention_start != config.num_hidden_layers - 1:
             raise ValueError(
-                f"cache_texts needs a text encoder whose last layer alone reads the cell; this one has "
-                f"cross_attention_start {config.cross_attention_start} of {config.num_hidden_layers} layers. Turn it off."
+                "cache_texts needs a text encoder whose last layer alone reads the cell; this one has "
+                f"cross_attention_start {config.cross_attention_start} of {config.num_hidden_layers} layers. "
+                "Turn it off."
             )
-        device, was_training = model.device, model.training
+        device = model.device
         model.eval()
         pooled = torch.empty(len(texts), config.hidden_size, device=device)
         before_cell = torch.empty_like(pooled)
@@ -70,5 +71,4 @@ class FrozenTexts:
             ids, mask = tokens["input_ids"], tokens["attention_mask"]
             pooled[rows] = model.pool_texts(model.text_encoder(ids, mask).last_hidden_state, mask).float()
             before_cell[rows] = model.text_encoder.states_before_cell(ids, mask)[:, 0].float()
-        model.train(was_training)
         return cls(pooled, before_cell)

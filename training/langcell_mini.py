@@ -25,7 +25,7 @@ from langcell.processing.genes import VOCABULARY_FILE, GeneVocabulary
 from langcell.processing.ontology import Ontology
 from langcell.processing.rank_values import rank_encode
 from langcell.processing.shard_files import TEXT_COLUMNS
-from langcell.processing.shard_manifest import is_finished
+from langcell.processing.shard_manifest import is_finished, sha256_of
 from langcell.processing.shards import Description, ShardWriter
 from langcell.processing.simulated_shards import write_simulated_shards
 from langcell.training.pretrain import main as pretrain
@@ -107,7 +107,7 @@ def _vocabulary(recipe: Recipe) -> GeneVocabulary:
 
 def write_unlabelled_shards(sources: Sequence[Path], folder: Path, vocabulary: GeneVocabulary) -> None:
     """Tokenize real cells without descriptions: stage 1 needs none."""
-    records = [{"name": path.name} for path in sources]
+    records = [{"name": path.name, "sha256": sha256_of(path)} for path in sources]
     with ShardWriter(
         folder, vocabulary, descriptions=[Description("", "")], max_length=MAX_LENGTH, sources=records
     ) as writer:

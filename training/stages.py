@@ -84,6 +84,7 @@ class PretrainingStage(nn.Module):
         if not self.text_is_frozen:
             raise ValueError("batch.cache_texts needs a frozen text encoder: its texts would not stay what they are.")
         self.frozen_texts = FrozenTexts.encode(self.model, list(texts), tokenizer, max_text_length=max_text_length)
+        self.train(self.training)  # the encoding left the model in evaluation mode
 
     def train(self, mode: bool = True) -> "PretrainingStage":
         """As any module's; a frozen text encoder stays without dropout, so that its texts stay what they are."""

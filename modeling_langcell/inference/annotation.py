@@ -156,6 +156,43 @@ def embed(
     return _store(adata, output, {}, obsm, _settings(loaded, coverage, source))
 
 
+@dataclass(frozen=True)
+class ScoredCells:
+    """Both parts of the score of every cell, before alpha joins them (`zero_shot.combine_scores`).
+
+    Attributes:
+        similarity: cos / temperature, float32, shape (cells, labels).
+        match: match probability, float32, shape (cells, labels).
+        known: bool, shape (cells,); whether the cell has a known gene. One that has none is "unassigned".
+        coverage: how much of the data the gene vocabulary covers.
+        settings: what `annotate` writes into uns["langcell"] on model and data.
+    """
+
+    similarity: np.ndarray
+    match: np.ndarray
+    known: np.ndarray
+    coverage: Coverage
+    settings: dict[str, Any]
+
+
+def score_data(
+    adata: AnnData | str | Path, labels: Sequence[Label], *, loaded: LoadedLangCell, **reading: Any
+) -> ScoredCells:
+    """Score all cells for resolved labels as `annotate` does, and return the parts of the score; writes nothing.
+
+    Args and errors are those of `annotate`.
+    """
+    encoded = _encode_label_texts(loaded, [label.text for label in labels])
+
+    def score(cell_input_ids: Tensor, cell_attention_mask: Tensor) -> tuple[Tensor, ...]:
+        scores = score_cells(loaded.model, encoded, cell_input_ids, cell_attention_mask)
+        return scores.similarity, scores.match
+
+    with open_cells(adata, **_source_options(options := ReadingOptions(**reading))) as source:
+        (similarity, match), known, coverage = _run(source, loaded, options, score, "scoring cells")
+        return ScoredCells(similarity, match, known, coverage, _settings(loaded, coverage, source))
+
+
 def list_plain_labels(labels: Sequence[Label]) -> list[str]:
     """Names of the labels that the Cell Ontology does not know, whose text is therefore the name alone."""
     return [label.name for label in labels if label.match is None]
@@ -169,9 +206,7 @@ def _run(
     what: str,
 ) -> tuple[tuple[np.ndarray, ...], np.ndarray, Coverage]:
     """Stream the cells through `function`; its results, which cells have a known gene, and the coverage."""
-    gene_index = loaded.processor.feature_extractor.gene_index(
-        source.gene_names, other_columns=source.gene_columns
-    )
+    gene_index = loaded.processor.feature_extractor.gene_index(source.gene_names, other_columns=source.gene_columns)
     parts, known = [], []
     n_counts = n_known_counts = 0.0
     with tqdm(total=source.n_cells, desc=what, unit="cell", disable=not options.progress) as bar:
@@ -219,7 +254,7 @@ def _label_columns(
         "langcell_confidence": confidence,
     }
     scores = np.where(known[:, None], scores, np.nan)
-    return obs, {"langcell_scores": pd.DataFrame(scores, index=obs_names, columns=names)}
+    return obs, {"langcell_scores": pd.DataFrame(scores, index=obs_names, columns=pd.Index(names))}
 
 
 def _settings(loaded: LoadedLangCell, coverage: Coverage, source: CellSource) -> dict[str, Any]:

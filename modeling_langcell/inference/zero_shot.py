@@ -79,8 +79,12 @@ def score_cells(
     if rerank == "none":
         return LabelScores(similarity, torch.full_like(similarity, torch.nan), similarity.softmax(-1), cell_embeds)
     match = match_probabilities(model, labels, cell_states, cell_attention_mask)
-    score = alpha * similarity.softmax(-1) + (1 - alpha) * match.softmax(-1)
-    return LabelScores(similarity, match, score, cell_embeds)
+    return LabelScores(similarity, match, combine_scores(similarity, match, alpha=alpha), cell_embeds)
+
+
+def combine_scores(similarity: Tensor, match: Tensor, *, alpha: float) -> Tensor:
+    """The score: alpha * softmax(similarity) + (1 - alpha) * softmax(match), both over the labels (last axis)."""
+    return alpha * similarity.softmax(-1) + (1 - alpha) * match.softmax(-1)
 
 
 def match_probabilities(

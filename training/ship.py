@@ -1,0 +1,145 @@
+"""Turn a trained export into the folder that is published: half precision, processor, code, and an honest card.
+
+python training/ship.py --work runs/mini --to hub_cards/langcell-mini --reports results/*/report.json
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from langcell.hub_cards.cards import model_card
+from langcell.modeling_langcell import LangCellForPreTraining
+from langcell.processing.atomic_output import atomic_output
+from langcell.processing.processing_langcell import LangCellProcessor
+from langcell.processing.shard_manifest import Manifest, read_manifest
+from langcell.training.evaluation.report import eval_results, methods_table
+
+LIMIT_BYTES = 40_000_000
+_LIMITS = (
+    "Human cells only. Mitochondrial genes are not in its vocabulary.",
+    "It learned cell types from cells that were simulated from mean expression profiles, not from real labelled cells: "
+    "states within a type, rare types and closely related T cell types are told apart least well (see the tables).",
+    "At most 384 ranked genes of a cell are read.",
+    "Scores rank the labels; the confidence is no calibrated probability, and one of the given labels always wins.",
+    "Measured on blood only. Types of other tissues are in its training set, but no real cells of them were measured.",
+    "For research; not for diagnosis.",
+)
+_LICENCE = (
+    "Weights: Apache-2.0. Sources: mean expression profiles of CellProfileLibrary (CC BY 4.0); text tower from "
+    "all-MiniLM-L6-v2 (Apache-2.0); unlabelled blood cells for stage 1 and gene medians from public 10x Genomics and "
+    "GSE96583 data, as redistributed in GPL-3 packages; only model weights derived from them are part of this folder."
+)
+
+
+def ship(work: Path, to: Path, reports: Sequence[Path], *, alpha: float) -> None:
+    """Write the published folder.
+
+    Args:
+        work: work folder of `training/langcell_mini.py`, trained.
+        to: the folder; replaced as a whole.
+        reports: report.json files of `langcell evaluate zero-shot`, for the card.
+        alpha: default weight of the similarity.
+
+    Raises:
+        ValueError: the folder would be larger than 40 MB, or there is no report.
+    """
+    export = work / "stage2" / "export"
+    model = LangCellForPreTraining.from_pretrained(export, dtype="float32")
+    model.config.alpha = alpha
+    measured = [json.loads(path.read_text()) for path in reports]
+    with atomic_output(to) as building:
+        building.mkdir(exist_ok=True)
+        model.half().save_pretrained(building)
+        _compute_in_float32(building / "config.json")
+        LangCellProcessor.from_pretrained(export).save_pretrained(building)
+        for stage in ("stage1", "stage2"):
+            shutil.copyfile(work / stage / "config.yaml", building / f"{stage}.yaml")
+        for path in building.iterdir():
+            path.chmod(0o644)  # safetensors writes 0600
+        card = model_card(
+            model_id=to.name,
+            title="LangCell mini",
+            summary="Small LangCell weights that run on a laptop: 203 Cell Ontology types over 31 tissues, 38 MB.",
+            making=describe_making(work),
+            limits=_LIMITS,
+            license_id="apache-2.0",
+            licence=_LICENCE,
+            results=[result for report in measured for result in eval_results(report)],
+            base_model="sentence-transformers/all-MiniLM-L6-v2",
+        )
+        card.text += "\n" + "\n".join(measured_section(report) for report in measured)
+        card.save(building / "README.md")
+        size = sum(path.stat().st_size for path in building.iterdir())
+        if size > LIMIT_BYTES:
+            raise ValueError(f"The folder would have {size:,} bytes; at most {LIMIT_BYTES:,} are committed.")
+
+
+def describe_making(work: Path) -> str:
+    """Data, with hashes, and commands, in Markdown."""
+    simulated, real = read_manifest(work / "simulated"), read_manifest(work / "real")
+    seed = (simulated.simulation or {}).get("seed")
+    return "\n".join(
+        [
+            f"1. {simulated.total_cells:,} cells were simulated (seed {seed}) from mean expression profiles, with "
+            "per-experiment gene effects, ambient counts, gene panels, depths of 300 to 50,000 counts and TPM-like "
+            "values, each with a text form of its Cell Ontology type:",
+            *_source_lines(simulated),
+            f"2. Stage 1 also read {real.total_cells:,} real blood cells, without labels:",
+            *_source_lines(real),
+            f"3. Gene vocabulary: fingerprint `{simulated.vocabulary_fingerprint}`.",
+            "4. Stage 1 (`stage1.yaml`) trained the cell encoder, stage 2 (`stage2.yaml`) cells and texts; the text "
+            "encoder is all-MiniLM-L6-v2, frozen, without word pieces that the Cell Ontology and UBERON do not use.",
+            "",
+            "```bash",
+            "python training/langcell_mini.py --profiles cell_profiles.h5ad --unlabelled frozen_pbmc_donor_a.h5ad "
+            "kang_pbmc_2000.h5ad",
+            "```",
+        ]
+    )
+
+
+def _source_lines(manifest: Manifest) -> list[str]:
+    return [f"   - {source['name']}, sha256 `{source.get('sha256', 'unknown')}`" for source in manifest.sources]
+
+
+def measured_section(report: dict[str, Any]) -> str:
+    """The methods side by side, then precision, recall and F1 of every type, of one data set, in Markdown."""
+    rows = [
+        f"| {name} | {row['support']:.0f} | {row['precision']:.2f} | {row['recall']:.2f} | {row['f1']:.2f} |"
+        for name, row in next(iter(report["methods"].values()))["per_type"].items()
+    ]
+    head = ["| type | cells | precision | recall | F1 |", "|---|---:|---:|---:|---:|"]
+    title = f"## On {report['data']['file']}, {report['data']['labelled_cells']:,} cells, alpha {report['alpha']:g}"
+    return "\n".join([title, "", methods_table(report), "", *head, *rows, ""])
+
+
+def _compute_in_float32(config: Path) -> None:
+    # The weights are stored in half precision to be small; transformers would also compute in it, which CPUs do slowly.
+    settings = json.loads(config.read_text())
+    settings["dtype"] = "float32"
+    config.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
+
+
+def main() -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=Path("runs/mini"))
+    parser.add_argument("--to", type=Path, required=True)
+    parser.add_argument("--reports", type=Path, nargs="*", default=[])
+    parser.add_argument("--alpha", type=float, default=0.5)
+    options = parser.parse_args()
+    try:
+        ship(options.work, options.to, options.reports, alpha=options.alpha)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"Wrote {options.to}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
