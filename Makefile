@@ -10,7 +10,7 @@ demo: .venv/.installed  ## name 700 blood cells by text; results in demo/
 	$(BIN)/langcell demo
 
 test: .venv/.installed-dev  ## all tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 lint: .venv/.installed-dev  ## style and types
 	$(BIN)/ruff check .

@@ -50,7 +50,7 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
         logging.getLogger("langcell").setLevel(logging.INFO)
         try:
             command(*args, **kwargs)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, MemoryError) as error:
             print(f"langcell: {' '.join(str(error).split())}", file=sys.stderr)
             raise typer.Exit(2) from error
 

@@ -11,7 +11,6 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from langcell.checkpoint_files import require_new_folder, sha256_of
 from langcell.convert import ReleasedCheckpoint, build_model, read_released
-from langcell.hub_cards.cards import converted_model_card
 from langcell.processing.atomic_output import atomic_output
 from langcell.processing.feature_extraction_langcell import LangCellFeatureExtractor
 from langcell.processing.geneformer import is_published_v1, read_geneformer_v1
@@ -61,6 +60,8 @@ def convert_released(sources: ConversionSources, output: str | Path) -> list[str
     Raises:
         ValueError: the sources are incomplete, damaged, or do not belong together, or the output holds anything.
     """
+    from langcell.hub_cards.cards import converted_model_card
+
     require_new_folder(output)
     vocabulary = read_geneformer_v1(sources.token_dictionary, sources.gene_medians, sources.gene_names)
     released = read_released(sources.released, vocabulary)

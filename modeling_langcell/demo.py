@@ -8,6 +8,7 @@ import pandas as pd
 from anndata import AnnData
 from rich.console import Console
 from rich.table import Table
+from scipy.sparse import csr_matrix
 
 from langcell.inference.annotation import annotate
 from langcell.loading import DEFAULT_MODEL
@@ -39,16 +40,16 @@ def sample_cells() -> AnnData:
     import scanpy as sc
 
     sample = sc.datasets.pbmc68k_reduced()
-    depth = sample.obs["n_counts"].to_numpy()
-    counts = sample.raw.X.astype(np.float64)
+    table = pd.DataFrame(sample.obs[["bulk_labels", "n_counts"]])
+    depth = table["n_counts"].to_numpy()
+    counts = csr_matrix(sample.raw.X, dtype=np.float64)
     counts.data = np.expm1(counts.data) * np.repeat(depth, np.diff(counts.indptr)) / 10_000
     whole = np.rint(counts.data)
     if np.abs(counts.data - whole).max() > 0.1:
         raise ValueError("scanpy's pbmc68k_reduced is not as expected: its values do not come back as whole counts.")
-    counts.data = whole.astype(np.float32)
-    adata = AnnData(counts, obs=sample.obs[["bulk_labels", "n_counts"]].copy(), var=sample.raw.var.copy())
-    adata.obs["cell_type"] = adata.obs["bulk_labels"].astype(str).map(BULK_LABELS).astype("category")
-    return adata
+    counts.data = whole
+    table["cell_type"] = pd.Categorical([BULK_LABELS[name] for name in table["bulk_labels"]])
+    return AnnData(counts.astype(np.float32), obs=table, var=pd.DataFrame(sample.raw.var))
 
 
 def run_demo(output: str | Path, *, model: str = DEFAULT_MODEL, device: str | None = None) -> AnnData:
@@ -58,13 +59,13 @@ def run_demo(output: str | Path, *, model: str = DEFAULT_MODEL, device: str | No
     cells = sample_cells()
     labels = list(BULK_LABELS.values())
     started = time.perf_counter()
-    annotate(cells, labels, model=model, device=device)
+    annotate(cells, labels, output=output / "pbmc_named.h5ad", model=model, device=device)
     seconds = time.perf_counter() - started
-    named, truth = cells.obs["langcell_label"].astype(str), cells.obs["cell_type"].astype(str)
+    table = pd.DataFrame(cells.obs)
+    named, truth = (pd.Series(table[name], dtype=str) for name in ("langcell_label", "cell_type"))
     console = Console()
-    console.print(summary_table(named, truth, cells.obs["langcell_confidence"], labels))
+    console.print(summary_table(named, truth, pd.Series(table["langcell_confidence"]), labels))
     console.print(f"{len(cells)} cells, {len(labels)} labels, {seconds:.1f} s. Agreement {np.mean(named == truth):.1%}")
-    cells.write_h5ad(output / "pbmc_named.h5ad")
     draw_umap(cells, output / "umap.png")
     draw_confusion(named, truth, labels, output / "confusion.png")
     console.print(f"Wrote pbmc_named.h5ad, umap.png and confusion.png into {output}/")
@@ -74,13 +75,9 @@ def run_demo(output: str | Path, *, model: str = DEFAULT_MODEL, device: str | No
 def summary_table(named: pd.Series, truth: pd.Series, confidence: pd.Series, labels: list[str]) -> Table:
     """Cells, mean confidence, and agreement with the sorted populations, label by label."""
     table = Table(title="Blood cells named by text, without a labelled cell")
-    for column, justify in (
-        ("label", "left"),
-        ("cells", "right"),
-        ("mean confidence", "right"),
-        ("agreement", "right"),
-    ):
-        table.add_column(column, justify=justify)
+    table.add_column("label")
+    for column in ("cells", "mean confidence", "agreement"):
+        table.add_column(column, justify="right")
     for label in sorted(labels, key=lambda label: -(named == label).sum()):
         chosen = named == label
         if chosen.any():
@@ -111,7 +108,14 @@ def draw_confusion(named: pd.Series, truth: pd.Series, labels: list[str], path: 
 
     figure, axis = plt.subplots(figsize=(10, 9))
     ConfusionMatrixDisplay.from_predictions(
-        truth, named, labels=labels, normalize="true", xticks_rotation=90, values_format=".2f", ax=axis, colorbar=False
+        truth,
+        named,
+        labels=labels,
+        normalize="true",
+        xticks_rotation="vertical",
+        values_format=".2f",
+        ax=axis,
+        colorbar=False,
     )
     axis.set(xlabel="named by LangCell", ylabel="sorted population")
     figure.savefig(path, dpi=150, bbox_inches="tight")

@@ -6,7 +6,6 @@ from importlib.resources import files
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoModel, AutoProcessor
 
 from langcell.configuration_langcell import LangCellConfig
@@ -83,7 +82,7 @@ def load(
             output_loading_info=True,
         )
         processor = AutoProcessor.from_pretrained(place, revision=revision)
-    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # damaged files raise a dozen types; the user needs to know which model it is
         raise ValueError(f"{model} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
     if not isinstance(loaded, LangCellModel):
         raise ValueError(f"{model} holds a {type(loaded).__name__}, not a LangCell model.")
@@ -125,8 +124,8 @@ def choose_device(device: str | torch.device | None) -> torch.device:
         return accelerator if accelerator is not None else torch.device("cpu")
     try:
         chosen = torch.device(device)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
+        torch.empty(0, device=chosen).cpu()  # "meta" can be made but never read
+    except (RuntimeError, AssertionError, ImportError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"Device {str(device)!r} cannot be used here ({reason}); 'cpu' always can.") from error
     return chosen

@@ -37,7 +37,7 @@ from .stores import (
     stored_bytes,
 )
 
-__all__ = ["CellChunk", "CellSource", "XKind", "open_cells", "write_annotated"]
+__all__ = ["CellChunk", "CellSource", "XKind", "check_output", "open_cells", "write_annotated"]
 
 Source = str | Path | AnnData
 
@@ -185,7 +185,7 @@ def _from_memory(adata: AnnData, name: str) -> Contents:
 
 def _row_reader(matrix: Any) -> MatrixRows:
     if isinstance(matrix, GROUPS):
-        matrix = sparse_dataset(matrix)
+        matrix = _as_sparse(matrix)
     if isinstance(matrix, CSRDataset | CSCDataset):
         group: Any = matrix.group  # pyright: ignore[reportAttributeAccessIssue]  # public, but absent from the abstract type
         parts = [group[name] for name in ("data", "indices", "indptr")]
@@ -198,6 +198,17 @@ def _row_reader(matrix: Any) -> MatrixRows:
         return DenseRows(matrix)
     reader = CsrRows if matrix.format == "csr" else CscRows
     return reader(*parts, shape=(int(matrix.shape[0]), int(matrix.shape[1])))
+
+
+def _as_sparse(group: Any) -> CSRDataset | CSCDataset:
+    missing = [name for name in ("data", "indices", "indptr") if name not in group]
+    missing += [name for name in ("encoding-type", "shape") if name not in group.attrs]
+    if missing and "h5sparse_format" not in group.attrs:  # how anndata marked them before 0.7
+        raise ValueError(f"it is no sparse matrix, or a damaged one: it has no {missing[0]!r}")
+    try:
+        return sparse_dataset(group)
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"it is no sparse matrix, or a damaged one: {error}") from error
 
 
 def _write_whole(source: Path | AnnData, target: Path, *, suffix: str) -> None:

@@ -12,10 +12,13 @@ def check_output(output: Path) -> None:
     """Refuse a path whose suffix names no format, or where something stands that must not be replaced.
 
     Raises:
+        FileNotFoundError: Its folder does not exist.
         ValueError: One line that says which.
     """
     if output.suffix not in (".h5ad", ".zarr"):
         raise ValueError(f"cannot write {output}: the name has to end in .h5ad or .zarr")
+    if not output.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {output}: the folder {output.parent} does not exist; create it first")
     if output.suffix == ".h5ad" and output.is_dir():
         raise ValueError(f"cannot write {output}: it is a folder; name a file")
     is_zarr = any((output / marker).is_file() for marker in ("zarr.json", ".zgroup"))

@@ -66,7 +66,7 @@ def resolve_labels(
     """
     ontology = ontology or Ontology.cellxgene()
     if isinstance(labels, str):
-        raise ValueError(f"Labels are one string, {labels!r}. Give a list of labels; split_labels makes one of it.")
+        raise ValueError(f"Labels are one string. Give a list: {split_labels(labels, ontology=ontology)!r}.")
     if isinstance(labels, Mapping):
         return _checked([_resolve(LabelEntry(name, text), ontology) for name, text in labels.items()])
     return _checked([label if isinstance(label, Label) else _resolve(LabelEntry(label), ontology) for label in labels])

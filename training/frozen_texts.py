@@ -35,7 +35,9 @@ class FrozenTexts:
         max_text_length: int,
         progress: bool = True,
     ) -> "FrozenTexts":
-        """Encode all texts, in blocks of like length that are the same in every run; leaves the model in evaluation mode.
+        """Encode all texts, in blocks of like length that are the same in every run.
+
+        The model is left in evaluation mode.
 
         Args:
             model: its text encoder is not trained, its last layer alone reads the cell.

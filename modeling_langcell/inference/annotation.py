@@ -15,9 +15,9 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from langcell.inference.batching import DEFAULT_MAX_BATCH_TOKENS, for_each_batch
-from langcell.inference.zero_shot import EncodedLabels, encode_labels, score_cells
+from langcell.inference.zero_shot import EncodedLabels, check_alpha, encode_labels, score_cells
 from langcell.loading import DEFAULT_MODEL, LoadedLangCell, load
-from langcell.processing.anndata_io import CellSource, XKind, open_cells, write_annotated
+from langcell.processing.anndata_io import CellSource, XKind, check_output, open_cells, write_annotated
 from langcell.processing.labels import Label, resolve_labels
 from langcell.processing.rank_values import RankedCells, rank_encode
 
@@ -86,13 +86,13 @@ def annotate(
 
     Args:
         adata: an AnnData (which gets the results) or the path of an h5ad or zarr file (read in chunks).
-        labels: names, {name: text}, or resolved `Label`s. Names that the Cell Ontology knows (names, synonyms, ids) get
-            its definition as text, others are used as they are.
+        labels: a list of names, {name: text}, or resolved `Label`s, in the order in which results keep them. Names
+            that the Cell Ontology knows (names, synonyms, ids) get its definition as text, others are used as they are.
         output: h5ad or zarr file to write; required for a path.
         model: folder, Hub id, "langcell-mini", or what `langcell.load` returned.
         alpha: weight of the similarity in the score; the model's own when None.
         device: "cpu", "cuda", ...; the best one here when None.
-        dtype: "float32" or "bfloat16".
+        dtype: "float32", "bfloat16" or "float16".
         reading: fields of `ReadingOptions`: x_is, gene_column, layer, rows_per_chunk, max_batch_tokens, progress.
 
     Returns:
@@ -104,9 +104,9 @@ def annotate(
         ValueError: unusable labels, cells, model or options; nothing is written then.
     """
     _require_output(adata, output)
-    resolved = resolve_labels(labels)
+    resolved = _storable(resolve_labels(labels))
     loaded = model if isinstance(model, LoadedLangCell) else load(model, device=device, dtype=dtype)
-    alpha = loaded.config.alpha if alpha is None else alpha
+    alpha = check_alpha(loaded.config.alpha if alpha is None else alpha)
     encoded = _encode_label_texts(loaded, [label.text for label in resolved])
 
     def score(cell_input_ids: Tensor, cell_attention_mask: Tensor) -> tuple[Tensor, ...]:
@@ -148,11 +148,12 @@ def embed(
     def encode(cell_input_ids: Tensor, cell_attention_mask: Tensor) -> tuple[Tensor, ...]:
         with torch.inference_mode():
             states = loaded.model.get_cell_states(cell_input_ids, cell_attention_mask)
-            return loaded.model.project_cells(states), states[:, 0]
+            embeddings = loaded.model.project_cells(states)
+        return (embeddings, states[:, 0]) if hidden else (embeddings,)
 
     with open_cells(adata, **_source_options(options := ReadingOptions(**reading))) as source:
-        (embeddings, states), _, coverage = _run(source, loaded, options, encode, "embedding cells")
-    obsm = {"X_langcell": embeddings} | ({"X_langcell_hidden": states} if hidden else {})
+        found, _, coverage = _run(source, loaded, options, encode, "embedding cells")
+    obsm = dict(zip(("X_langcell", "X_langcell_hidden"), found, strict=False))
     return _store(adata, output, {}, obsm, _settings(loaded, coverage, source))
 
 
@@ -275,8 +276,23 @@ def _source_options(options: ReadingOptions) -> dict[str, Any]:
 
 
 def _require_output(adata: AnnData | str | Path, output: str | Path | None) -> None:
-    if output is None and not isinstance(adata, AnnData):
+    """Refuse what could not be written, before hours of work rather than after."""
+    if output is not None:
+        check_output(Path(output))
+    elif not isinstance(adata, AnnData):
         raise ValueError(f"{adata} is a file: say where the result goes (output=...), or pass an AnnData.")
+
+
+def _storable(labels: list[Label]) -> list[Label]:
+    """The labels, if the results can hold them as categories and as columns (where files write "/" as "_")."""
+    columns: dict[str, str] = {}
+    for label in labels:
+        if label.name in (UNASSIGNED, "_index"):
+            raise ValueError(f"{label.name!r} cannot be a label, results use the word themselves; give another name.")
+        other = columns.setdefault(label.name.replace("/", "_"), label.name)
+        if other != label.name:
+            raise ValueError(f"Labels {other!r} and {label.name!r} cannot be told apart in a file; rename one of them.")
+    return labels
 
 
 def _store(

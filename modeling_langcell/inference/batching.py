@@ -49,12 +49,24 @@ def for_each_batch(
 
     Returns:
         One float32 array for each tensor, with a row for each of the ranked cells.
+
+    Raises:
+        ValueError: there are no cells, so that nobody can tell how many arrays and of what width they would be.
+        MemoryError: the device is too small for a batch; the text says which option to lower.
     """
+    if not len(ranked):
+        raise ValueError("There are no cells to run the model on; give at least one.")
     results: list[np.ndarray] | None = None
     for rows in token_batches(ranked.lengths, max_batch_tokens):
         batch = loaded.processor.feature_extractor.pad([ranked[row] for row in rows])
         tensors = (torch.from_numpy(batch[name]).to(loaded.model.device) for name in batch)
-        outputs = [output.float().cpu().numpy() for output in function(*tensors)]
+        try:
+            outputs = [output.float().cpu().numpy() for output in function(*tensors)]
+        except torch.OutOfMemoryError as error:
+            raise MemoryError(
+                f"{loaded.model.device} has no memory left for a batch of {len(rows)} cells; lower max_batch_tokens "
+                f"({max_batch_tokens})."
+            ) from error
         if results is None:
             results = [np.empty((len(ranked), *output.shape[1:]), dtype=np.float32) for output in outputs]
         for result, output in zip(results, outputs, strict=True):

@@ -4,18 +4,19 @@ The score of label i of one cell is (DESIGN "Scores")
 
     f_i = alpha * s_i + (1 - alpha) * exp(p_i) / Z,    Z = sum over all T labels of exp(p_j),
 
-with s the softmax of the similarities, known for all labels, and p_i in [0, 1] the match probability, which costs a pass
-of the text encoder. Say p is known for a set C of c labels, and S = sum over C of exp(p_i).
+with s the softmax of the similarities, known for all labels, and p_i in [0, 1] the match probability, which costs a
+pass of the text encoder. Say p is known for a set C of c labels, and S = sum over C of exp(p_i).
 
 1. Every unknown p_j lies in [0, 1], so S + (T - c) <= Z <= S + (T - c) * e.
 2. For two labels b, i of C the difference f_b - f_i = alpha * (s_b - s_i) + (1 - alpha) * (exp(p_b) - exp(p_i)) / Z is
    linear in 1/Z. If it is positive at both ends of the interval of Z, it is positive everywhere in it.
-3. For an unknown label j, f_j <= alpha * s_j + (1 - alpha) * e / Z <= alpha * s_max + (1 - alpha) * e / Z with s_max the
-   largest s outside C. f_b minus that bound is linear in 1/Z too, so again both ends suffice.
+3. For an unknown label j, f_j <= alpha * s_j + (1 - alpha) * e / Z <= alpha * s_max + (1 - alpha) * e / Z with s_max
+   the largest s outside C. f_b minus that bound is linear in 1/Z too, so again both ends suffice.
 
-If one label b wins 2 against all of C and 3 at both ends, it wins for the true Z, whatever the unknown p are: b is what
-the full computation returns. Labels are walked by falling s, so that s_max falls as fast as it can. A difference has to
-exceed `MARGIN`, so that a tie, or a lead within rounding error, is never certified: such a cell is evaluated in full.
+If one label b wins 2 against all of C and 3 at both ends, it wins for the true Z, whatever the unknown p are: b is
+what the full computation returns. Labels are walked by falling s, so that s_max falls as fast as it can. A difference
+has to exceed `MARGIN`, so that a tie, or a lead within rounding error, is never certified: such a cell is evaluated in
+full.
 """
 
 import math
@@ -101,7 +102,7 @@ def rerank_exact(prior: Tensor, alpha: float, evaluate: Evaluate, *, first_block
 def _certify(
     prior: Tensor, match: Tensor, alpha: float, *, n_unseen: int, best_unseen: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Best of the known labels at the upper end of Z, (cells,), and whether it is certainly the best of all, (cells,)."""
+    """Best of the known labels at the upper end of Z, and whether it is certainly the best of all; both (cells,)."""
     exp_match = match.exp()
     known_sum = exp_match.sum(-1, keepdim=True)
     upper = alpha * prior + (1 - alpha) * exp_match / (known_sum + n_unseen * math.e)

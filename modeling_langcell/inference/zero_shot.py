@@ -68,9 +68,7 @@ def score_cells(
     rerank: str = "full",
 ) -> LabelScores:
     """Score encoded labels for a batch of cells; see `score_labels`."""
-    alpha = model.config.alpha if alpha is None else alpha
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha is {alpha}; legal are 0 (match only) to 1 (similarity only).")
+    alpha = check_alpha(model.config.alpha if alpha is None else alpha)
     if rerank not in ("full", "none"):
         raise ValueError(f"rerank is {rerank!r}; legal are 'full' (match of every label) and 'none' (similarity only).")
     cell_states = model.get_cell_states(cell_input_ids, cell_attention_mask)
@@ -80,6 +78,17 @@ def score_cells(
         return LabelScores(similarity, torch.full_like(similarity, torch.nan), similarity.softmax(-1), cell_embeds)
     match = match_probabilities(model, labels, cell_states, cell_attention_mask)
     return LabelScores(similarity, match, combine_scores(similarity, match, alpha=alpha), cell_embeds)
+
+
+def check_alpha(alpha: float) -> float:
+    """`alpha`, if it is legal.
+
+    Raises:
+        ValueError: it is outside 0 to 1.
+    """
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha is {alpha}; legal are 0 (match only) to 1 (similarity only).")
+    return alpha
 
 
 def combine_scores(similarity: Tensor, match: Tensor, *, alpha: float) -> Tensor:

@@ -1,0 +1,305 @@
+import shutil
+from importlib.metadata import version
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from anndata import AnnData
+from numpy.testing import assert_allclose, assert_array_equal
+from tiny import tiny_counts, tiny_gene_names, tiny_model, tiny_processor, tiny_vocabulary
+
+import langcell
+from langcell.inference.annotation import UNASSIGNED, Coverage, list_plain_labels, score_data
+from langcell.loading import load, weights_digest
+from langcell.processing.labels import resolve_labels
+
+# Not in alphabetical order, so that a sorted result would show.
+LABELS = ["natural killer cell", "B cell", "my odd cells", "monocyte"]
+N_CELLS = 23
+UNKNOWN_CELL = 7  # has counts, but of unknown genes alone
+SMALL = {"progress": False, "rows_per_chunk": 5, "max_batch_tokens": 100}
+
+
+@pytest.fixture(scope="module")
+def model_dir(tiny_model_dir, tmp_path_factory):
+    """The tiny model with cell embeddings that point everywhere: as it is, all cells get the same label."""
+    folder = shutil.copytree(tiny_model_dir, tmp_path_factory.mktemp("varied") / "langcell-tiny")
+    model = tiny_model()
+    with torch.no_grad():
+        states = model.get_cell_states(**tiny_processor()(cells=tiny_cells(), return_tensors="pt"))[:, 0]
+        model.cell_projection.bias.sub_(model.cell_projection(states).mean(0))
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def loaded(model_dir):
+    return load(model_dir, device="cpu")
+
+
+def tiny_cells() -> AnnData:
+    counts = tiny_counts(N_CELLS).tolil()
+    counts[UNKNOWN_CELL] = 0
+    counts[UNKNOWN_CELL, -2] = 9
+    obs = pd.DataFrame({"donor": ["a", "b"] * 11 + ["a"]}, index=[f"cell{i}" for i in range(N_CELLS)])
+    return AnnData(counts.tocsr(), obs=obs, var=pd.DataFrame(index=tiny_gene_names()))
+
+
+@pytest.fixture
+def cells():
+    return tiny_cells()
+
+
+@pytest.fixture(scope="module")
+def named(loaded):
+    """The cells named in memory; read only."""
+    return langcell.annotate(tiny_cells(), LABELS, model=loaded, **SMALL)
+
+
+def assert_same_results(found: AnnData, expected: AnnData) -> None:
+    assert found.obs["langcell_label"].tolist() == expected.obs["langcell_label"].tolist()
+    assert_allclose(found.obs["langcell_confidence"], expected.obs["langcell_confidence"], atol=1e-5)
+    assert_allclose(found.obsm["X_langcell"], expected.obsm["X_langcell"], atol=1e-5)
+    scores, expected_scores = found.obsm["langcell_scores"], expected.obsm["langcell_scores"]
+    assert list(scores.columns) == list(expected_scores.columns)
+    assert_allclose(scores, expected_scores, atol=1e-5)
+
+
+def test_every_field_is_there(named, loaded, model_dir):
+    assert list(named.obs) == ["donor", "langcell_label", "langcell_ontology_term_id", "langcell_confidence"]
+    assert named.obs["langcell_confidence"].dtype == np.float32
+    assert named.obsm["X_langcell"].shape == (N_CELLS, loaded.config.projection_dim)
+    assert named.obsm["langcell_scores"].shape == (N_CELLS, len(LABELS))
+    assert named.obsm["langcell_scores"].index.equals(named.obs_names)
+    settings = named.uns["langcell"]
+    shares = [settings.pop(name) for name in ("gene_coverage", "count_coverage")]
+    assert settings == {
+        "model_id": "langcell-tiny",
+        "model_revision": weights_digest(model_dir),
+        "vocabulary_fingerprint": tiny_vocabulary().fingerprint,
+        "langcell_version": version("langcell"),
+        "values_from": "X",
+        "x_is": "counts",
+        "labels": LABELS,
+        "label_texts": [label.text for label in resolve_labels(LABELS)],
+        "label_ontology_term_ids": ["CL:0000623", "CL:0000236", "", "CL:0000576"],
+        "alpha": loaded.config.alpha,
+        "rerank": "full",
+    }
+    counts = tiny_cells().X
+    assert_allclose(shares, [40 / 42, counts[:, :40].sum() / counts.sum()])
+
+
+def test_label_order_is_kept(named):
+    assert list(named.obsm["langcell_scores"].columns) == LABELS
+    assert list(named.obs["langcell_label"].cat.categories) == [*LABELS, UNASSIGNED]
+
+
+def test_label_confidence_and_id_follow_from_the_scores(named):
+    known = np.arange(N_CELLS) != UNKNOWN_CELL
+    scores = named.obsm["langcell_scores"][known]
+    assert named.obs["langcell_label"][known].tolist() == scores.idxmax(axis=1).tolist()
+    assert_allclose(named.obs["langcell_confidence"][known], scores.max(axis=1))
+    assert_allclose(scores.sum(axis=1), 1, atol=1e-6)
+    term_ids = dict(zip(LABELS, named.uns["langcell"]["label_ontology_term_ids"], strict=True)) | {UNASSIGNED: ""}
+    assert named.obs["langcell_ontology_term_id"].tolist() == [term_ids[name] for name in named.obs["langcell_label"]]
+    assert named.obs["langcell_label"].nunique() > 2  # or the tests would compare constants
+
+
+def test_a_cell_without_known_genes_is_unassigned(named):
+    row = named.obs.iloc[UNKNOWN_CELL]
+    assert row["langcell_label"] == UNASSIGNED
+    assert row["langcell_ontology_term_id"] == ""
+    assert row["langcell_confidence"] == 0
+    assert named.obsm["langcell_scores"].iloc[UNKNOWN_CELL].isna().all()
+    assert (named.obs["langcell_label"] == UNASSIGNED).sum() == 1
+    assert named.obsm["langcell_scores"].drop(index=f"cell{UNKNOWN_CELL}").notna().all(axis=None)
+
+
+def test_embeddings_have_unit_length(named):
+    assert_allclose(np.linalg.norm(named.obsm["X_langcell"], axis=1), 1, atol=1e-5)
+
+
+def test_scores_are_those_of_score_labels(named, loaded):
+    texts = named.uns["langcell"]["label_texts"]
+    batch = loaded.processor(cells=tiny_cells()[:6].copy(), text=texts, return_tensors="pt")
+    expected = langcell.score_labels(loaded.model, **batch)
+    assert_allclose(named.obsm["langcell_scores"][:6], expected.score, atol=1e-5)
+    assert_allclose(named.obsm["X_langcell"][:6], expected.cell_embeds, atol=1e-5)
+
+
+def test_alpha_one_is_the_similarity_alone(cells, loaded):
+    langcell.annotate(cells, LABELS, model=loaded, alpha=1, progress=False)
+    scored = score_data(cells, resolve_labels(LABELS), loaded=loaded, **SMALL)
+    assert cells.uns["langcell"]["alpha"] == 1.0
+    expected = torch.tensor(scored.similarity).softmax(-1)[scored.known]
+    assert_allclose(cells.obsm["langcell_scores"][scored.known], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({}, id="one_chunk"),
+        pytest.param({"rows_per_chunk": 1}, id="cell_by_cell"),
+        pytest.param({"rows_per_chunk": 4, "max_batch_tokens": 40}, id="small_chunks_and_batches"),
+        pytest.param({"max_batch_tokens": 1}, id="a_batch_for_each_cell"),
+    ],
+)
+def test_chunks_and_batches_change_nothing(cells, loaded, named, options):
+    assert_same_results(langcell.annotate(cells, LABELS, model=loaded, progress=False, **options), named)
+
+
+def test_the_order_of_the_cells_changes_nothing(loaded, named):
+    order = np.random.default_rng(0).permutation(N_CELLS)
+    shuffled = langcell.annotate(tiny_cells()[order].copy(), LABELS, model=loaded, **SMALL)
+    assert_same_results(shuffled[named.obs_names].copy(), named)
+
+
+@pytest.mark.parametrize("suffix", [".h5ad", ".zarr"])
+@pytest.mark.parametrize("source_suffix", [".h5ad", ".zarr"])
+@pytest.mark.filterwarnings("ignore:Writing zarr v2 data:UserWarning")
+def test_files_give_what_memory_gives(cells, loaded, named, tmp_path, source_suffix, suffix):
+    source, output = tmp_path / f"in{source_suffix}", tmp_path / f"out{suffix}"
+    cells.write_h5ad(source) if source_suffix == ".h5ad" else cells.write_zarr(source)
+    assert langcell.annotate(source, LABELS, output=output, model=loaded, **SMALL) is None
+    written = anndata.read_h5ad(output) if suffix == ".h5ad" else anndata.read_zarr(output)
+    assert_same_results(written, named)
+    assert list(written.obs["langcell_label"].cat.categories) == [*LABELS, UNASSIGNED]
+    assert written.obs["donor"].tolist() == cells.obs["donor"].tolist()
+    assert_array_equal(written.X.toarray(), cells.X.toarray())
+    settings = {name: getattr(value, "tolist", lambda v=value: v)() for name, value in written.uns["langcell"].items()}
+    assert settings["labels"] == LABELS
+    assert set(settings) == set(named.uns["langcell"]) | {"gene_coverage", "count_coverage"}
+
+
+def test_an_anndata_with_an_output_gets_both(cells, loaded, named, tmp_path):
+    assert langcell.annotate(cells, LABELS, output=tmp_path / "out.h5ad", model=loaded, **SMALL) is cells
+    assert_same_results(cells, named)
+    assert_same_results(anndata.read_h5ad(tmp_path / "out.h5ad"), named)
+
+
+def test_an_annotated_file_can_be_annotated_again_in_place(cells, loaded, tmp_path):
+    path = tmp_path / "cells.h5ad"
+    cells.write_h5ad(path)
+    langcell.annotate(path, LABELS, output=path, model=loaded, **SMALL)
+    langcell.annotate(path, LABELS[:2], output=path, model=loaded, **SMALL)
+    assert list(anndata.read_h5ad(path).obsm["langcell_scores"].columns) == LABELS[:2]
+
+
+def test_model_by_folder(cells, model_dir, named):
+    assert_same_results(langcell.annotate(cells, LABELS, model=model_dir, device="cpu", progress=False), named)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision(cells, model_dir, named, dtype):
+    langcell.annotate(cells, LABELS, model=model_dir, device="cpu", dtype=dtype, progress=False)
+    # The differences between cells are the small part of the tiny model's numbers.
+    assert_allclose(cells.obsm["X_langcell"], named.obsm["X_langcell"], atol=0.2)
+    assert cells.obsm["X_langcell"].dtype == np.float32
+
+
+@pytest.mark.parametrize("x_is", ["linear", "log1p"])
+def test_ranks_need_no_counts(cells, loaded, named, x_is):
+    depth = np.asarray(cells.X.sum(1))
+    cells.X = cells.X.multiply(10_000 / depth).tocsr()
+    if x_is == "log1p":
+        cells.X = np.log1p(cells.X)
+    langcell.annotate(cells, LABELS, model=loaded, x_is=x_is, **SMALL)
+    assert cells.obs["langcell_label"].tolist() == named.obs["langcell_label"].tolist()
+    assert cells.uns["langcell"]["x_is"] == x_is
+
+
+def test_gene_column(cells, loaded, named):
+    cells.var["feature_name"] = cells.var_names
+    cells.var_names = [f"gene{i}" for i in range(cells.n_vars)]
+    with pytest.raises(ValueError, match=r"--gene-column; this file has feature_name"):
+        langcell.annotate(cells, LABELS, model=loaded, **SMALL)
+    assert_same_results(langcell.annotate(cells, LABELS, model=loaded, gene_column="feature_name", **SMALL), named)
+
+
+def test_layer(cells, loaded, named):
+    cells.layers["umi"] = cells.X
+    cells.X = np.log1p(cells.X)
+    assert_same_results(langcell.annotate(cells, LABELS, model=loaded, layer="umi", **SMALL), named)
+    assert cells.uns["langcell"]["values_from"] == "layers/umi"
+
+
+def test_texts_of_the_users_own(cells, loaded):
+    texts = {"killers": "cell type: nk cell", "makers": "the lymphocyte that makes antibodies"}
+    langcell.annotate(cells, texts, model=loaded, **SMALL)
+    assert cells.uns["langcell"]["label_texts"] == list(texts.values())
+    assert list(cells.obsm["langcell_scores"].columns) == list(texts)
+
+
+def test_embed(cells, loaded, named):
+    assert langcell.embed(cells, model=loaded, **SMALL) is cells
+    assert_allclose(cells.obsm["X_langcell"], named.obsm["X_langcell"], atol=1e-5)
+    assert list(cells.obsm) == ["X_langcell"]
+    assert list(cells.obs) == ["donor"]
+    assert cells.uns["langcell"]["model_id"] == "langcell-tiny"
+    assert "labels" not in cells.uns["langcell"]
+
+
+def test_embed_hidden_is_the_state_of_cls(cells, loaded, tmp_path):
+    cells.write_h5ad(tmp_path / "in.h5ad")
+    langcell.embed(tmp_path / "in.h5ad", output=tmp_path / "out.h5ad", model=loaded, hidden=True, **SMALL)
+    written = anndata.read_h5ad(tmp_path / "out.h5ad")
+    batch = loaded.processor(cells=cells[:6].copy(), return_tensors="pt")
+    with torch.inference_mode():
+        expected = loaded.model.get_cell_states(**batch)[:, 0]
+    assert_allclose(written.obsm["X_langcell_hidden"][:6], expected, atol=1e-5)
+    assert written.obsm["X_langcell"].shape == (N_CELLS, loaded.config.projection_dim)
+
+
+def test_score_data_leaves_the_cells_alone(cells, loaded, named):
+    scored = score_data(cells, resolve_labels(LABELS), loaded=loaded, **SMALL)
+    assert scored.similarity.shape == scored.match.shape == (N_CELLS, len(LABELS))
+    assert np.flatnonzero(~scored.known).tolist() == [UNKNOWN_CELL]
+    assert "langcell" not in cells.uns
+    similarity, match = torch.tensor(scored.similarity).softmax(-1), torch.tensor(scored.match).softmax(-1)
+    alpha = loaded.config.alpha
+    score = (alpha * similarity + (1 - alpha) * match)[scored.known]
+    assert_allclose(score, named.obsm["langcell_scores"][scored.known], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "message"),
+    [
+        pytest.param(["B cell"], {}, "at least two labels", id="one_label"),
+        pytest.param("B cell,NK cell", {}, r"Give a list: \['B cell', 'NK cell'\]", id="one_string"),
+        pytest.param(["B cell", "unassigned"], {}, "'unassigned' cannot be a label", id="reserved_word"),
+        pytest.param(["NK/T", "NK_T", "B cell"], {}, "cannot be told apart in a file", id="slash_and_underscore"),
+        pytest.param(LABELS, {"alpha": 1.5}, r"alpha is 1\.5; legal are 0", id="alpha"),
+        pytest.param(LABELS, {"rows_per_chunk": 0}, "at least one row a chunk", id="rows_per_chunk"),
+        pytest.param(LABELS, {"max_batch_tokens": 0}, "max_batch_tokens is 0", id="max_batch_tokens"),
+        pytest.param(LABELS, {"output": "cells.csv"}, r"has to end in \.h5ad or \.zarr", id="suffix"),
+    ],
+)
+def test_mistakes_are_refused_and_leave_the_cells_alone(cells, loaded, labels, options, message):
+    with pytest.raises(ValueError, match=message):
+        langcell.annotate(cells, labels, model=loaded, **{"progress": False, **options})
+    assert list(cells.obs) == ["donor"]
+    assert not cells.obsm
+    assert not cells.uns
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_model_is_loaded(cells, tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere does not exist; create it first"):
+        langcell.annotate(cells, LABELS, output=tmp_path / "nowhere" / "out.h5ad", model="/no/such/model")
+
+
+@pytest.mark.parametrize("function", [langcell.embed, lambda path: langcell.annotate(path, LABELS)])
+def test_a_file_needs_an_output(function):
+    with pytest.raises(ValueError, match=r"cells\.h5ad is a file: say where the result goes"):
+        function("cells.h5ad")
+
+
+def test_plain_labels_are_listed():
+    assert list_plain_labels(resolve_labels(LABELS)) == ["my odd cells"]
+
+
+def test_coverage_in_words():
+    assert str(Coverage(0.5, 0.25, 0, 9)) == "50.0% of the genes and 25.0% of the counts are in the model's vocabulary"
+    assert str(Coverage(0.5, 0.25, 2, 9)).endswith("; 2 of 9 cells have no known gene")

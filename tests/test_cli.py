@@ -1,0 +1,126 @@
+import json
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from numpy.testing import assert_allclose
+from tiny import tiny_config, tiny_counts, tiny_gene_names, tiny_model, tiny_processor
+from typer.testing import CliRunner
+
+import langcell
+from langcell.cli import app
+from langcell.processing.labels import resolve_labels
+
+NAMES = ["natural killer cell", "B cell", "my odd cells"]
+N_CELLS = 9
+
+
+@pytest.fixture
+def cells(tmp_path):
+    """An h5ad file of tiny cells."""
+    path = tmp_path / "cells.h5ad"
+    AnnData(tiny_counts(N_CELLS), var=pd.DataFrame(index=tiny_gene_names())).write_h5ad(path)
+    return path
+
+
+@pytest.fixture
+def run(cells, tiny_model_dir, tmp_path):
+    """Run a command on the cells with the tiny model; its standard output, and what it wrote."""
+
+    def run(command: str, *options: str, model: Path = tiny_model_dir) -> tuple[str, AnnData]:
+        output = tmp_path / "out.h5ad"
+        words = [command, str(cells), "-o", str(output), "--model", str(model), "--device", "cpu", *options]
+        result = CliRunner().invoke(app, words, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        assert f"Wrote {output}" in result.stdout
+        return result.stdout, anndata.read_h5ad(output)
+
+    return run
+
+
+def labels_of(written: AnnData) -> list[str]:
+    return list(written.obsm["langcell_scores"].columns)
+
+
+def test_annotate_is_the_library_s_annotate(run, cells, tiny_model_dir):
+    _, written = run("annotate", "--labels", ",".join(NAMES), "--alpha", "0.4", "--max-batch-tokens", "64")
+    expected = langcell.annotate(
+        anndata.read_h5ad(cells), NAMES, model=tiny_model_dir, device="cpu", alpha=0.4, progress=False
+    )
+    assert labels_of(written) == NAMES
+    assert written.obs["langcell_label"].tolist() == expected.obs["langcell_label"].tolist()
+    assert_allclose(written.obsm["langcell_scores"], expected.obsm["langcell_scores"], atol=1e-5)
+    assert written.uns["langcell"]["alpha"] == 0.4
+
+
+def test_plain_labels_are_listed(run):
+    stdout, _ = run("annotate", "--labels", "B cell,my odd cells,NK cell,others")
+    assert "Not in the Cell Ontology, used as they are: my odd cells, others\n" in stdout
+
+
+def test_known_labels_are_not_listed(run):
+    stdout, _ = run("annotate", "--labels", "B cell,NK cell")
+    assert "Not in the Cell Ontology" not in stdout
+
+
+def test_names_with_commas(run):
+    _, written = run("annotate", "--labels", 'CD4-positive, alpha-beta T cell,B cell,"odd, very odd"')
+    assert labels_of(written) == ["CD4-positive, alpha-beta T cell", "B cell", "odd, very odd"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "texts"),
+    [
+        pytest.param("labels.txt", "\n".join(NAMES), None, id="txt"),
+        pytest.param("labels.tsv", "label\ttext\nkillers\tnk cell\nmakers\tb cell\n", ["nk cell", "b cell"], id="tsv"),
+        pytest.param("labels.json", json.dumps(NAMES), None, id="json_list"),
+        pytest.param("labels.json", json.dumps({"killers": "nk cell", "makers": "b cell"}), ["nk cell", "b cell"],
+                     id="json_object"),
+    ],
+)  # fmt: skip
+def test_labels_file(run, tmp_path, name, content, texts):
+    (tmp_path / name).write_text(content)
+    _, written = run("annotate", "--labels-file", str(tmp_path / name))
+    assert labels_of(written) == (["killers", "makers"] if texts else NAMES)
+    assert list(written.uns["langcell"]["label_texts"]) == (texts or [label.text for label in resolve_labels(NAMES)])
+
+
+def test_ontology_root(run, tmp_path):
+    # Of these, the lymphocyte and the B cell are mononuclear cells (CL:0000842), the erythrocyte is not.
+    folder = tmp_path / "model"
+    tiny_model(tiny_config(training_cell_types=["CL:0000236", "CL:0000232", "CL:0000542"])).save_pretrained(folder)
+    tiny_processor().save_pretrained(folder)
+    _, written = run("annotate", "--ontology-root", "CL:0000842", model=folder)
+    assert labels_of(written) == ["B cell", "lymphocyte"]
+
+
+def test_values_that_are_no_counts(run, cells):
+    adata = anndata.read_h5ad(cells)
+    adata.X = np.log1p(adata.X)
+    adata.write_h5ad(cells)
+    _, written = run("annotate", "--labels", "B cell,NK cell", "--x-is", "log1p")
+    assert written.uns["langcell"]["x_is"] == "log1p"
+
+
+def test_dtype(run):
+    _, written = run("embed", "--dtype", "bfloat16")
+    assert written.obsm["X_langcell"].dtype == np.float32
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_embed(run, hidden):
+    _, written = run("embed", *(["--hidden"] if hidden else []))
+    assert set(written.obsm) == {"X_langcell"} | ({"X_langcell_hidden"} if hidden else set())
+    assert_allclose(np.linalg.norm(written.obsm["X_langcell"], axis=1), 1, atol=1e-5)
+    assert not len(written.obs.columns)
+
+
+def test_every_command_has_help():
+    listed = CliRunner().invoke(app, ["--help"]).stdout
+    for command in app.registered_commands:
+        name = command.name or command.callback.__name__
+        assert name in listed
+        assert CliRunner().invoke(app, [name, "--help"]).exit_code == 0

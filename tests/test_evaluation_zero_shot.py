@@ -1,0 +1,96 @@
+import json
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+
+import langcell
+from langcell.processing.labels import resolve_labels
+from langcell.training.evaluation.zero_shot import ALPHAS, evaluate_zero_shot
+
+TYPES = ["B cell", "T cell", "monocyte", "B cell", "unknown", "T cell", "B cell", None]
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory):
+    """Eight cells, two without a label, one (the first) without a known gene."""
+    counts = tiny.tiny_counts(len(TYPES)).tolil()
+    counts[0, : tiny.N_GENES] = 0
+    counts[0, tiny.N_GENES] = 3
+    obs = pd.DataFrame({"type": TYPES}, index=[f"c{i}" for i in range(len(TYPES))])
+    adata = anndata.AnnData(counts.tocsr(), obs=obs, var=pd.DataFrame(index=tiny.tiny_gene_names()))
+    adata.write_h5ad(path := tmp_path_factory.mktemp("cells") / "cells.h5ad")
+    return path
+
+
+@pytest.fixture(scope="module")
+def profiles(tmp_path_factory):
+    vocabulary, rng = tiny.tiny_vocabulary(), np.random.default_rng(1)
+    obs = pd.DataFrame({"cl_id": ["CL:0000236", "CL:0000084"]}, index=["p0", "p1"])
+    var = pd.DataFrame({"ensembl_id": list(vocabulary.gene_ids)}, index=list(vocabulary.symbols))
+    adata = anndata.AnnData(rng.gamma(1, size=(2, tiny.N_GENES)).astype(np.float32), obs=obs, var=var)
+    adata.write_h5ad(path := tmp_path_factory.mktemp("profiles") / "profiles.h5ad")
+    return path
+
+
+@pytest.fixture(scope="module")
+def report(cells, profiles, tiny_model_dir):
+    return evaluate_zero_shot(
+        cells, label_column="type", model=tiny_model_dir, profiles=profiles, device="cpu", progress=False
+    )
+
+
+def test_the_model_is_measured_as_annotate_names(report, cells, tiny_model_dir):
+    adata = anndata.read_h5ad(cells)
+    labels = resolve_labels(["B cell", "T cell", "monocyte"])
+    langcell.annotate(adata, labels, model=tiny_model_dir, device="cpu", progress=False)
+    kept = [i for i, name in enumerate(TYPES) if name not in (None, "unknown")]
+    named = adata.obs["langcell_label"].astype(str).to_numpy()
+    assert report["methods"]["LangCell"]["accuracy"] == np.mean([named[i] == TYPES[i] for i in kept])
+    columns = [label.name for label in labels] + ["unassigned"]
+    confusion = [[sum(TYPES[i] == t and named[i] == c for i in kept) for c in columns] for t in columns[:-1]]
+    assert report["methods"]["LangCell"]["confusion"] == confusion
+    assert sum(row[-1] for row in confusion) == 1  # the cell without a known gene
+
+
+def test_the_report_says_what_was_measured_on_what(report, cells, tiny_model_dir):
+    json.dumps(report, allow_nan=False)
+    loaded = langcell.load(tiny_model_dir, device="cpu")
+    assert report["model"]["revision"] == loaded.revision
+    assert report["model"]["vocabulary_fingerprint"] == loaded.processor.feature_extractor.vocabulary.fingerprint
+    data = report["data"]
+    assert (data["cells"], data["labelled_cells"], data["left_out_without_label"]) == (8, 6, 2)
+    assert (data["file"], len(data["sha256"]), data["without_known_gene"]) == ("cells.h5ad", 64, 1)
+    assert [(label["name"], label["support"]) for label in report["labels"]] == [
+        ("B cell", 3), ("T cell", 2), ("monocyte", 1),
+    ]  # fmt: skip
+    assert report["alpha"] == loaded.config.alpha
+    assert report["cells_per_second"] > 0
+
+
+def test_the_ends_of_the_sweep_are_the_parts_of_the_score(report):
+    assert [row["alpha"] for row in report["alpha_sweep"]] == list(ALPHAS)
+    for row, method in ((0, "match only"), (-1, "similarity only")):
+        assert report["alpha_sweep"][row]["macro_f1"] == report["methods"][method]["macro_f1"]
+
+
+def test_baselines_stand_beside_the_model(report):
+    assert list(report["methods"]) == [
+        "LangCell", "similarity only", "match only", "majority class", "nearest profile",
+    ]  # fmt: skip
+    assert report["methods"]["majority class"]["accuracy"] == 0.5
+    assert report["methods"]["nearest profile"]["types_without_profile"] == ["CL:0000576"]
+
+
+def test_alpha_of_the_caller_wins_and_needs_no_place_in_the_sweep(cells, tiny_model_dir):
+    report = evaluate_zero_shot(cells, label_column="type", model=tiny_model_dir, alpha=0.25, progress=False)
+    assert report["alpha"] == 0.25
+    assert len(report["alpha_sweep"]) == 11
+    assert "nearest profile" not in report["methods"]
+
+
+def test_an_illegal_alpha_is_refused_before_anything_is_read():
+    with pytest.raises(ValueError, match=r"alpha is 1\.5; legal are 0"):
+        evaluate_zero_shot("absent.h5ad", label_column="type", alpha=1.5)
