@@ -16,7 +16,7 @@ FEW, MANY = 5_000, 20_000
 LABELS = ("B cell", "natural killer cell", "monocyte")
 # Genes that the tiny model does not know, to give each cell the bulk of a real one: 500 values, 4 kB.
 N_OTHER_GENES = 2_000
-VALUES_PER_CELL = 500
+VALUES_PER_CELL, N_KNOWN_VALUES = 500, 20
 MIB = 1 << 20
 
 # VmHWM of the process itself; what a child would say by getrusage includes its parent before the exec.
@@ -33,9 +33,10 @@ def write_cells(path: Path, n_cells: int) -> int:
     """Write cells with random counts; the bytes of X."""
     rng = np.random.default_rng(0)
     n_genes = N_GENES + 2 + N_OTHER_GENES
-    # A column drawn twice is summed; sorted, the known genes (the first ones) are among them.
-    columns = np.sort(rng.integers(0, n_genes, (n_cells, VALUES_PER_CELL), dtype=np.int32), axis=1)
-    columns[:, :20] = np.sort(rng.integers(0, N_GENES, (n_cells, 20), dtype=np.int32), axis=1)
+    known = np.sort(rng.random((n_cells, N_GENES)).argsort(1)[:, :N_KNOWN_VALUES], axis=1)
+    # One of every four others, so that they are sorted and none comes twice.
+    others = np.arange(VALUES_PER_CELL - N_KNOWN_VALUES) * 4 + rng.integers(0, 4, (n_cells, 1))
+    columns = np.hstack([known, N_GENES + 2 + others]).astype(np.int32)
     data = rng.integers(1, 9, columns.size).astype(np.float32)
     indptr = np.arange(0, columns.size + 1, VALUES_PER_CELL)
     counts = csr_matrix((data, columns.ravel(), indptr), shape=(n_cells, n_genes))
@@ -65,6 +66,7 @@ def test_peak_memory_does_not_grow_with_the_number_of_cells(tiny_model_dir, tmp_
         sizes[n_cells] = write_cells(cells, n_cells)
         peaks[n_cells] = peak_bytes(cells, tmp_path / f"named{n_cells}.h5ad", tiny_model_dir)
     assert anndata.read_h5ad(tmp_path / f"named{MANY}.h5ad", backed="r").n_obs == MANY
+    print(f"peaks: {peaks[FEW] / MIB:.0f} and {peaks[MANY] / MIB:.0f} MiB")
     grown = peaks[MANY] - peaks[FEW]
     # What is kept of each cell: its name (about 60 bytes as a Python string, held by the table and once more while it
     # is written), its scores and embedding (float32; twice while the chunks are joined), its label and confidence.

@@ -24,6 +24,7 @@ pytestmark = [
     # Other people's notes on their own plans, raised while they run.
     pytest.mark.filterwarnings("ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),
     pytest.mark.filterwarnings("ignore:n_jobs value 1 overridden:UserWarning"),
 ]
 
@@ -100,8 +101,8 @@ def test_summary_table():
 def test_pictures(tmp_path):
     rng = np.random.default_rng(0)
     names = rng.choice(["B cell", "T cell"], 60)
-    cells = AnnData(np.zeros((60, 1), dtype=np.float32), obs=pd.DataFrame({"langcell_label": pd.Categorical(names)}))
-    cells.obs_names = [f"cell{i}" for i in range(60)]
+    obs = pd.DataFrame({"langcell_label": pd.Categorical(names)}, index=[f"cell{i}" for i in range(60)])
+    cells = AnnData(np.zeros((60, 1), dtype=np.float32), obs=obs)
     cells.obsm["X_langcell"] = rng.normal(size=(60, 8)).astype(np.float32)
     draw_umap(cells, tmp_path / "umap.png")
     draw_confusion(pd.Series(names), pd.Series(names[::-1]), ["B cell", "T cell"], tmp_path / "confusion.png")

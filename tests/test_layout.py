@@ -41,7 +41,18 @@ LONGER_FILES = {
     "modeling_langcell/modeling_langcell.py": "one model, one file, as transformers and its Hub code have it",
 }
 # Files without a test file of their own, and where they are tested.
-TESTED_ELSEWHERE: dict[str, str] = {}
+TESTED_ELSEWHERE: dict[str, str] = {
+    # Steps of one command, tested by what `langcell convert` and `verify` make of good and bad sources.
+    "modeling_langcell/cli_convert.py": "test_verify.py",
+    "modeling_langcell/converted_folder.py": "test_verify.py",
+    "modeling_langcell/self_test.py": "test_verify.py",
+    # Both of its users read real checkpoint folders with it.
+    "modeling_langcell/bert_parts.py": "test_assemble.py",
+    # A run's last act, compared with the folder that it started from.
+    "training/export.py": "test_pretrain.py",
+    # The recipe's last step, tested with the recipe.
+    "training/ship.py": "test_langcell_mini.py",
+}
 
 
 @dataclass(frozen=True)

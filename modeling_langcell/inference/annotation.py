@@ -153,7 +153,9 @@ def embed(
 
     with open_cells(adata, **_source_options(options := ReadingOptions(**reading))) as source:
         found, _, coverage = _run(source, loaded, options, encode, "embedding cells")
-    obsm = dict(zip(("X_langcell", "X_langcell_hidden"), found, strict=False))
+    obsm: dict[str, Any] = {"X_langcell": found[0]}
+    if hidden:
+        obsm["X_langcell_hidden"] = found[1]
     return _store(adata, output, {}, obsm, _settings(loaded, coverage, source))
 
 

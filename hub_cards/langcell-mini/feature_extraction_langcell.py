@@ -1,0 +1,209 @@
+"""LangCellFeatureExtractor: counts of cells -> padded lists of ranked gene ids."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from transformers.feature_extraction_utils import BatchFeature, FeatureExtractionMixin
+from transformers.utils.hub import cached_file, logging
+
+from .genes import VOCABULARY_FILE, GeneVocabulary
+from .rank_values import RankedCells, keep_first_of_duplicates, rank_encode
+
+logger = logging.get_logger(__name__)
+
+_HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
+
+
+class LangCellFeatureExtractor(FeatureExtractionMixin):
+    """Turns cells into `cell_input_ids` and `cell_attention_mask`.
+
+    The gene vocabulary lives in its own file (`gene_vocabulary.tsv`) beside the configuration, so that people can
+    read it and its fingerprint guards every load.
+
+    Args:
+        vocabulary: the genes; from_pretrained reads it from the folder or the Hub.
+        max_length: longest list of ids of a cell, `<cls>` included.
+        vocabulary_fingerprint: what the vocabulary's fingerprint has to be; taken from the vocabulary when None.
+        duplicates: of several columns of one gene, "sum" adds their counts up; "first" reads the first alone, as the
+            released LangCell did.
+    """
+
+    model_input_names = ["cell_input_ids", "cell_attention_mask"]  # noqa: RUF012 (transformers' own idiom)
+
+    def __init__(
+        self,
+        vocabulary: GeneVocabulary | None = None,
+        max_length: int = 2048,
+        vocabulary_fingerprint: str | None = None,
+        duplicates: str = "sum",
+        **kwargs: Any,
+    ):
+        if duplicates not in ("sum", "first"):
+            raise ValueError(f"duplicates is {duplicates!r}; legal are 'sum' and 'first'.")
+        super().__init__(**kwargs)
+        if vocabulary is None:
+            raise ValueError(
+                f"LangCellFeatureExtractor needs a gene vocabulary; load it with from_pretrained (which reads "
+                f"{VOCABULARY_FILE}) or pass vocabulary=GeneVocabulary.load(path)."
+            )
+        if vocabulary_fingerprint not in (None, vocabulary.fingerprint):
+            raise ValueError(
+                f"{VOCABULARY_FILE} has fingerprint {vocabulary.fingerprint[:12]}, the processor was saved with "
+                f"{str(vocabulary_fingerprint)[:12]}; download the folder again, its files do not belong together."
+            )
+        self.vocabulary = vocabulary
+        self.vocabulary_fingerprint = vocabulary.fingerprint
+        self.max_length = max_length
+        self.duplicates = duplicates
+
+    def __call__(
+        self,
+        cells: Any,
+        gene_names: Sequence[str] | None = None,
+        x_is: str = "counts",
+        max_length: int | None = None,
+        return_tensors: str | None = None,
+    ) -> BatchFeature:
+        """Encode cells and pad them to the longest.
+
+        Args:
+            cells: an AnnData (X and var_names are read), a csr or dense matrix (cells x genes), or lists of token ids.
+            gene_names: names of the matrix's columns (Ensembl ids with or without version, or symbols); for an AnnData
+                they replace var_names.
+            x_is: "counts", or "linear" (TPM, counts per 10k) or "log1p": ranks within a cell do not need counts.
+            max_length: longest list, `<cls>` included; the extractor's own when None.
+            return_tensors: "pt", "np" or None.
+
+        Returns:
+            `cell_input_ids` and `cell_attention_mask`, int64, shape (cells, longest).
+
+        Raises:
+            ValueError: no known gene, values that are not what `x_is` says, or names that do not fit the matrix.
+        """
+        if gene_names is None and _is_token_lists(cells):
+            longest = self.max_length if max_length is None else max_length
+            token_lists = [ids[:longest] for ids in map(self._checked_ids, cells)]
+        else:
+            ranked = self.encode(cells, gene_names, x_is=x_is, max_length=max_length)
+            if unknown := int((ranked.n_known_genes == 0).sum()):
+                logger.warning(f"{unknown} of {len(ranked)} cells have no known gene: only `<cls>` stands for them.")
+            token_lists = list(ranked)
+        return BatchFeature(self.pad(token_lists), tensor_type=return_tensors)
+
+    def encode(
+        self,
+        cells: Any,
+        gene_names: Sequence[str] | None = None,
+        *,
+        x_is: str = "counts",
+        max_length: int | None = None,
+    ) -> RankedCells:
+        """Rank the genes of each cell; see `__call__` for the arguments and errors."""
+        if hasattr(cells, "var_names"):
+            if getattr(cells, "isbacked", False):
+                cells = cells.to_memory()
+            gene_names = list(cells.var_names) if gene_names is None else gene_names
+            cells = cells.X
+        if gene_names is None:
+            raise ValueError("A matrix of cells needs gene_names, the names of its columns (or pass an AnnData).")
+        counts = _CsrArrays(cells, x_is)
+        if len(gene_names) != counts.n_genes:
+            raise ValueError(f"gene_names has {len(gene_names)} names, the matrix has {counts.n_genes} columns.")
+        max_length = self.max_length if max_length is None else max_length
+        return rank_encode(counts, self.gene_index(gene_names), self.vocabulary, max_length=max_length)
+
+    def gene_index(self, gene_names: Sequence[str], *, other_columns: Sequence[str] = ()) -> np.ndarray:
+        """Place of each column in the vocabulary, -1 where it is not read; see `GeneVocabulary.require_known`."""
+        gene_index = self.vocabulary.require_known(gene_names, other_columns=other_columns)
+        return keep_first_of_duplicates(gene_index) if self.duplicates == "first" else gene_index
+
+    def _checked_ids(self, ids: Any) -> np.ndarray:
+        """One cell's token ids as an array.
+
+        Raises:
+            ValueError: there are none, or some are not of this vocabulary.
+        """
+        ids = np.asarray(ids)
+        if not ids.size or not np.issubdtype(ids.dtype, np.integer):
+            raise ValueError("Lists of token ids hold at least one whole number each; for counts pass gene_names too.")
+        if ids.min() < 0 or ids.max() >= self.vocabulary.n_tokens:
+            raise ValueError(f"Token ids go from 0 to {self.vocabulary.n_tokens - 1}; got {ids.min()} to {ids.max()}.")
+        return ids
+
+    def pad(self, token_lists: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Pad lists of token ids to the longest; int64, shape (cells, longest)."""
+        longest = max((len(ids) for ids in token_lists), default=0)
+        cell_input_ids = np.full((len(token_lists), longest), self.vocabulary.pad_token_id, dtype=np.int64)
+        cell_attention_mask = np.zeros((len(token_lists), longest), dtype=np.int64)
+        for row, ids in enumerate(token_lists):
+            cell_input_ids[row, : len(ids)] = ids
+            cell_attention_mask[row, : len(ids)] = 1
+        return {"cell_input_ids": cell_input_ids, "cell_attention_mask": cell_attention_mask}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Configuration without the vocabulary, which has its own file."""
+        output = {k: v for k, v in self.__dict__.items() if k != "vocabulary"}
+        return {**output, "feature_extractor_type": self.__class__.__name__}
+
+    def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs: Any) -> list[str]:
+        """Write the configuration and the gene vocabulary."""
+        os.makedirs(save_directory, exist_ok=True)
+        self.vocabulary.save(os.path.join(save_directory, VOCABULARY_FILE))
+        saved = super().save_pretrained(save_directory, **kwargs)
+        if push_to_hub:
+            self.push_to_hub(kwargs.pop("repo_id", os.path.basename(os.fspath(save_directory))), **kwargs)
+        return saved
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any):
+        """Load the configuration and the gene vocabulary from a folder or the Hub."""
+        hub_arguments = {name: kwargs[name] for name in _HUB_ARGUMENTS if kwargs.get(name) is not None}
+        path = cached_file(os.fspath(pretrained_model_name_or_path), VOCABULARY_FILE, **hub_arguments)
+        settings, kwargs = cls.get_feature_extractor_dict(pretrained_model_name_or_path, **kwargs)
+        settings.pop("feature_extractor_type", None)
+        return cls.from_dict({**settings, "vocabulary": GeneVocabulary.load(str(path))}, **kwargs)
+
+
+class _CsrArrays:
+    """The three arrays of a csr matrix with checked values, without needing scipy.
+
+    Raises:
+        ValueError: NaN or negative values, or values that are not what `x_is` says.
+    """
+
+    def __init__(self, matrix: Any, x_is: str):
+        if x_is not in ("counts", "linear", "log1p"):
+            raise ValueError(f"x_is is {x_is!r}; legal are 'counts', 'linear' (TPM, counts per 10k) and 'log1p'.")
+        if hasattr(matrix, "tocsr"):
+            matrix = matrix.tocsr()
+            self.indptr, self.indices, self.data = matrix.indptr, matrix.indices, matrix.data
+            self.n_genes = matrix.shape[1]
+            self.has_canonical_format = matrix.has_canonical_format
+        else:
+            dense = np.atleast_2d(np.asarray(matrix))
+            rows, self.indices = np.nonzero(dense)
+            self.data = dense[rows, self.indices]
+            self.indptr = np.searchsorted(rows, np.arange(len(dense) + 1))
+            self.n_genes = dense.shape[1]
+            self.has_canonical_format = True
+        if self.data.size and not (self.data.min() >= 0 and self.data.max() < np.inf):  # also true for NaN
+            raise ValueError(
+                "The matrix has negative, NaN or infinite values; give raw counts (or x_is='linear' / 'log1p')."
+            )
+        if x_is == "counts" and not np.array_equal(self.data, np.rint(self.data)):
+            raise ValueError(
+                f"The matrix holds values such as {self.data[self.data != np.rint(self.data)][0]:.4g}, not raw counts; "
+                "give raw counts (often in layers['counts'] or raw) or say x_is='linear' or x_is='log1p'."
+            )
+        if x_is == "log1p":
+            self.data = np.expm1(self.data)
+
+
+def _is_token_lists(cells: Any) -> bool:
+    """Lists of token ids, as opposed to a matrix."""
+    return isinstance(cells, (list, tuple)) and all(np.ndim(cell) == 1 for cell in cells)
+
+
+LangCellFeatureExtractor.register_for_auto_class()

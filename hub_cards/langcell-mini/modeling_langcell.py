@@ -1,0 +1,599 @@
+"""LangCell: a cell encoder and a text encoder in one space (Zhao et al., ICML 2024).
+
+The cell encoder is transformers' BertModel over ranked genes. The text encoder is a BERT whose layers can also attend
+to the states of a cell, as BLIP's do (Li et al. 2022): without a cell it embeds the text, with one it says whether text
+and cell match. What depends on the cell alone (keys and values of the cross-attention) and what depends on the text
+alone (everything below the first cross-attention) is computed once and shared by all (cell, text) pairs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers.activations import ACT2FN
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import BaseModelOutput, SequenceClassifierOutput
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
+from transformers.models.bert.modeling_bert import (
+    BertIntermediate,
+    BertModel,
+    BertOutput,
+    BertSelfOutput,
+    eager_attention_forward,
+)
+from transformers.utils.generic import ModelOutput
+
+from .configuration_langcell import LangCellConfig, LangCellTextConfig
+
+KeysValues = tuple[Tensor, Tensor]
+
+
+@dataclass
+class LangCellOutput(ModelOutput):
+    """What `LangCellModel` returns.
+
+    Attributes:
+        logits_per_cell: cos / temperature, shape (cells, texts).
+        logits_per_text: its transpose.
+        cell_embeds: unit length, shape (cells, projection_dim).
+        text_embeds: unit length, shape (texts, projection_dim).
+        match_logits: on request, shape (cells, texts, 2); class 1 is "the text describes the cell".
+        cell_model_output: the cell encoder's states, shape (cells, genes, hidden).
+        text_model_output: the text encoder's states, shape (texts, tokens, hidden).
+        masked_gene_logits: `LangCellForPreTraining` only and on request, shape (cells, genes, vocabulary).
+    """
+
+    logits_per_cell: Tensor | None = None
+    logits_per_text: Tensor | None = None
+    cell_embeds: Tensor | None = None
+    text_embeds: Tensor | None = None
+    match_logits: Tensor | None = None
+    cell_model_output: BaseModelOutput | None = None
+    text_model_output: BaseModelOutput | None = None
+    masked_gene_logits: Tensor | None = None
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """All values that are present, nested outputs as tuples."""
+        return tuple(v.to_tuple() if isinstance(v, ModelOutput) else v for v in self.values())
+
+
+def _additive_mask(mask: Tensor | None, states: Tensor) -> Tensor | None:
+    """0/1 mask (rows, keys) -> what is added to attention scores, shape (rows, 1, 1, keys)."""
+    if mask is None:
+        return None
+    hidden = torch.finfo(states.dtype).min
+    return torch.zeros_like(mask, dtype=states.dtype).masked_fill(mask == 0, hidden)[:, None, None, :]
+
+
+class LangCellTextEmbeddings(nn.Module):
+    """Words plus positions; no token types, as in the released text encoder."""
+
+    def __init__(self, config: LangCellTextConfig):
+        super().__init__()
+        self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
+        self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        """Token ids (texts, tokens) -> (texts, tokens, hidden)."""
+        positions = torch.arange(input_ids.shape[1], device=input_ids.device)
+        embedded = self.word_embeddings(input_ids) + self.position_embeddings(positions)
+        return self.dropout(self.LayerNorm(embedded))
+
+
+class LangCellAttentionHeads(nn.Module):
+    """Multi-head attention whose keys and values can be computed beforehand and shared.
+
+    Args:
+        config: the text encoder's.
+        source_size: width of the states that are attended to.
+    """
+
+    def __init__(self, config: LangCellTextConfig, source_size: int):
+        super().__init__()
+        self.config = config
+        self.head_size = config.hidden_size // config.num_attention_heads
+        self.scaling = self.head_size**-0.5
+        self.is_causal = False
+        self.query = nn.Linear(config.hidden_size, config.hidden_size)
+        self.key = nn.Linear(source_size, config.hidden_size)
+        self.value = nn.Linear(source_size, config.hidden_size)
+        self.dropout = nn.Dropout(config.attention_probs_dropout_prob)
+
+    def _split_heads(self, states: Tensor) -> Tensor:
+        return states.unflatten(-1, (-1, self.head_size)).transpose(1, 2)
+
+    def keys_values(self, source: Tensor) -> KeysValues:
+        """States (rows, keys, source_size) -> keys and values, each (rows, heads, keys, head size)."""
+        return self._split_heads(self.key(source)), self._split_heads(self.value(source))
+
+    def forward(self, states: Tensor, keys_values: KeysValues, mask: Tensor | None) -> Tensor:
+        """Attend from states (rows, queries, hidden); mask is (rows, keys) with 1 for what may be read."""
+        queries = self._split_heads(self.query(states))
+        implementation = self.config._attn_implementation or "eager"
+        if implementation == "flash_attention_2" and queries.shape[2] == keys_values[0].shape[2]:
+            attention_mask = mask
+        else:
+            # transformers' flash wrapper takes a mask for queries and keys of the same length only: what reads a cell
+            # or one position goes through SDPA, which uses a fused kernel just as well.
+            implementation = "sdpa" if implementation == "flash_attention_2" else implementation
+            attention_mask = _additive_mask(mask, states)
+        attend = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager_attention_forward)
+        dropout = self.dropout.p if self.training else 0.0
+        context, _ = attend(self, queries, *keys_values, attention_mask, dropout=dropout, scaling=self.scaling)
+        return context.flatten(2)
+
+
+class LangCellTextAttention(nn.Module):
+    """Attention heads and their output layer, named as in BERT."""
+
+    def __init__(self, config: LangCellTextConfig, source_size: int):
+        super().__init__()
+        self.self = LangCellAttentionHeads(config, source_size)
+        self.output = BertSelfOutput(config)
+
+    def forward(self, states: Tensor, keys_values: KeysValues, mask: Tensor | None) -> Tensor:
+        """Attend and add; shapes as in LangCellAttentionHeads."""
+        return self.output(self.self(states, keys_values, mask), states)
+
+
+class LangCellTextLayer(GradientCheckpointingLayer):
+    """Self-attention, optional cross-attention to cells, feed-forward."""
+
+    def __init__(self, config: LangCellTextConfig, cell_hidden_size: int, has_cross_attention: bool):
+        super().__init__()
+        self.attention = LangCellTextAttention(config, config.hidden_size)
+        self.crossattention = LangCellTextAttention(config, cell_hidden_size) if has_cross_attention else None
+        self.intermediate = BertIntermediate(config)
+        self.output = BertOutput(config)
+
+    def attend_to_text(self, states: Tensor, mask: Tensor | None, first_position_only: bool = False) -> Tensor:
+        """Self-attention; with `first_position_only` only position 0 asks, and all positions answer."""
+        keys_values = self.attention.self.keys_values(states)
+        return self.attention(states[:, :1] if first_position_only else states, keys_values, mask)
+
+    def attend_to_cell(self, states: Tensor, keys_values: KeysValues, cell_mask: Tensor | None) -> Tensor:
+        """Cross-attention of pairs (cells * texts, tokens, hidden) to (cells, ...) keys and values.
+
+        The texts of one cell stand side by side on the query axis: queries do not see one another, so one call serves
+        all texts of a cell.
+        """
+        assert self.crossattention is not None, "a layer below cross_attention_start was asked to read a cell"
+        by_cell = states.reshape(keys_values[0].shape[0], -1, states.shape[-1])
+        return self.crossattention(by_cell, keys_values, cell_mask).view_as(states)
+
+    def feed_forward(self, states: Tensor) -> Tensor:
+        """The layer's last part."""
+        return self.output(self.intermediate(states), states)
+
+    def forward(
+        self,
+        states: Tensor,
+        mask: Tensor | None,
+        cell_keys: Tensor | None = None,
+        cell_values: Tensor | None = None,
+        cell_mask: Tensor | None = None,
+        first_position_only: bool = False,
+    ) -> Tensor:
+        """(pairs, tokens, hidden) -> the same, or (pairs, 1, hidden) with `first_position_only`."""
+        # Keys and values are two arguments, because reentrant checkpointing sees no tensor inside a tuple.
+        states = self.attend_to_text(states, mask, first_position_only)
+        if cell_keys is not None and cell_values is not None:
+            states = self.attend_to_cell(states, (cell_keys, cell_values), cell_mask)
+        return self.feed_forward(states)
+
+
+class LangCellPreTrainedModel(PreTrainedModel):
+    """Weight initialization and loading shared by all LangCell models."""
+
+    config: LangCellConfig
+    config_class = LangCellConfig
+    base_model_prefix = "langcell"
+    main_input_name = "cell_input_ids"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _no_split_modules = ["BertLayer", "LangCellTextLayer"]  # noqa: RUF012 (transformers' own idiom)
+
+    def _asked(self, given: bool | None, option: str) -> bool:
+        """A call's option, or the configuration's where the call leaves it open."""
+        return bool(getattr(self.config, option) if given is None else given)
+
+
+class LangCellTextEncoder(LangCellPreTrainedModel):
+    """BERT over words that can read a cell.
+
+    Args:
+        config: LangCellTextConfig.
+        cell_hidden_size: width of the cell encoder's states.
+    """
+
+    config: LangCellTextConfig
+    config_class = LangCellTextConfig
+    main_input_name = "input_ids"
+
+    def __init__(self, config: LangCellTextConfig, cell_hidden_size: int):
+        super().__init__(config)
+        self.embeddings = LangCellTextEmbeddings(config)
+        self.layer = nn.ModuleList(
+            LangCellTextLayer(config, cell_hidden_size, index >= config.cross_attention_start)
+            for index in range(config.num_hidden_layers)
+        )
+        self.gradient_checkpointing = False
+        self.post_init()
+
+    @property
+    def _typed_layers(self) -> Sequence[LangCellTextLayer]:
+        """The layers as what they are; nn.ModuleList only says that they are modules."""
+        return cast(Sequence[LangCellTextLayer], self.layer)
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        """The word embeddings."""
+        return self.embeddings.word_embeddings
+
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        """Replace the word embeddings."""
+        self.embeddings.word_embeddings = value
+
+    def cell_keys_values(self, cell_states: Tensor) -> list[KeysValues]:
+        """Keys and values of every cross-attention layer, computed once per cell.
+
+        Args:
+            cell_states: shape (cells, genes, cell hidden).
+        """
+        return [
+            layer.crossattention.self.keys_values(cell_states)
+            for layer in self._typed_layers
+            if layer.crossattention is not None
+        ]
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        cell_states: Tensor | None = None,
+        cell_attention_mask: Tensor | None = None,
+        output_hidden_states: bool = False,
+        **kwargs: Any,
+    ) -> BaseModelOutput:
+        """All states of all texts; with `cell_states` (texts, genes, cell hidden), text i reads cell i."""
+        states = self.embeddings(input_ids)
+        hidden_states = [states]
+        keys_values = iter(self.cell_keys_values(cell_states) if cell_states is not None else ())
+        for layer in self._typed_layers:
+            reads_cell = cell_states is not None and layer.crossattention is not None
+            keys, values = next(keys_values) if reads_cell else (None, None)
+            states = layer(states, attention_mask, keys, values, cell_attention_mask)
+            hidden_states.append(states)
+        return BaseModelOutput(
+            last_hidden_state=states, hidden_states=tuple(hidden_states) if output_hidden_states else None
+        )
+
+    def states_before_cell(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """What depends on the text alone: all up to the first cross-attention; (texts, tokens, hidden)."""
+        states = self.embeddings(input_ids)
+        for layer in self.layer[: self.config.cross_attention_start]:
+            states = layer(states, attention_mask)
+        first = self._typed_layers[self.config.cross_attention_start]
+        only_layer = self.config.cross_attention_start == len(self.layer) - 1
+        return first.attend_to_text(states, attention_mask, first_position_only=only_layer)
+
+    def read_cells(
+        self,
+        text_states: Tensor,
+        attention_mask: Tensor | None,
+        keys_values: Sequence[KeysValues],
+        cell_attention_mask: Tensor | None,
+    ) -> Tensor:
+        """Position 0 of the last layer for pairs of cells and texts, from shared parts.
+
+        Args:
+            text_states: from `states_before_cell`, (pairs, tokens, hidden); the pairs of one cell stand together, and
+                every cell has the same number of them.
+            attention_mask: (pairs, tokens).
+            keys_values: from `cell_keys_values`, for the cells.
+            cell_attention_mask: (cells, genes).
+
+        Returns:
+            (pairs, hidden).
+        """
+        first, *others = self._typed_layers[self.config.cross_attention_start :]
+        states = first.feed_forward(first.attend_to_cell(text_states, keys_values[0], cell_attention_mask))
+        for layer, layer_keys_values in zip(others, keys_values[1:], strict=True):
+            # Only position 0 of the last layer is read.
+            states = layer(states, attention_mask, *layer_keys_values, cell_attention_mask, layer is others[-1])
+        return states[:, 0]
+
+
+class LangCellModel(LangCellPreTrainedModel):
+    """Cell encoder, text encoder, both projections and the matching head."""
+
+    # The heads of other LangCell classes may stand in the same checkpoint.
+    _keys_to_ignore_on_load_unexpected = [r"^masked_gene_head\.", r"^classifier\."]  # noqa: RUF012
+
+    def __init__(self, config: LangCellConfig):
+        super().__init__(config)
+        cell, text = config.cell_config, config.text_config
+        # The configuration has every field that BertModel reads.
+        self.cell_encoder = BertModel(cell, add_pooling_layer=False)  # pyright: ignore[reportArgumentType]
+        self.text_encoder = LangCellTextEncoder(text, cell.hidden_size)
+        self.cell_projection = nn.Linear(cell.hidden_size, config.projection_dim)
+        self.text_projection = nn.Linear(text.hidden_size, config.projection_dim)
+        self.match_head = nn.Linear(text.hidden_size, 2)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The text encoder's word embeddings: the ones that `resize_token_embeddings` is about."""
+        return self.text_encoder.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        """Replace the text encoder's word embeddings."""
+        self.text_encoder.set_input_embeddings(value)
+
+    def get_cell_states(self, cell_input_ids: Tensor, cell_attention_mask: Tensor | None = None) -> Tensor:
+        """Last states of the cell encoder, (cells, genes, cell hidden)."""
+        return self.cell_encoder(input_ids=cell_input_ids, attention_mask=cell_attention_mask).last_hidden_state
+
+    def project_cells(self, cell_states: Tensor) -> Tensor:
+        """Cell embeddings from position 0 (`<cls>`), unit length, (cells, projection_dim)."""
+        return F.normalize(self.cell_projection(cell_states[:, 0]), dim=-1)
+
+    def pool_texts(self, text_states: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """One vector for each text, (texts, text hidden), read from the states as the text config says."""
+        if self.config.text_config.pooling == "cls":
+            return text_states[:, 0]
+        if attention_mask is None:
+            return text_states.mean(1)
+        weights = attention_mask.to(text_states.dtype).unsqueeze(-1)
+        return (text_states * weights).sum(1) / weights.sum(1)
+
+    def project_texts(self, text_states: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Text embeddings, unit length, (texts, projection_dim)."""
+        return F.normalize(self.text_projection(self.pool_texts(text_states, attention_mask)), dim=-1)
+
+    def get_cell_features(self, cell_input_ids: Tensor, cell_attention_mask: Tensor | None = None) -> Tensor:
+        """Cell embeddings, unit length.
+
+        Args:
+            cell_input_ids: ranked gene ids, (cells, genes).
+            cell_attention_mask: 1 for genes, 0 for padding, (cells, genes).
+
+        Returns:
+            (cells, projection_dim).
+        """
+        return self.project_cells(self.get_cell_states(cell_input_ids, cell_attention_mask))
+
+    def get_text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Text embeddings, unit length.
+
+        Args:
+            input_ids: token ids, (texts, tokens).
+            attention_mask: 1 for tokens, 0 for padding, (texts, tokens).
+
+        Returns:
+            (texts, projection_dim).
+        """
+        return self.project_texts(self.text_encoder(input_ids, attention_mask).last_hidden_state, attention_mask)
+
+    def match(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        cell_states: Tensor,
+        cell_attention_mask: Tensor | None,
+        cell_index: Tensor | None = None,
+        text_index: Tensor | None = None,
+    ) -> Tensor:
+        """Match logits of chosen pairs.
+
+        Args:
+            input_ids: distinct texts, (texts, tokens).
+            attention_mask: (texts, tokens).
+            cell_states: distinct cells, (cells, genes, cell hidden).
+            cell_attention_mask: (cells, genes).
+            cell_index: cell of each pair, (pairs,); the p-th cell when None.
+            text_index: text of each pair, (pairs,); the p-th text when None.
+
+        Returns:
+            (pairs, 2).
+        """
+        text_states = self.text_encoder.states_before_cell(input_ids, attention_mask)
+        keys_values = self.text_encoder.cell_keys_values(cell_states)
+        if text_index is not None:
+            text_states = text_states[text_index]
+            attention_mask = attention_mask[text_index] if attention_mask is not None else None
+        if cell_index is not None:
+            keys_values = [(keys[cell_index], values[cell_index]) for keys, values in keys_values]
+            cell_attention_mask = cell_attention_mask[cell_index] if cell_attention_mask is not None else None
+        return self.match_head(
+            self.text_encoder.read_cells(text_states, attention_mask, keys_values, cell_attention_mask)
+        )
+
+    def match_all(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        cell_states: Tensor,
+        cell_attention_mask: Tensor | None,
+    ) -> Tensor:
+        """Match logits of every cell with every text, (cells, texts, 2); arguments as in `match`."""
+        n_cells, n_texts = len(cell_states), len(input_ids)
+        text_states = self.text_encoder.states_before_cell(input_ids, attention_mask)
+        pairs = self.text_encoder.read_cells(
+            text_states.repeat(n_cells, 1, 1),
+            attention_mask.repeat(n_cells, 1) if attention_mask is not None else None,
+            self.text_encoder.cell_keys_values(cell_states),
+            cell_attention_mask,
+        )
+        return self.match_head(pairs).view(n_cells, n_texts, 2)
+
+    def forward(
+        self,
+        cell_input_ids: Tensor | None = None,
+        cell_attention_mask: Tensor | None = None,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        return_match_logits: bool = False,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> LangCellOutput | tuple[Any, ...]:
+        """Embed cells and texts and compare them.
+
+        Args:
+            cell_input_ids: ranked gene ids, (cells, genes).
+            cell_attention_mask: (cells, genes).
+            input_ids: token ids, (texts, tokens).
+            attention_mask: (texts, tokens).
+            return_match_logits: also let every text read every cell.
+            output_hidden_states: also keep the states of all layers.
+            return_dict: False for a tuple.
+
+        Raises:
+            ValueError: neither cells nor texts are given, or the match is asked for without both.
+        """
+        if cell_input_ids is None and input_ids is None:
+            raise ValueError("LangCellModel got neither cell_input_ids nor input_ids; give at least one of them.")
+        output_hidden_states = self._asked(output_hidden_states, "output_hidden_states")
+        output = LangCellOutput()
+        cell_states: Tensor | None = None
+        if cell_input_ids is not None:
+            output.cell_model_output = cells = self.cell_encoder(
+                input_ids=cell_input_ids,
+                attention_mask=cell_attention_mask,
+                output_hidden_states=output_hidden_states,
+            )
+            cell_states = cells.last_hidden_state
+            output.cell_embeds = self.project_cells(cells.last_hidden_state)
+        if input_ids is not None:
+            output.text_model_output = texts = self.text_encoder(
+                input_ids, attention_mask, output_hidden_states=output_hidden_states
+            )
+            output.text_embeds = self.project_texts(texts.last_hidden_state, attention_mask)
+        if output.cell_embeds is not None and output.text_embeds is not None:
+            logits = output.cell_embeds @ output.text_embeds.T / self.config.logit_temperature
+            output.logits_per_cell, output.logits_per_text = logits, logits.T
+        if return_match_logits:
+            if cell_states is None or input_ids is None:
+                raise ValueError("return_match_logits needs both cell_input_ids and input_ids.")
+            output.match_logits = self.match_all(input_ids, attention_mask, cell_states, cell_attention_mask)
+        return output if self._asked(return_dict, "return_dict") else output.to_tuple()
+
+
+class LangCellMaskedGeneHead(nn.Module):
+    """States -> one logit a gene; the output weights are the gene embeddings themselves."""
+
+    def __init__(self, config: Any):
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.activation = ACT2FN[config.hidden_act]
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+
+    def forward(self, states: Tensor, gene_embeddings: Tensor) -> Tensor:
+        """(..., hidden) -> (..., vocabulary)."""
+        return F.linear(self.LayerNorm(self.activation(self.dense(states))), gene_embeddings, self.bias)
+
+
+class LangCellForPreTraining(LangCellModel):
+    """LangCellModel with the masked-gene head; the losses live with the training code, which sees all devices."""
+
+    _keys_to_ignore_on_load_unexpected = [r"^classifier\."]  # noqa: RUF012
+
+    def __init__(self, config: LangCellConfig):
+        super().__init__(config)
+        self.masked_gene_head = LangCellMaskedGeneHead(config.cell_config)
+        self.post_init()
+
+    def masked_gene_logits(self, states: Tensor) -> Tensor:
+        """(..., cell hidden) -> (..., gene vocabulary); pass only the masked positions."""
+        return self.masked_gene_head(states, self.cell_encoder.embeddings.word_embeddings.weight)
+
+    def forward(
+        self,
+        cell_input_ids: Tensor | None = None,
+        cell_attention_mask: Tensor | None = None,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        return_masked_gene_logits: bool = False,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> LangCellOutput | tuple[Any, ...]:
+        """As `LangCellModel.forward`; `return_masked_gene_logits` adds (cells, genes, vocabulary) logits."""
+        output = cast(
+            LangCellOutput,
+            super().forward(cell_input_ids, cell_attention_mask, input_ids, attention_mask, return_dict=True, **kwargs),
+        )
+        if return_masked_gene_logits:
+            cells = output.cell_model_output
+            if cells is None or cells.last_hidden_state is None:
+                raise ValueError("return_masked_gene_logits needs cell_input_ids.")
+            output.masked_gene_logits = self.masked_gene_logits(cells.last_hidden_state)
+        return output if self._asked(return_dict, "return_dict") else output.to_tuple()
+
+
+class LangCellForCellClassification(LangCellPreTrainedModel):
+    """The cell encoder with a classification head on `<cls>` (LangCell-CE in the paper)."""
+
+    _keys_to_ignore_on_load_unexpected = [  # noqa: RUF012
+        r"^text_encoder\.",
+        r"^cell_projection\.",
+        r"^text_projection\.",
+        r"^match_head\.",
+        r"^masked_gene_head\.",
+    ]
+
+    def __init__(self, config: LangCellConfig):
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        cell = config.cell_config
+        self.cell_encoder = BertModel(cell, add_pooling_layer=False)  # pyright: ignore[reportArgumentType]
+        self.dropout = nn.Dropout(cell.hidden_dropout_prob)
+        self.classifier = nn.Linear(cell.hidden_size, cast(int, config.num_labels))
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The gene embeddings."""
+        return self.cell_encoder.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the gene embeddings."""
+        self.cell_encoder.set_input_embeddings(value)
+
+    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
+        """As in any transformers model; here the tokens are genes."""
+        # transformers writes the new size into the text config, which this model does not use.
+        n_words = self.config.text_config.vocab_size
+        embeddings = super().resize_token_embeddings(*args, **kwargs)
+        self.config.text_config.vocab_size = n_words
+        self.config.cell_config.vocab_size = embeddings.num_embeddings
+        return embeddings
+
+    def forward(
+        self,
+        cell_input_ids: Tensor,
+        cell_attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> SequenceClassifierOutput | tuple[Any, ...]:
+        """Class logits (cells, num_labels); with integer `labels` (cells,) also the cross-entropy."""
+        encoded = self.cell_encoder(
+            input_ids=cell_input_ids,
+            attention_mask=cell_attention_mask,
+            output_hidden_states=self._asked(output_hidden_states, "output_hidden_states"),
+        )
+        logits = self.classifier(self.dropout(encoded.last_hidden_state[:, 0]))
+        loss = F.cross_entropy(logits, labels) if labels is not None else None
+        output = SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=encoded.hidden_states)
+        return output if self._asked(return_dict, "return_dict") else output.to_tuple()
+
+
+LangCellModel.register_for_auto_class("AutoModel")
+LangCellForPreTraining.register_for_auto_class("AutoModelForPreTraining")
+LangCellForCellClassification.register_for_auto_class("AutoModelForSequenceClassification")

@@ -1,0 +1,54 @@
+"""Parts of the loop by themselves; whole runs, resumed and killed ones too, are in test_pretrain.py."""
+
+import math
+
+import pytest
+import torch
+from tiny import tiny_model
+from torch import nn
+from torch.testing import assert_close
+
+from langcell.training.configs import Objectives, OptimizerSection
+from langcell.training.loop import build_optimizer, learning_rate, weight_average
+from langcell.training.stages import PretrainingStage, freeze
+
+
+@pytest.mark.parametrize("warmup", [0, 1, 7])
+def test_learning_rate_rises_then_falls_to_its_end(warmup):
+    options = OptimizerSection(lr=2.0, warmup=warmup, final_ratio=0.25)
+    rates = [learning_rate(step, steps=40, options=options) for step in range(40)]
+    peak = rates.index(max(rates))
+    assert max(rates) == 2.0
+    assert rates == [*sorted(rates[:peak]), *sorted(rates[peak:], reverse=True)]
+    assert math.isclose(rates[-1], 0.5)
+    assert min(rates) > 0
+
+
+def test_a_run_of_one_step_has_a_learning_rate():
+    assert learning_rate(0, steps=1, options=OptimizerSection(lr=1.0, warmup=0)) == 1.0
+
+
+def test_only_trained_matrices_are_decayed():
+    model = tiny_model()
+    freeze(model, patterns=[r"^text_encoder\."])
+    matrices, vectors = build_optimizer(PretrainingStage(model, Objectives()), OptimizerSection()).param_groups
+    assert matrices["weight_decay"] == OptimizerSection().weight_decay
+    assert vectors["weight_decay"] == 0
+    assert all(parameter.ndim >= 2 for parameter in matrices["params"])
+    assert all(parameter.ndim < 2 for parameter in vectors["params"])
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    assert len(matrices["params"]) + len(vectors["params"]) == len(trained) < len(list(model.parameters()))
+
+
+def test_weight_average_follows_the_weights():
+    model = nn.Linear(1, 1, bias=False)
+    average = weight_average(model, 0.9)
+    expected = None
+    for step in range(30):
+        with torch.no_grad():
+            model.weight.fill_(float(step))
+        average.update_parameters(model)
+        decay = min(0.9, (1 + step) / (10 + step))
+        expected = float(step) if expected is None else decay * expected + (1 - decay) * step
+    assert_close(average.module.weight.item(), expected)
+    assert 20 < expected < 29  # behind the weights, but not by far
