@@ -94,8 +94,8 @@ def describe_making(work: Path) -> str:
             "4. Stage 1 (`stage1.yaml`) trained the cell encoder, stage 2 (`stage2.yaml`) cells and texts; the text "
             "encoder is all-MiniLM-L6-v2, frozen, without word pieces that the Cell Ontology and UBERON do not use.",
             "5. Nothing of the two data sets below was in the training, gene medians included: pbmc700 is scanpy's "
-            "`pbmc68k_reduced` with its counts recovered (`langcell.demo.sample_cells`), pbmc3k is 10x Genomics' PBMC 3k "
-            "with Seurat's labels. Alpha is the paper's and was not tuned.",
+            "`pbmc68k_reduced` with its counts recovered (`langcell.demo.sample_cells`), pbmc3k is 10x Genomics' PBMC "
+            "3k with Seurat's labels. Alpha is the paper's and was not tuned.",
             "",
             "```bash",
             "python training/langcell_mini.py --profiles cell_profiles.h5ad --unlabelled frozen_pbmc_donor_a.h5ad "
