@@ -93,10 +93,12 @@ def draw_umap(cells: AnnData, path: Path) -> None:
     import matplotlib.pyplot as plt
     import scanpy as sc
 
+    cells = cells.copy()  # neighbours, coordinates and colours are for the picture alone
     sc.pp.neighbors(cells, use_rep="X_langcell", n_neighbors=15, random_state=0)
     sc.tl.umap(cells, random_state=0)
     figure, axis = plt.subplots(figsize=(9, 5))
-    sc.pl.umap(cells, color="langcell_label", ax=axis, show=False, frameon=False, title="Named by LangCell")
+    cells.obs["label"] = cells.obs["langcell_label"].cat.remove_unused_categories()  # the legend names what is there
+    sc.pl.umap(cells, color="label", ax=axis, show=False, frameon=False, title="Named by LangCell")
     figure.savefig(path, dpi=150, bbox_inches="tight")
     plt.close(figure)
 

@@ -1,5 +1,7 @@
 """The weights that come with the package: complete, small enough, described, and better than guessing."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from huggingface_hub import ModelCard
@@ -26,7 +28,7 @@ def test_folder_is_complete_and_at_most_40_mb():
 
 
 def test_code_in_the_folder_is_the_code_of_the_package():
-    root = bundled_model_folder().parents[1]
+    root = Path(__file__).parents[1]
     for path in bundled_model_folder().glob("*.py"):
         source = next(p for floor in ("modeling_langcell", "processing") for p in (root / floor).glob(path.name))
         assert path.read_text() == source.read_text(), f"{path.name} is not up to date: copy it into the folder"
