@@ -73,6 +73,9 @@ def annotate(
     ] = None,
     model: Model = "langcell-mini",
     alpha: Annotated[float | None, typer.Option(help="Weight of the similarity, 0 to 1; the model's own.")] = None,
+    rerank: Annotated[
+        str, typer.Option(metavar="[full|exact|none]", help="exact: the same labels from fewer matches.")
+    ] = "full",
     device: Device = None,
     dtype: Dtype = "float32",
     x_is: XIs = Values.counts,
@@ -89,7 +92,7 @@ def annotate(
     if plain := list_plain_labels(chosen):
         print(f"Not in the Cell Ontology, used as they are: {', '.join(plain)}")
     reading = {"x_is": x_is.value, "gene_column": gene_column, "layer": layer, "max_batch_tokens": max_batch_tokens}
-    langcell.annotate(cells, chosen, output=output, model=loaded, alpha=alpha, **reading)
+    langcell.annotate(cells, chosen, output=output, model=loaded, alpha=alpha, rerank=rerank, **reading)
     print(f"Wrote {output}")
 
 

@@ -87,6 +87,7 @@ def test_every_field_is_there(named, loaded, model_dir):
         "label_ontology_term_ids": ["CL:0000623", "CL:0000236", "", "CL:0000576"],
         "alpha": loaded.config.alpha,
         "rerank": "full",
+        "pairs_evaluated": N_CELLS * len(LABELS),
     }
     counts = tiny_cells().X
     assert_allclose(shares, [40 / 42, counts[:, :40].sum() / counts.sum()])

@@ -101,3 +101,17 @@ def test_illegal_options(model, batch, options, message):
 def test_score_labels_is_part_of_the_package():
     assert langcell.score_labels is score_labels
     assert set(tiny_batch()) == {"cell_input_ids", "cell_attention_mask", "input_ids", "attention_mask"}
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.1, 0.5, 1.0])
+def test_exact_reranking_returns_the_labels_of_the_full_computation(model, alpha):
+    generator = torch.Generator().manual_seed(0)
+    batch = tiny_batch(n_cells=12)
+    # Many labels, so that there is something to save.
+    ids = torch.randint(5, model.config.text_config.vocab_size, (60, 6), generator=generator)
+    texts = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    full, exact = (score_labels(model, **batch | texts, alpha=alpha, rerank=rerank) for rerank in ("full", "exact"))
+    assert exact.score.nan_to_num(-1).argmax(-1).tolist() == full.score.argmax(-1).tolist()
+    seen = ~exact.match.isnan()
+    assert_close(exact.match[seen], full.match[seen], atol=1e-5, rtol=0)
+    assert torch.equal(seen, ~exact.score.isnan())

@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from langcell.inference.batching import DEFAULT_MAX_BATCH_TOKENS, for_each_batch
-from langcell.inference.zero_shot import EncodedLabels, check_alpha, encode_labels, score_cells
+from langcell.inference.zero_shot import EncodedLabels, check_alpha, check_rerank, encode_labels, score_cells
 from langcell.loading import DEFAULT_MODEL, LoadedLangCell, load
 from langcell.processing.anndata_io import CellSource, XKind, check_output, open_cells, write_annotated
 from langcell.processing.labels import Label, resolve_labels
@@ -78,6 +78,7 @@ def annotate(
     output: str | Path | None = None,
     model: Model = DEFAULT_MODEL,
     alpha: float | None = None,
+    rerank: str = "full",
     device: str | None = None,
     dtype: str = "float32",
     **reading: Any,
@@ -91,6 +92,8 @@ def annotate(
         output: h5ad or zarr file to write; required for a path.
         model: folder, Hub id, "langcell-mini", or what `langcell.load` returned.
         alpha: weight of the similarity in the score; the model's own when None.
+        rerank: "full", "exact" (the same labels from fewer matches; scores not needed are NaN) or "none", as in
+            `score_labels`.
         device: "cpu", "cuda", ...; the best one here when None.
         dtype: "float32", "bfloat16" or "float16".
         reading: fields of `ReadingOptions`: x_is, gene_column, layer, rows_per_chunk, max_batch_tokens, progress.
@@ -106,15 +109,15 @@ def annotate(
     _require_output(adata, output)
     resolved = _storable(resolve_labels(labels))
     loaded = model if isinstance(model, LoadedLangCell) else load(model, device=device, dtype=dtype)
-    alpha = check_alpha(loaded.config.alpha if alpha is None else alpha)
+    alpha, rerank = check_alpha(loaded.config.alpha if alpha is None else alpha), check_rerank(rerank)
     encoded = _encode_label_texts(loaded, [label.text for label in resolved])
 
     def score(cell_input_ids: Tensor, cell_attention_mask: Tensor) -> tuple[Tensor, ...]:
-        scores = score_cells(loaded.model, encoded, cell_input_ids, cell_attention_mask, alpha=alpha)
-        return scores.score, scores.cell_embeds
+        scores = score_cells(loaded.model, encoded, cell_input_ids, cell_attention_mask, alpha=alpha, rerank=rerank)
+        return scores.score, scores.cell_embeds, (~scores.match.isnan()).sum(-1)
 
     with open_cells(adata, **_source_options(options := ReadingOptions(**reading))) as source:
-        (scores, embeddings), known, coverage = _run(source, loaded, options, score, "naming cells")
+        (scores, embeddings, n_matches), known, coverage = _run(source, loaded, options, score, "naming cells")
         obs, obsm = _label_columns(resolved, scores, known, source.obs_names)
     obsm["X_langcell"] = embeddings
     uns = _settings(loaded, coverage, source)
@@ -123,7 +126,8 @@ def annotate(
         "label_texts": [label.text for label in resolved],
         "label_ontology_term_ids": [label.ontology_term_id or "" for label in resolved],
         "alpha": float(alpha),
-        "rerank": "full",
+        "rerank": rerank,
+        "pairs_evaluated": int(n_matches.sum(dtype=np.int64)),
     }
     return _store(adata, output, obs, obsm, uns)
 
@@ -248,8 +252,8 @@ def _label_columns(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Columns for obs and obsm; cells without a known gene are unassigned."""
     names = [label.name for label in labels]
-    best = np.where(known, scores.argmax(1), len(labels))
-    confidence = np.where(known, scores.max(1), 0.0).astype(np.float32)
+    best = np.where(known, np.nanargmax(scores, axis=1), len(labels))
+    confidence = np.where(known, np.nanmax(scores, axis=1), 0.0).astype(np.float32)
     term_ids = [label.ontology_term_id or "" for label in labels]
     obs = {
         "langcell_label": pd.Categorical.from_codes(best, [*names, UNASSIGNED]),

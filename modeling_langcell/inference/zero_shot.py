@@ -6,7 +6,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from langcell.inference.rerank import Evaluate, rerank_exact
 from langcell.modeling_langcell import LangCellModel
+
+RERANKINGS = {
+    "full": "the match of every label",
+    "exact": "as many as it takes to be certain of the best label",
+    "none": "similarity only",
+}
 
 # Pairs of (cell, label) states held at once by the match; more is not faster and takes memory.
 _TOKENS_PER_MATCH = 65_536
@@ -69,15 +76,30 @@ def score_cells(
 ) -> LabelScores:
     """Score encoded labels for a batch of cells; see `score_labels`."""
     alpha = check_alpha(model.config.alpha if alpha is None else alpha)
-    if rerank not in ("full", "none"):
-        raise ValueError(f"rerank is {rerank!r}; legal are 'full' (match of every label) and 'none' (similarity only).")
+    check_rerank(rerank)
     cell_states = model.get_cell_states(cell_input_ids, cell_attention_mask)
     cell_embeds = model.project_cells(cell_states).float()
     similarity = cell_embeds @ labels.text_embeds.float().T / model.config.logit_temperature
     if rerank == "none":
         return LabelScores(similarity, torch.full_like(similarity, torch.nan), similarity.softmax(-1), cell_embeds)
+    if rerank == "exact":
+        evaluate = _chosen_pairs(model, labels, cell_states, cell_attention_mask)
+        reranked = rerank_exact(similarity.softmax(-1), alpha, evaluate)
+        return LabelScores(similarity, reranked.match, reranked.score, cell_embeds)
     match = match_probabilities(model, labels, cell_states, cell_attention_mask)
     return LabelScores(similarity, match, combine_scores(similarity, match, alpha=alpha), cell_embeds)
+
+
+def check_rerank(rerank: str) -> str:
+    """`rerank`, if it is legal.
+
+    Raises:
+        ValueError: it is no way of re-ranking.
+    """
+    if rerank not in RERANKINGS:
+        known = ", ".join(f"{name!r} ({what})" for name, what in RERANKINGS.items())
+        raise ValueError(f"rerank is {rerank!r}; legal are {known}.")
+    return rerank
 
 
 def check_alpha(alpha: float) -> float:
@@ -118,6 +140,29 @@ def match_probabilities(
     return torch.cat(blocks, dim=1)
 
 
+def _chosen_pairs(
+    model: LangCellModel, labels: EncodedLabels, cell_states: Tensor, cell_attention_mask: Tensor
+) -> Evaluate:
+    """Match probabilities of chosen pairs of these cells and labels, for `rerank_exact`."""
+    keys_values = model.text_encoder.cell_keys_values(cell_states)
+    n_tokens = labels.attention_mask.shape[1]
+
+    def evaluate(rows: Tensor, columns: Tensor) -> Tensor:
+        blocks = []
+        for begin, end in _ranges(len(rows), max(1, _TOKENS_PER_MATCH // (columns.shape[1] * n_tokens))):
+            cells, chosen = rows[begin:end], columns[begin:end].flatten()
+            states = model.text_encoder.read_cells(
+                labels.states[chosen],
+                labels.attention_mask[chosen],
+                [(keys[cells], values[cells]) for keys, values in keys_values],
+                cell_attention_mask[cells],
+            )
+            blocks.append(model.match_head(states).float().softmax(-1)[:, 1].view(end - begin, -1))
+        return torch.cat(blocks)
+
+    return evaluate
+
+
 def score_labels(
     model: LangCellModel,
     *,
@@ -140,6 +185,9 @@ def score_labels(
         attention_mask: (labels, tokens).
         alpha: weight of the similarity; the model's own when None.
         rerank: "full" evaluates the match of every pair; "none" none: match is NaN, score the similarity's softmax.
+            "exact" evaluates labels by falling similarity until no other can have the greatest score (the proof is in
+            `langcell.inference.rerank`): the best label is that of "full"; what was not evaluated is NaN, and the
+            scores of a cell with such gaps are the least that they can be.
 
     Raises:
         ValueError: alpha is outside 0 to 1, or rerank is unknown.
