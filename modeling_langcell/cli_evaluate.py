@@ -70,6 +70,8 @@ def zero_shot(
         max_batch_tokens=max_batch_tokens,
     )
     written = write_report(report, output)
+    if plain := [label["name"] for label in report["labels"] if label["match"] is None]:
+        print(f"Not in the Cell Ontology, used as they are (see --label-ids-column): {', '.join(plain)}")
     print(methods_table(report))
     print(f"Wrote {', '.join(path.name for path in written)} into {output}/")
     if expectation is not None:

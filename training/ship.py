@@ -24,6 +24,8 @@ _LIMITS = (
     "It learned cell types from cells that were simulated from mean expression profiles, not from real labelled cells: "
     "states within a type, rare types and closely related T cell types are told apart least well (see the tables).",
     "At most 384 ranked genes of a cell are read.",
+    "The match was trained briefly: alone it names cells badly, and the score leans on the similarity. The tables "
+    "below say so, and also where the nearest mean profile names cells better than this model.",
     "Scores rank the labels; the confidence is no calibrated probability, and one of the given labels always wins.",
     "Measured on blood only. Types of other tissues are in its training set, but no real cells of them were measured.",
     "For research; not for diagnosis.",

@@ -158,7 +158,13 @@ def _data_facts(data: str | Path, labelled: LabelledCells, scored: ScoredCells) 
 def _label_facts(labelled: LabelledCells) -> list[dict[str, Any]]:
     support = np.bincount(labelled.truth[labelled.has_label], minlength=len(labelled.labels))
     return [
-        {"name": label.name, "text": label.text, "ontology_term_id": label.ontology_term_id, "support": int(cells)}
+        {
+            "name": label.name,
+            "text": label.text,
+            "ontology_term_id": label.ontology_term_id,
+            "match": label.match,
+            "support": int(cells),
+        }
         for label, cells in zip(labelled.labels, support, strict=True)
     ]
 
