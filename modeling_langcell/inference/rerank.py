@@ -1,6 +1,6 @@
 """Re-ranking that stops early and still returns the label of the full computation.
 
-The score of label i of one cell is (DESIGN "Scores")
+The score of label i of one cell is (Zhao et al. 2024)
 
     f_i = alpha * s_i + (1 - alpha) * exp(p_i) / Z,    Z = sum over all T labels of exp(p_j),
 
