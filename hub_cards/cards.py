@@ -37,6 +37,11 @@ def render_card(template: str, metadata: ModelCardData, values: Mapping[str, Any
     Raises:
         ValueError: the template asks for a value that is not given.
     """
+    return ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{fill_template(template, values)}")
+
+
+def fill_template(template: str, values: Mapping[str, Any]) -> str:
+    """The Markdown part of a card; see `render_card`."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         undefined=StrictUndefined,
@@ -47,10 +52,9 @@ def render_card(template: str, metadata: ModelCardData, values: Mapping[str, Any
     )
     environment.filters["code"] = "`{}`".format
     try:
-        text = environment.get_template(template).render(values)
+        return environment.get_template(template).render(values)
     except UndefinedError as error:
         raise ValueError(f"The card {template} needs a value that was not given: {error}.") from error
-    return ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{text}")
 
 
 def measurement_table(results: Sequence[EvalResult]) -> str:

@@ -5,36 +5,26 @@
 256
 """
 
-from transformers import (
-    AutoConfig,
-    AutoFeatureExtractor,
-    AutoModel,
-    AutoModelForPreTraining,
-    AutoModelForSequenceClassification,
-    AutoProcessor,
-)
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from langcell.configuration_langcell import LangCellCellConfig, LangCellConfig, LangCellTextConfig
-from langcell.inference.annotation import annotate, embed
-from langcell.inference.zero_shot import LabelScores, score_labels
-from langcell.loading import DEFAULT_MODEL, load
-from langcell.modeling_langcell import (
-    LangCellForCellClassification,
-    LangCellForPreTraining,
-    LangCellModel,
-    LangCellOutput,
-)
-from langcell.processing.feature_extraction_langcell import LangCellFeatureExtractor
-from langcell.processing.genes import GeneVocabulary
-from langcell.processing.processing_langcell import LangCellProcessor
-
-# With these, the Auto classes need no trust_remote_code in a process that has imported langcell.
-AutoConfig.register("langcell", LangCellConfig)
-AutoModel.register(LangCellConfig, LangCellModel)
-AutoModelForPreTraining.register(LangCellConfig, LangCellForPreTraining)
-AutoModelForSequenceClassification.register(LangCellConfig, LangCellForCellClassification)
-AutoFeatureExtractor.register(LangCellConfig, LangCellFeatureExtractor)
-AutoProcessor.register(LangCellConfig, LangCellProcessor)
+if TYPE_CHECKING:
+    from langcell.configuration_langcell import LangCellCellConfig, LangCellConfig, LangCellTextConfig
+    from langcell.inference.annotation import annotate, embed
+    from langcell.inference.retrieval import retrieve
+    from langcell.inference.zero_shot import LabelScores, score_labels
+    from langcell.loading import DEFAULT_MODEL, load
+    from langcell.modeling_langcell import (
+        LangCellForCellClassification,
+        LangCellForPreTraining,
+        LangCellModel,
+        LangCellOutput,
+    )
+    from langcell.processing.feature_extraction_langcell import LangCellFeatureExtractor
+    from langcell.processing.genes import GeneVocabulary
+    from langcell.processing.processing_langcell import LangCellProcessor
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -52,5 +42,47 @@ __all__ = [
     "annotate",
     "embed",
     "load",
+    "retrieve",
     "score_labels",
 ]
+
+# Where each name is, so that it is imported when it is first asked for; a name that is added here is added above too.
+_HOMES = {
+    "langcell.configuration_langcell": ("LangCellCellConfig", "LangCellConfig", "LangCellTextConfig"),
+    "langcell.inference.annotation": ("annotate", "embed"),
+    "langcell.inference.retrieval": ("retrieve",),
+    "langcell.inference.zero_shot": ("LabelScores", "score_labels"),
+    "langcell.loading": ("DEFAULT_MODEL", "load"),
+    "langcell.modeling_langcell": (
+        "LangCellForCellClassification",
+        "LangCellForPreTraining",
+        "LangCellModel",
+        "LangCellOutput",
+    ),
+    "langcell.processing.feature_extraction_langcell": ("LangCellFeatureExtractor",),
+    "langcell.processing.genes": ("GeneVocabulary",),
+    "langcell.processing.processing_langcell": ("LangCellProcessor",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            value = globals()[name] = getattr(import_module(home), name)
+            return value
+    raise AttributeError(f"module 'langcell' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _is_command_line() -> bool:
+    """Whether this process is `langcell ...` or `python -m langcell.cli ...`."""
+    return Path(sys.argv[0]).stem == "langcell" or "langcell.cli" in sys.orig_argv
+
+
+# With these, the Auto classes need no trust_remote_code in a process that has imported langcell. They take seconds
+# (torch, transformers): the command line answers --help without them, and `langcell.loading` brings them when needed.
+if not _is_command_line():
+    import_module("langcell.auto_classes")

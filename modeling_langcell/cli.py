@@ -2,16 +2,23 @@
 
 import functools
 import logging
+import os
 import sys
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from langcell.cli_annotate import register as register_annotation
+from langcell.cli_calibrate import register as register_calibration
 from langcell.cli_convert import register as register_conversion
 from langcell.cli_evaluate import register as register_evaluation
+from langcell.cli_finetune import register as register_finetuning
+from langcell.cli_genes import register as register_genes
+from langcell.cli_retrieve import register as register_retrieval
+from langcell.cli_shards import register as register_shards
+from langcell.cli_tokenize import register as register_tokenizing
 
 app = typer.Typer(
     help="Name, embed and find single cells by text.",
@@ -22,108 +29,36 @@ app = typer.Typer(
 )
 
 
-class Values(StrEnum):
-    """What the matrix holds."""
-
-    counts = "counts"
-    linear = "linear"
-    log1p = "log1p"
-
-
-Input = Annotated[Path, typer.Argument(help="h5ad file or zarr folder with the cells.", show_default=False)]
-Output = Annotated[Path, typer.Option("-o", "--output", help="h5ad or zarr file to write.", show_default=False)]
-Model = Annotated[str, typer.Option("--model", help="Folder, Hub id, or langcell-mini (bundled).")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps, ...; the best one here when not given.")]
-Dtype = Annotated[str, typer.Option(help="float32, bfloat16 or float16.")]
-XIs = Annotated[Values, typer.Option("--x-is", help="What the values are; linear is TPM or counts per 10k.")]
-GeneColumn = Annotated[str | None, typer.Option(help="Column of var with Ensembl ids or symbols.")]
-Layer = Annotated[str | None, typer.Option(help="Layer with the values; found when not given.")]
-MaxBatchTokens = Annotated[int, typer.Option(help="Padded genes in a batch at most.")]
-
-
 def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
     """Turn what a user can mend into one line on stderr and exit code 2."""
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
+        # Of the processes that a launcher started only the first one speaks ...
+        is_main = os.environ.get("RANK", "0") == "0"
         logging.basicConfig(format="%(message)s")
-        logging.getLogger("langcell").setLevel(logging.INFO)
+        logging.getLogger("langcell").setLevel(logging.INFO if is_main else logging.ERROR)
         try:
             command(*args, **kwargs)
         except (ValueError, OSError, MemoryError) as error:
-            print(f"langcell: {' '.join(str(error).split())}", file=sys.stderr)
+            # ... but for what another one alone has met with, which its error's note says.
+            notes = getattr(error, "__notes__", [])
+            if is_main or notes:
+                print(f"langcell: {' '.join(': '.join([*notes, str(error)]).split())}", file=sys.stderr)
             raise typer.Exit(2) from error
 
     return run
 
 
-@app.command()
-@one_line_errors
-def annotate(
-    cells: Input,
-    output: Output,
-    labels: Annotated[
-        str | None, typer.Option(help='Candidate labels, "B cell,NK cell,..."; quote names with commas.')
-    ] = None,
-    labels_file: Annotated[
-        Path | None, typer.Option(help="One label a line, label<TAB>text, or JSON.", show_default=False)
-    ] = None,
-    ontology_root: Annotated[
-        str | None, typer.Option(help="Cell Ontology id: its descendants among the model's training types.")
-    ] = None,
-    model: Model = "langcell-mini",
-    alpha: Annotated[float | None, typer.Option(help="Weight of the similarity, 0 to 1; the model's own.")] = None,
-    rerank: Annotated[
-        str, typer.Option(metavar="[full|exact|none]", help="exact: the same labels from fewer matches.")
-    ] = "full",
-    device: Device = None,
-    dtype: Dtype = "float32",
-    x_is: XIs = Values.counts,
-    gene_column: GeneColumn = None,
-    layer: Layer = None,
-    max_batch_tokens: MaxBatchTokens = 32_768,
-) -> None:
-    """Name the cells of INPUT by labels in words, and write them to OUTPUT."""
-    import langcell
-    from langcell.inference.annotation import list_plain_labels
-
-    loaded = langcell.load(model, device=device, dtype=dtype)
-    chosen = _labels(labels, labels_file, ontology_root, loaded.config.training_cell_types)
-    if plain := list_plain_labels(chosen):
-        print(f"Not in the Cell Ontology, used as they are: {', '.join(plain)}")
-    reading = {"x_is": x_is.value, "gene_column": gene_column, "layer": layer, "max_batch_tokens": max_batch_tokens}
-    langcell.annotate(cells, chosen, output=output, model=loaded, alpha=alpha, rerank=rerank, **reading)
-    print(f"Wrote {output}")
-
-
-@app.command()
-@one_line_errors
-def embed(
-    cells: Input,
-    output: Output,
-    model: Model = "langcell-mini",
-    hidden: Annotated[bool, typer.Option(help="Also write the encoder's hidden state, X_langcell_hidden.")] = False,
-    device: Device = None,
-    dtype: Dtype = "float32",
-    x_is: XIs = Values.counts,
-    gene_column: GeneColumn = None,
-    layer: Layer = None,
-    max_batch_tokens: MaxBatchTokens = 32_768,
-) -> None:
-    """Add cell embeddings (obsm X_langcell, unit length) to the cells of INPUT."""
-    import langcell
-
-    reading = {"x_is": x_is.value, "gene_column": gene_column, "layer": layer, "max_batch_tokens": max_batch_tokens}
-    langcell.embed(cells, output=output, model=model, hidden=hidden, device=device, dtype=dtype, **reading)
-    print(f"Wrote {output}")
+register_annotation(app, one_line_errors)
 
 
 @app.command()
 @one_line_errors
 def demo(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")] = Path("demo"),
-    model: Model = "langcell-mini",
-    device: Device = None,
+    model: Annotated[str, typer.Option(help="Folder, Hub id, or langcell-mini (bundled).")] = "langcell-mini",
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps, ...; the best one here when not given.")] = None,
 ) -> None:
     """Name scanpy's 700 bundled blood cells and draw them."""
     from langcell.demo import run_demo
@@ -133,22 +68,12 @@ def demo(
 
 register_conversion(app, one_line_errors)
 register_evaluation(app, one_line_errors)
-
-
-def _labels(labels: str | None, labels_file: Path | None, ontology_root: str | None, trained: list[str] | None):
-    """The candidate labels from exactly one of the three options."""
-    from langcell.processing.labels import labels_under, read_labels, resolve_labels, split_labels
-    from langcell.processing.ontology import Ontology
-
-    if sum(option is not None for option in (labels, labels_file, ontology_root)) != 1:
-        raise ValueError("Give the candidate labels by exactly one of --labels, --labels-file and --ontology-root.")
-    if labels is not None:
-        return resolve_labels(split_labels(labels))
-    if labels_file is not None:
-        return resolve_labels(read_labels(labels_file))
-    if not trained:
-        raise ValueError("--ontology-root needs a model that lists its training types; use --labels with this one.")
-    return labels_under(str(ontology_root), among=trained, ontology=Ontology.cellxgene())
+register_calibration(app, one_line_errors)
+register_finetuning(app, one_line_errors)
+register_retrieval(app, one_line_errors)
+register_tokenizing(app, one_line_errors)
+register_genes(app, one_line_errors)
+register_shards(app, one_line_errors)
 
 
 def main() -> None:

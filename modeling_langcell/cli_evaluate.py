@@ -1,78 +1,115 @@
-"""`langcell evaluate TASK`: a model measured on cells with known types."""
+"""`langcell evaluate TASK`: a model measured on cells with known types; the tasks are those of `evaluation.tasks`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
 import typer
 
-Command = Callable[..., None]
+from langcell.cli_evaluate_options import CONTEXT, LABELS, REQUIRED, RUNNING, SUBJECT, Command, with_options
+
+_EXPECTATION = {"expect_accuracy": None, "tolerance": 0.005}
+_ALL = """Run every task that the columns of the file allow, and write one report (report.md, report.html).
+
+Columns that are not named are looked for under the names that files use (cell_type, batch, disease, ...). What is left
+out, and why, stands in the report.
+"""
 
 
 def register(app: typer.Typer, one_line_errors: Callable[[Command], Command]) -> None:
     """Add `evaluate` to `app`; `one_line_errors` turns what a user can mend into one line and exit code 2."""
-    tasks = typer.Typer(help="Measure a model on cells with known types.", no_args_is_help=True, rich_markup_mode=None)
-    tasks.command("zero-shot")(one_line_errors(zero_shot))
-    app.add_typer(tasks, name="evaluate")
+    from langcell.training.evaluation.tasks import TASKS
+
+    group = typer.Typer(help="Measure a model on cells with known types.", no_args_is_help=True, rich_markup_mode=None)
+    for task in TASKS.values():
+        own = {name: _default(value) for name, value in task.options.items()}
+        labels = LABELS if task.needs_labels else {}
+        expectation = _EXPECTATION if task.name == "zero-shot" else {}
+        command = with_options(
+            _runner(task.name), {**SUBJECT, **labels, **own, **expectation, **RUNNING}, doc=task.summary
+        )
+        group.command(task.name)(one_line_errors(command))
+    options = {name: None for task in TASKS.values() for name in task.options}
+    labels = dict.fromkeys(LABELS)
+    more = {"disease_column": None, "disease_labels_file": None}
+    everything = with_options(_run_all, {**SUBJECT, **labels, **options, **more, **RUNNING}, doc=_ALL)
+    group.command("all")(one_line_errors(everything))
+    app.add_typer(group, name="evaluate")
 
 
-def zero_shot(
-    data: Annotated[Path, typer.Argument(metavar="DATA.h5ad", help="Cells with known types.", show_default=False)],
-    label_column: Annotated[str, typer.Option(help="Column of obs with the types.", show_default=False)],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")] = Path("results"),
-    model: Annotated[
-        str, typer.Option("--model", help="Folder, Hub id, or langcell-mini (bundled).")
-    ] = "langcell-mini",
-    label_ids_column: Annotated[
-        str | None, typer.Option(help="Column of obs with each type's ontology id, which gives its text.")
-    ] = None,
-    labels_file: Annotated[
-        Path | None, typer.Option(help="label<TAB>text; names every type in the column.", show_default=False)
-    ] = None,
-    profiles: Annotated[
-        Path | None, typer.Option(help="Mean expression profiles: adds the nearest-profile baseline.")
-    ] = None,
-    alpha: Annotated[float | None, typer.Option(help="Weight of the similarity, 0 to 1; the model's own.")] = None,
-    expect_accuracy: Annotated[float | None, typer.Option(help="Exit with 2 if the accuracy is another.")] = None,
-    tolerance: Annotated[float, typer.Option(help="How far from --expect-accuracy is fine.")] = 0.005,
-    seed: Annotated[int, typer.Option(help="Of the draws behind the standard deviations.")] = 0,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps, ...; the best one here when not given.")] = None,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
-    x_is: Annotated[
-        str, typer.Option("--x-is", metavar="[counts|linear|log1p]", help="What the values are; linear is TPM, CP10k.")
-    ] = "counts",
-    gene_column: Annotated[str | None, typer.Option(help="Column of var with Ensembl ids or symbols.")] = None,
-    layer: Annotated[str | None, typer.Option(help="Layer with the values; found when not given.")] = None,
-    max_batch_tokens: Annotated[int, typer.Option(help="Padded genes in a batch at most.")] = 32_768,
-) -> None:
-    """Name cells by text alone, beside similarity only, match only, the majority class and the nearest profile."""
-    from langcell.training.evaluation.report import Expectation, methods_table, write_report
-    from langcell.training.evaluation.zero_shot import evaluate_zero_shot
+def _default(value: Any) -> Any:
+    """A task's default as the command line has it."""
+    from langcell.training.evaluation.tasks import REQUIRED as NEEDED
+
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return REQUIRED if value == NEEDED else value
+
+
+def _runner(task: str) -> Callable[..., None]:
+    def run(**options: Any) -> None:
+        _run_task(task, **options)
+
+    return run
+
+
+def _run_task(task: str, *, data: Path, output: Path, cache: bool, **options: Any) -> None:
+    """Run one task, write its files and print its table."""
+    from langcell.training.evaluation.context import EvaluationContext
+    from langcell.training.evaluation.report import Expectation
+    from langcell.training.evaluation.runner import check_folder, run_task
 
     # What can be refused is refused before the cells are read.
-    expectation = None if expect_accuracy is None else Expectation(expect_accuracy, tolerance)
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"{output} is a file; name a folder for the results (-o).")
-    report = evaluate_zero_shot(
-        data,
-        label_column=label_column,
-        model=model,
-        label_ids_column=label_ids_column,
-        labels_file=labels_file,
-        profiles=profiles,
-        alpha=alpha,
-        seed=seed,
-        device=device,
-        dtype=dtype,
-        x_is=x_is,
-        gene_column=gene_column,
-        layer=layer,
-        max_batch_tokens=max_batch_tokens,
-    )
-    written = write_report(report, output)
-    if plain := [label["name"] for label in report["labels"] if label["match"] is None]:
+    expected, tolerance = options.pop("expect_accuracy", None), options.pop("tolerance", None)
+    expectation = None if expected is None else Expectation(expected, float(tolerance or 0))
+    check_folder(output)
+    context = EvaluationContext(data, **_for_context(options))
+    outcome = run_task(task, context, output, use_cache=cache, **_for_task(options))
+    _print(outcome, output)
+    if expectation is not None:
+        print(expectation.check(outcome.report))
+
+
+def _run_all(*, data: Path, output: Path, cache: bool, **options: Any) -> None:
+    """Run what the file allows; print what came of each task."""
+    from langcell.training.evaluation.context import EvaluationContext
+    from langcell.training.evaluation.suite import evaluate_all
+
+    context = EvaluationContext(data, **_for_context(options))
+    suite = evaluate_all(context, output, use_cache=cache, **_for_task(options))
+    for outcome in suite.outcomes.values():
+        _print(outcome, output)
+    for task, reason in suite.skipped.items():
+        print(f"Not run: {task}: {reason}")
+    print(f"Wrote {' and '.join(path.name for path in suite.files)} into {output}/")
+
+
+def _for_context(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name in CONTEXT}
+
+
+def _for_task(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What is left for the task itself; lists are written with commas."""
+    own = {name: value for name, value in options.items() if name not in CONTEXT}
+    if isinstance(own.get("shots"), str):
+        own["shots"] = _numbers(own["shots"])
+    return own
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise ValueError(f"--shots is {text!r}; give whole numbers with commas, such as 1,2,5.") from error
+
+
+def _print(outcome: Any, output: Path) -> None:
+    """The table of a `runner.Outcome`, and the names of its files."""
+    from langcell.training.evaluation.report import methods_table
+
+    report = outcome.report
+    if plain := [label["name"] for label in report.get("labels", []) if label["match"] is None]:
         print(f"Not in the Cell Ontology, used as they are (see --label-ids-column): {', '.join(plain)}")
     print(methods_table(report))
-    print(f"Wrote {', '.join(path.name for path in written)} into {output}/")
-    if expectation is not None:
-        print(expectation.check(report))
+    kept = " (the same question was asked before; --no-cache computes anew)" if outcome.was_kept else ""
+    print(f"Wrote {', '.join(outcome.files)} into {output}/{kept}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import anndata
+import h5py
 import numpy as np
 import pandas as pd
 from anndata import AnnData
@@ -23,27 +24,38 @@ from scipy import sparse
 from .annotation_values import check_key, check_output, fitted_column, fitted_matrix
 from .atomic_output import atomic_output
 from .cell_source import CellChunk, CellSource
+from .cell_tables import FrameTable, StoredTable
 from .contents import Contents
 from .matrix_rows import CscRows, CsrRows, DenseRows, MatrixRows
 from .raw_counts import X_KINDS, XKind
+from .row_blocks import RowBlocks
+from .store_conversion import convert_store
 from .stores import (
     GROUPS,
     can_be_copied,
     copy_store,
     is_legacy,
+    is_legacy_file,
+    new_store,
     no_late_writes,
     open_for_adding,
     open_store,
     stored_bytes,
 )
 
-__all__ = ["CellChunk", "CellSource", "XKind", "check_output", "open_cells", "write_annotated"]
+__all__ = ["CellChunk", "CellSource", "XKind", "check_output", "open_cells", "open_elements", "write_annotated"]
 
 Source = str | Path | AnnData
+TABLES = ("obs", "var", "raw/var")
 
 
 def open_cells(
-    source: Source, *, x_is: XKind = "counts", gene_column: str | None = None, layer: str | None = None
+    source: Source,
+    *,
+    x_is: XKind = "counts",
+    gene_column: str | None = None,
+    layer: str | None = None,
+    read_obs: bool = True,
 ) -> CellSource:
     """Open a data set and find its values.
 
@@ -56,6 +68,8 @@ def open_cells(
         x_is: What the values are: raw "counts", "linear" (TPM, CP10k), or "log1p" of linear values.
         gene_column: Column of the gene table with the gene names; var_names by default.
         layer: Read this layer (or "raw") and look nowhere else.
+        read_obs: Read the whole table of cells now, so that damage is found; without it, `CellSource.metadata` reads
+            what it is asked for, which is all that fits into memory where there are very many cells.
 
     Raises:
         FileNotFoundError: There is no such file or folder.
@@ -70,6 +84,8 @@ def open_cells(
         raise ValueError(f"unknown kind of values {x_is!r}; x_is is one of {list(X_KINDS)}")
     contents = _from_memory(source, "the AnnData object") if isinstance(source, AnnData) else _open_path(Path(source))
     try:
+        if read_obs:
+            contents.cells.whole()
         return CellSource(contents, x_is=x_is, gene_column=gene_column, layer=layer)
     except BaseException:
         contents.close()
@@ -81,15 +97,16 @@ def write_annotated(
 ) -> None:
     """Write `source` with results added to `output`, whole or not at all.
 
-    A file written in the format that it has is copied and its copy extended, without loading X; `output` may be
-    `source`. Elements of the same name are replaced, everything else stays. An existing output is replaced at the end.
+    A file is copied, if need be from one format into the other, and its copy extended, without loading X (but for files
+    older than anndata 0.7); `output` may be `source`. Elements of the same name are replaced, everything else stays. An
+    existing output is replaced at the end.
 
     Args:
         source: What was annotated: an .h5ad file, a zarr folder, or an AnnData, which is not changed.
         output: Path that ends in .h5ad or .zarr.
         obs: Column name to one value a cell: an array, or a pandas Categorical (its order is kept).
-        obsm: Name to an array (cells x anything) or a DataFrame with obs_names (or 0, 1, ...) as index. A "/" in a
-            column name, which AnnData files cannot hold, becomes "_".
+        obsm: Name to an array (cells x anything), a DataFrame with obs_names (or 0, 1, ...) as index, or `RowBlocks`,
+            which are written block by block. A "/" in a column name, which AnnData files cannot hold, becomes "_".
         uns: Name to any value that AnnData can write.
 
     Raises:
@@ -110,10 +127,32 @@ def write_annotated(
     ):
         if copied:
             copy_store(copied, temporary)
+        elif isinstance(source, Path) and not is_legacy_file(source):
+            _convert(source, temporary)
         else:
             _write_whole(source, temporary, suffix=output.suffix)
         with open_for_adding(temporary) as root:
             _add_elements(root, obs=obs, obsm=obsm, uns=uns)
+
+
+@contextmanager
+def open_elements(path: str | Path) -> Iterator[tuple[Any, Callable[[Any], Any]]]:
+    """The root group of an AnnData file, with nothing read, and the function that reads an element of it.
+
+    For what works on one element of a file, such as the embeddings, whatever else the file lacks.
+
+    Raises:
+        FileNotFoundError: There is no such file or folder.
+        OSError: It cannot be opened.
+        ValueError: It is no AnnData, or one older than anndata 0.7, which has no elements.
+    """
+    root, close = open_store(path := Path(path))
+    try:
+        if is_legacy(root):
+            raise ValueError(f"{path}: written before anndata 0.7; read it and write it anew with anndata")
+        yield root, partial(_read_part, path=path)
+    finally:
+        close()
 
 
 def _open_path(path: Path) -> Contents:
@@ -132,7 +171,7 @@ def _from_store(root: Any, path: Path, close: Callable[[], None]) -> Contents:
     locations = ["X", "raw/X", *(f"layers/{name}" for name in root.get("layers", {}))]
     return Contents(
         name=str(path),
-        obs=_read_table(root, "obs", path),
+        cells=_stored_cells(root, path),
         var=_read_table(root, "var", path),
         raw_var=_read_table(root, "raw/var", path) if "raw/var" in root else None,
         matrices={key: partial(_row_reader, root[key]) for key in locations if _holds_matrix(root, key)},
@@ -144,16 +183,29 @@ def _holds_matrix(root: Any, key: str) -> bool:
     return key in root and root[key].attrs.get("encoding-type") != "null"
 
 
+def _stored_cells(root: Any, path: Path) -> StoredTable:
+    try:
+        return StoredTable(root["obs"], partial(_read_part, path=path))
+    except (KeyError, AttributeError):
+        raise ValueError(f"{path}: no AnnData: 'obs' is no table; write it with anndata") from None
+
+
 def _read_table(root: Any, key: str, path: Path) -> pd.DataFrame:
+    return _read_part(root[key], path)
+
+
+def _read_part(part: Any, path: Path) -> Any:
+    """A table, or a column of one."""
+    key = part.name.strip("/")
     try:
         with _quiet():
-            table = read_elem(root[key])
+            values = read_elem(part)
     except Exception as error:  # whatever the damage raises in anndata, the user needs to know which file and part
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{path}: its table {key!r} cannot be read: {reason}") from error
-    if not isinstance(table, pd.DataFrame):
+    if not isinstance(values, pd.DataFrame) and key in TABLES:
         raise ValueError(f"{path}: no AnnData: {key!r} is no table; write it with anndata")
-    return table
+    return values
 
 
 def _read_whole(path: Path) -> AnnData:
@@ -175,7 +227,7 @@ def _from_memory(adata: AnnData, name: str) -> Contents:
         matrices["raw/X"] = lambda: _row_reader(raw.X)
     return Contents(
         name=name,
-        obs=obs,
+        cells=FrameTable(obs),
         var=var,
         raw_var=None if raw is None else raw.var,
         matrices=matrices,
@@ -211,6 +263,15 @@ def _as_sparse(group: Any) -> CSRDataset | CSCDataset:
         raise ValueError(f"it is no sparse matrix, or a damaged one: {error}") from error
 
 
+def _convert(source: Path, target: Path) -> None:
+    root, close = open_store(source)
+    try:
+        with new_store(target, is_zarr=not source.is_dir(), zarr_format=anndata.settings.zarr_write_format) as copy:
+            convert_store(root, copy, lambda group, name, element: write_elem(group, name, read_elem(element)))
+    finally:
+        close()
+
+
 def _write_whole(source: Path | AnnData, target: Path, *, suffix: str) -> None:
     adata = _read_whole(source) if isinstance(source, Path) else source
     if adata.isbacked:
@@ -221,16 +282,39 @@ def _write_whole(source: Path | AnnData, target: Path, *, suffix: str) -> None:
 
 def _add_elements(root: Any, *, obs: Mapping[str, Any], obsm: Mapping[str, Any], uns: Mapping[str, Any]) -> None:
     table = root["obs"]
-    obs_names = pd.Index(read_elem(table[table.attrs["_index"]]))
+    index = table[table.attrs["_index"]]
+    n_cells = int((index if hasattr(index, "shape") else index["values"]).shape[0])
     for name, values in obs.items():
         check_key(name)
-        _add_column(table, name, fitted_column(name, values, len(obs_names)))
+        _add_column(table, name, fitted_column(name, values, n_cells))
     for group, elements in (("obsm", obsm), ("uns", uns)):
         if elements and group not in root:
             write_elem(root, group, {})
         for name, value in elements.items():
             check_key(name, value)
-            write_elem(root[group], name, fitted_matrix(name, value, obs_names) if group == "obsm" else value)
+            if isinstance(value, RowBlocks):
+                _add_row_blocks(root[group], name, value, index, n_cells)
+            elif group == "obsm":
+                write_elem(root[group], name, fitted_matrix(name, value, pd.Index(read_elem(index))))
+            else:
+                write_elem(root[group], name, value)
+
+
+def _add_row_blocks(group: Any, name: str, value: RowBlocks, index: Any, n_cells: int) -> None:
+    if value.n_rows != n_cells:
+        raise ValueError(f"obsm[{name!r}] has {value.n_rows} rows, but there are {n_cells} cells; give a row a cell")
+    if name in group:
+        del group[name]
+    if value.columns is not None:
+        write_elem(group, name, pd.DataFrame())  # all the marks of a table; its index is copied, columns come below
+        table = group[name]
+        del table[table.attrs["_index"]]
+        if isinstance(table, h5py.Group):
+            table.copy(index, table, name="_index")  # without a million names in memory
+        else:
+            write_elem(table, "_index", read_elem(index))
+        table.attrs["_index"] = "_index"
+    value.write(group, name)
 
 
 def _add_column(table: Any, name: str, values: np.ndarray | pd.Categorical) -> None:

@@ -56,6 +56,15 @@ def atomic_output(output: str | Path, *, needed_bytes: int | None = None) -> Ite
         raise _no_room_error(target, needed_bytes) from error
 
 
+def remove_leftovers(output: str | Path) -> None:
+    """Remove temporaries of `output` that killed processes left; only for who knows that no other writes it now."""
+    target = Path(os.path.realpath(output))
+    pattern = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.tmp")
+    for path in target.parent.iterdir():
+        if pattern.fullmatch(path.name):
+            _remove(path)
+
+
 def _flush(path: Path) -> None:
     """Force a file, or all of a folder, onto the disk: after the rename a power cut must not leave holes."""
     for below in sorted(path.rglob("*")) if path.is_dir() else []:

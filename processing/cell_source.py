@@ -1,6 +1,6 @@
 """An opened data set: what its genes are called, and its cells in chunks of rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -32,8 +32,8 @@ class CellSource:
         n_cells: Number of cells.
         gene_names: One name a gene as found in var_names or the named column; "" where the column has no entry.
         gene_columns: Text columns of the gene table whose entries tell genes apart: other names to try.
-        obs: Table of cells.
-        obs_names: Names of the cells; they need not be unique.
+        var: Table of genes.
+        obs_columns: Names of the columns of the table of cells.
         location: Where the values are: "X", "layers/<name>" or "raw/X".
         x_kind: What the values are there; chunks are linear whatever they are.
     """
@@ -42,15 +42,14 @@ class CellSource:
         self._contents = contents
         self._closed = False
         self.x_kind: XKind = x_is
-        self.obs = contents.obs
-        self.obs_names = contents.obs.index
-        self.n_cells = len(contents.obs)
+        self.obs_columns = contents.cells.columns
+        self.n_cells = contents.cells.n_cells
         if self.n_cells == 0 or len(contents.var) == 0:
             raise ValueError(
                 f"{contents.name}: empty: {self.n_cells} cells x {len(contents.var)} genes; nothing to read"
             )
         self.location, self._rows = find_values(contents, x_is=x_is, layer=layer)
-        var = contents.var_of(self.location)
+        self.var = var = contents.var_of(self.location)
         self.gene_columns = gene_columns(var)
         try:
             self.gene_names = gene_names(var, gene_column)
@@ -64,6 +63,35 @@ class CellSource:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def obs(self) -> pd.DataFrame:
+        """The whole table of cells."""
+        return self._contents.cells.whole()
+
+    @property
+    def obs_names(self) -> pd.Index:
+        """Names of the cells; they need not be unique."""
+        return self.obs.index
+
+    def metadata(self, columns: Sequence[str], start: int, stop: int) -> pd.DataFrame:
+        """Some columns of the cells `start` to `stop`, with rows as index; a column that is not there is left out.
+
+        Raises:
+            ValueError: They cannot be read.
+        """
+        present = [column for column in columns if column in self.obs_columns]
+        try:
+            table = self._contents.cells.read(present, start, stop)
+        except Exception as error:  # whatever the damage raises, the user needs to know which file and part
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ValueError(f"{self._contents.name}: its table 'obs' cannot be read: {reason}") from error
+        return table.set_index(pd.RangeIndex(start, stop))
+
+    def metadata_blocks(self, columns: Sequence[str], rows_per_block: int) -> Iterator[pd.DataFrame]:
+        """`metadata` of all cells in order, in tables of at most `rows_per_block` rows."""
+        for start in range(0, self.n_cells, rows_per_block):
+            yield self.metadata(columns, start, min(start + rows_per_block, self.n_cells))
 
     def close(self) -> None:
         """Release the file; safe to call twice."""
@@ -92,6 +120,27 @@ class CellSource:
         for first in range(start, stop, rows_per_chunk):
             yield CellChunk(first, self._read(first, min(first + rows_per_chunk, stop)))
 
+    def counts_of(self, rows: np.ndarray, *, rows_per_read: int = 2000) -> sparse.csr_matrix:
+        """The counts of some cells, as `chunks` gives them; only what lies within `rows_per_read` rows is read at once.
+
+        Args:
+            rows: int64, ascending.
+            rows_per_read: Most rows that are in memory beside the result.
+
+        Raises:
+            ValueError, OSError: As `chunks`.
+        """
+        parts = []
+        while len(rows):
+            inside = int(np.searchsorted(rows, rows[0] + rows_per_read))
+            first, last = int(rows[0]), int(rows[inside - 1]) + 1
+            part = self._read(first, last)
+            parts.append(part if inside == last - first else part[rows[:inside] - first])
+            rows = rows[inside:]
+        if not parts:
+            return sparse.csr_matrix((0, len(self.gene_names)), dtype=np.float32)
+        return parts[0] if len(parts) == 1 else sparse.csr_matrix(sparse.vstack(parts, format="csr"))
+
     def _read(self, start: int, stop: int) -> sparse.csr_matrix:
         if self._closed:
             raise ValueError(f"{self._contents.name}: closed; open it again to read cells")
@@ -103,7 +152,8 @@ class CellSource:
         if fault is not None:
             position, reason = fault
             row = start + int(np.searchsorted(matrix.indptr, position, side="right")) - 1
-            place = f"cell {row} ({self.obs_names[row]}), gene {self.gene_names[matrix.indices[position]] or '?'}"
+            (cell,) = self._contents.cells.names(row, row + 1)
+            place = f"cell {row} ({cell}), gene {self.gene_names[matrix.indices[position]] or '?'}"
             raise ValueError(
                 f"{self._contents.name}: {shown(self.location)} of {place}, {reason}; {self.x_kind} expected: "
                 "correct it, or say what the values are (--x-is)"
@@ -126,7 +176,8 @@ def gene_names(var: pd.DataFrame, column: str | None = None) -> list[str]:
         values = var[column]
     else:
         raise ValueError(f"unknown gene column {column!r}; the gene table has {[str(name) for name in var.columns]}")
-    return ["" if pd.isna(value) else str(value) for value in values]
+    missing = values.isna().to_numpy()
+    return ["" if gone else str(value) for value, gone in zip(values, missing, strict=True)]
 
 
 def gene_columns(var: pd.DataFrame) -> list[str]:
@@ -137,7 +188,8 @@ def gene_columns(var: pd.DataFrame) -> list[str]:
     """
     names = []
     for name in var.columns:
-        entries = [entry for entry in var[name] if not pd.isna(entry) and entry != ""]
+        column = var[name]
+        entries = [entry for entry in column[column.notna()] if entry != ""]
         if entries and all(isinstance(entry, str) for entry in entries) and 2 * len(set(entries)) > len(entries):
             names.append(str(name))
     return names

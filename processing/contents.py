@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from .cell_tables import CellTable
 from .matrix_rows import MatrixRows
 from .raw_counts import ValueSummary, XKind, refusal, summarise_values
 
@@ -18,7 +19,7 @@ class Contents:
 
     Attributes:
         name: The path, or what else messages call the data set.
-        obs: Table of cells.
+        cells: Table of cells.
         var: Table of genes of X and the layers.
         raw_var: Table of genes of raw, which usually has more.
         matrices: Location ("X", "layers/counts", "raw/X") to a function that opens its rows.
@@ -26,7 +27,7 @@ class Contents:
     """
 
     name: str
-    obs: pd.DataFrame
+    cells: CellTable
     var: pd.DataFrame
     raw_var: pd.DataFrame | None
     matrices: Mapping[str, Callable[[], MatrixRows]]
@@ -83,7 +84,7 @@ def _examine(
         rows = contents.matrices[location]()
     except ValueError as error:
         return None, None, f"cannot be read: {error}"
-    expected = (len(contents.obs), len(contents.var_of(location)))
+    expected = (contents.cells.n_cells, len(contents.var_of(location)))
     if rows.shape != expected:
         return (
             None,

@@ -3,7 +3,7 @@
 Every text is a run of pieces `<aspect>: <name>. <definition>; `: lower case, aspects in the order of `ASPECTS`, every
 run of blanks made one. A piece always ends in "; ", the last one too, so that the text of several aspects is the texts
 of each put together. A term without definition gives `<aspect>: <name>; `. The text of a label is the piece of its
-term.
+term. `description_templates` says the same in other forms, for training.
 """
 
 import re
@@ -14,18 +14,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from .description_templates import ASPECTS, parse_description, render
 from .ontology import Ontology, Term
 
-ASPECTS = (
-    "cell type",
-    "tissue",
-    "development stage",
-    "disease",
-    "sex",
-    "self-reported ethnicity",
-    "assay",
-    "suspension type",
-)
 ASPECT_COLUMNS: Mapping[str, str] = MappingProxyType(
     {
         aspect: "suspension_type" if aspect == "suspension type" else f"{re.sub('[ -]', '_', aspect)}_ontology_term_id"
@@ -38,6 +29,9 @@ TextForm = Literal["full", "name", "definition"]
 
 _MISSING = frozenset({"", "unknown", "na", "n/a", "nan", "none", "<na>"})
 _SEPARATOR = re.compile(r"\s*\|\|\s*|\s*,\s*")  # " || " in current CELLxGENE schemas, "," in older ones
+_SEVERAL_ETHNICITIES = "multiethnic"  # where schemas before "||" have an id
+# Notes that older schemas put behind a tissue's id.
+_TISSUE_NOTE = re.compile(r"\s*\((?:organoid|cell culture)\)$")
 _OBSOLETE_MARK = re.compile(r"^obsolete\b[\s.:]*", re.IGNORECASE)
 
 
@@ -100,31 +94,40 @@ def text_forms(term: Term, *, tissue: Term | None = None) -> list[str]:
     return list(dict.fromkeys(texts))
 
 
-def describe(obs_row: Mapping[str, Any], *, ontology: Ontology, aspects: Sequence[str] = ASPECTS) -> str:
+def describe(
+    obs_row: Mapping[str, Any], *, ontology: Ontology, aspects: Sequence[str] = ASPECTS, template: str = "plain"
+) -> str:
     """The description of one cell, from its CELLxGENE obs columns (`ASPECT_COLUMNS`).
 
     Aspects without a column or with an unknown value ("unknown", "na", missing) are left out; several terms
     ("A || B") give a piece each; an obsolete term gives way to its successor.
 
+    Args:
+        obs_row: columns of obs and their values; others are ignored.
+        ontology: where terms are looked up.
+        aspects: which to describe; their order is always that of `ASPECTS`.
+        template: one of `description_templates.TEMPLATES`. Shards hold plain texts, from which training draws others.
+
     Returns:
         The text; "" when no aspect is known.
 
     Raises:
-        ValueError: an aspect or an ontology id is unknown.
+        ValueError: an aspect, an ontology id or the template is unknown.
 
     >>> row = {"cell_type_ontology_term_id": "CL:0000233", "disease_ontology_term_id": "unknown"}
     >>> describe(row, ontology=Ontology.cellxgene())[:51]
     'cell type: platelet. a non-nucleated disk-shaped ce'
     """
-    return "".join(
+    text = "".join(
         _describe_value(aspect, obs_row[ASPECT_COLUMNS[aspect]], ontology=ontology)
         for aspect in _in_order(aspects)
         if ASPECT_COLUMNS[aspect] in obs_row
     )
+    return text if template == "plain" else render(parse_description(text), template)
 
 
 def describe_all(
-    obs: pd.DataFrame, *, ontology: Ontology, aspects: Sequence[str] = ASPECTS
+    obs: pd.DataFrame, *, ontology: Ontology, aspects: Sequence[str] = ASPECTS, template: str = "plain"
 ) -> tuple[list[str], np.ndarray]:
     """The descriptions of many cells, each distinct combination of metadata described once.
 
@@ -132,7 +135,7 @@ def describe_all(
         The distinct texts in order of first appearance, and for each cell the index of its text (int64, `(cells,)`).
 
     Raises:
-        ValueError: no column of an aspect is there, or an ontology id is unknown.
+        ValueError: no column of an aspect is there, or an ontology id or the template is unknown.
     """
     columns = [ASPECT_COLUMNS[aspect] for aspect in _in_order(aspects)]
     present = [column for column in columns if column in obs]
@@ -148,10 +151,18 @@ def describe_all(
     _, first_rows = np.unique(combination, return_index=True)
     rows = obs[present].iloc[first_rows].to_dict("records")
     # Two combinations may read alike ("unknown" and a missing value, an obsolete id and its successor).
-    text_index, texts = pd.factorize(
-        np.array([describe(row, ontology=ontology, aspects=aspects) for row in rows], object)
-    )
+    described = [describe(row, ontology=ontology, aspects=aspects, template=template) for row in rows]
+    text_index, texts = pd.factorize(np.array(described, object))
     return list(texts), text_index[combination].astype(np.int64)
+
+
+def known_values(value: str) -> list[str]:
+    """The parts of a value that say something.
+
+    >>> known_values("HANCESTRO:0005 || unknown || HANCESTRO:0568"), known_values("na")
+    (['HANCESTRO:0005', 'HANCESTRO:0568'], [])
+    """
+    return [part for part in _SEPARATOR.split(value.strip()) if part.casefold() not in _MISSING]
 
 
 def _describe_value(aspect: str, value: Any, *, ontology: Ontology) -> str:
@@ -159,9 +170,11 @@ def _describe_value(aspect: str, value: Any, *, ontology: Ontology) -> str:
         if pd.api.types.is_scalar(value) and pd.isna(value):
             return ""
         raise ValueError(f"{ASPECT_COLUMNS[aspect]} holds {value!r}. Expected text, as in CELLxGENE obs columns.")
-    known = [part for part in _SEPARATOR.split(value.strip()) if part.casefold() not in _MISSING]
-    if aspect == "suspension type":
-        return "".join(describe_term(aspect, part) for part in known)
+    known = known_values(value)
+    if aspect == "suspension type" or known == [_SEVERAL_ETHNICITIES]:
+        return "".join(describe_term(aspect, part) for part in dict.fromkeys(known))
+    if aspect == "tissue":
+        known = [_TISSUE_NOTE.sub("", part) for part in known]
     try:
         terms = {term.id: term for term in (ontology.current(part) for part in known)}
     except ValueError as error:

@@ -1,6 +1,6 @@
 """Non-zero median of every gene over a corpus, in one pass and in parts that can be merged."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from scipy import sparse
@@ -16,14 +16,17 @@ _FRACTION_BITS = 6
 _SHIFT = 23 - _FRACTION_BITS
 # Counts per 10k between 2**-14 (one count in 160 million) and 2**14 (all of them); values outside go to the end bins.
 _LOWEST, _HIGHEST = (int(np.float32(2.0**power).view(np.uint32)) >> _SHIFT for power in (-14, 14))
+_GENES_AT_ONCE = 4_096  # whose bins are summed up at once, 60 MB
 RELATIVE_ERROR = 2.0**-_FRACTION_BITS
 
 
 class MedianSketch:
     """Counts how often each gene had which relative expression, as a histogram with 64 bins per factor of two.
 
-    The median found lies in the bin of the true one: it is off by at most `RELATIVE_ERROR` (1.6 %). Memory is 7 kB a
-    gene, whatever the number of cells, and merging the sketches of two parts gives the same as one pass over both.
+    The median found lies in the bin of the true one: it is off by at most `RELATIVE_ERROR` (2**-6, 1.6 %) of it, and
+    usually by far less, as a value is interpolated within its bin. This holds for medians between 2**-14 and 2**14
+    counts per 10k, which is every value that a cell of fewer than 160 million counts can have. Memory is 7 kB a gene,
+    whatever the number of cells, and merging the sketches of parts, in any order, gives the same as one pass over all.
 
     Args:
         n_genes: Number of genes, in the order of the columns of the counts.
@@ -38,6 +41,9 @@ class MedianSketch:
 
     def __init__(self, n_genes: int) -> None:
         self._histogram = np.zeros((n_genes, _HIGHEST - _LOWEST + 1), dtype=np.uint32)
+
+    def __len__(self) -> int:
+        return len(self._histogram)
 
     @property
     def n_cells_with_gene(self) -> np.ndarray:
@@ -76,27 +82,55 @@ class MedianSketch:
 
     def merge(self, other: "MedianSketch") -> None:
         """Add what another sketch of the same genes has counted."""
-        if self._histogram.shape != other._histogram.shape:
-            raise ValueError(f"Cannot merge sketches of {len(self._histogram)} and {len(other._histogram)} genes.")
-        self._histogram += other._histogram
+        if len(self) != len(other):
+            raise ValueError(f"Cannot merge sketches of {len(self)} and {len(other)} genes.")
+        self.merge_at(np.arange(len(self)), other)
+
+    def merge_at(self, genes: np.ndarray, other: "MedianSketch") -> None:
+        """Add what a sketch of other genes has counted.
+
+        Args:
+            genes: int, shape (genes of `other`,); which gene of this sketch each of them is, none twice.
+            other: the other sketch.
+        """
+        self._histogram[genes] += other._histogram
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """What was counted, to be stored: places in the histogram that are not empty, and their counts."""
+        flat = self._histogram.ravel()
+        place = np.flatnonzero(flat)
+        return {"n_genes": np.array(len(self)), "place": place, "count": flat[place]}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "MedianSketch":
+        """A sketch from what `to_arrays` gave."""
+        sketch = cls(int(arrays["n_genes"]))
+        sketch._histogram.ravel()[arrays["place"]] = arrays["count"]
+        return sketch
 
     def medians(self) -> np.ndarray:
         """float64, shape (genes,); non-zero medians in counts per 10k, NaN for genes that were never found."""
-        cumulative = np.cumsum(self._histogram, axis=1, dtype=np.int64)
-        total = cumulative[:, -1]
-        # The two middle ranks are one where the number of cells is odd.
-        middle = [self._value_at(rank, cumulative) for rank in ((total - 1) // 2, total // 2)]
-        return np.where(total > 0, np.mean(middle, axis=0), np.nan)
+        blocks = [self._histogram[start : start + _GENES_AT_ONCE] for start in range(0, len(self), _GENES_AT_ONCE)]
+        return np.concatenate([np.zeros(0), *map(_medians_of, blocks)])
 
-    def _value_at(self, rank: np.ndarray, cumulative: np.ndarray) -> np.ndarray:
-        """float64, shape (genes,); the value of each gene at its rank from 0, interpolated within the bin."""
-        bins = (cumulative <= rank[:, None]).sum(axis=1).clip(max=cumulative.shape[1] - 1)
-        row = np.arange(len(bins))
-        in_bin = self._histogram[row, bins].astype(np.int64)
-        position = (rank - (cumulative[row, bins] - in_bin) + 0.5) / np.maximum(in_bin, 1)
-        edge_bits = np.arange(_LOWEST, _HIGHEST + 2, dtype=np.uint32) << np.uint32(_SHIFT)
-        edges = edge_bits.view(np.float32).astype(np.float64)
-        return edges[bins] + position * (edges[bins + 1] - edges[bins])
+
+def _medians_of(histogram: np.ndarray) -> np.ndarray:
+    cumulative = np.cumsum(histogram, axis=1, dtype=np.int64)
+    total = cumulative[:, -1]
+    # The two middle ranks are one where the number of cells is odd.
+    middle = [_value_at(rank, histogram, cumulative) for rank in ((total - 1) // 2, total // 2)]
+    return np.where(total > 0, np.mean(middle, axis=0), np.nan)
+
+
+def _value_at(rank: np.ndarray, histogram: np.ndarray, cumulative: np.ndarray) -> np.ndarray:
+    """float64, shape (genes,); the value of each gene at its rank from 0, interpolated within the bin."""
+    bins = (cumulative <= rank[:, None]).sum(axis=1).clip(max=cumulative.shape[1] - 1)
+    row = np.arange(len(bins))
+    in_bin = histogram[row, bins].astype(np.int64)
+    position = (rank - (cumulative[row, bins] - in_bin) + 0.5) / np.maximum(in_bin, 1)
+    edge_bits = np.arange(_LOWEST, _HIGHEST + 2, dtype=np.uint32) << np.uint32(_SHIFT)
+    edges = edge_bits.view(np.float32).astype(np.float64)
+    return edges[bins] + position * (edges[bins + 1] - edges[bins])
 
 
 def fit_medians(chunks: Iterable[tuple[sparse.csr_matrix, np.ndarray | None]], n_genes: int) -> MedianSketch:

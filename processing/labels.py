@@ -140,6 +140,36 @@ def read_labels(path: str | Path, *, ontology: Ontology | None = None) -> list[L
         raise ValueError(f"{path}: {error}") from error
 
 
+def resolve_query(text: str, *, ontology: Ontology | None = None) -> Label:
+    """Turn what a user looks for into a text: a label that the Cell Ontology knows, else the sentence as it is.
+
+    Raises:
+        ValueError: empty text, or an ontology id that is unknown or obsolete.
+
+    >>> resolve_query("NK cell").text[:36], resolve_query("A cell that makes antibodies.").text
+    ('cell type: natural killer cell. a ly', 'A cell that makes antibodies.')
+    """
+    label = _resolve(LabelEntry(text), ontology or Ontology.cellxgene())
+    return label if label.match else Label(label.name, label.name, match="given")
+
+
+def read_queries(path: str | Path, *, ontology: Ontology | None = None) -> list[Label]:
+    """Read a file as `read_labels` does, each of its entries a query: one is enough, and sentences stay as they are.
+
+    Raises:
+        ValueError: the file cannot be read, is malformed or holds no query, or see `resolve_query`.
+    """
+    ontology = ontology or Ontology.cellxgene()
+    entries = read_entries(Path(path))
+    if not entries:
+        raise ValueError(f"{path}: it holds no text. Write one a line.")
+    plain = [entry.text is None and entry.ontology_term_id is None for entry in entries]
+    return [
+        resolve_query(entry.name, ontology=ontology) if is_plain else _resolve(entry, ontology)
+        for entry, is_plain in zip(entries, plain, strict=True)
+    ]
+
+
 def _resolve(entry: LabelEntry, ontology: Ontology) -> Label:
     """Look one label up: by its id, else by its name; a text that was given is kept."""
     if not isinstance(entry.name, str):

@@ -67,16 +67,21 @@ class CsrRows:
     def __init__(self, data: Any, indices: Any, indptr: Any, shape: tuple[int, int]) -> None:
         self.data, self.indices, self.shape = data, indices, shape
         self.dtype = np.dtype(data.dtype)
-        self.indptr = _checked_indptr(indptr, n_pointers=shape[0], data=data, indices=indices)
+        self.indptr = indptr  # read by rows as well: that of 100 million cells is 800 MB
+        _check_indptr(indptr, n_pointers=shape[0], data=data, indices=indices)
 
     def read(self, start: int, stop: int) -> sparse.csr_matrix:
         """See `MatrixRows.read`."""
-        first, last = int(self.indptr[start]), int(self.indptr[stop])
-        data = _computable(np.array(self.data[first:last]))
-        indices = np.array(self.indices[first:last])
+        pointers = np.asarray(self.indptr[start : stop + 1]).astype(np.int64)
+        first, last = int(pointers[0]), int(pointers[-1])
+        data = _computable(_own(self.data[first:last]))
+        indices = _own(self.indices[first:last])
         _check_indices(indices, self.shape[1], "gene")
+        pointers -= first
+        if last - first <= np.iinfo(np.int32).max and indices.dtype != np.int32:
+            indices = indices.astype(np.int32)  # what scipy would do itself, after looking for the largest index
         return sparse.csr_matrix(
-            (data, indices, self.indptr[start : stop + 1] - first), shape=(stop - start, self.shape[1])
+            (data, indices, pointers.astype(indices.dtype)), shape=(stop - start, self.shape[1]), copy=False
         )
 
     def sample(self) -> Iterator[np.ndarray]:
@@ -96,7 +101,8 @@ class CscRows:
     def __init__(self, data: Any, indices: Any, indptr: Any, shape: tuple[int, int]) -> None:
         self.data, self.indices, self.shape = data, indices, shape
         self.dtype = np.dtype(data.dtype)
-        self.indptr = _checked_indptr(indptr, n_pointers=shape[1], data=data, indices=indices)
+        _check_indptr(indptr, n_pointers=shape[1], data=data, indices=indices)
+        self.indptr = np.asarray(indptr[:]).astype(np.int64)
         self._row_ends: np.ndarray | None = None  # entries in rows 0..i, counted on first use
         self._band: tuple[int, int, sparse.csr_matrix] | None = None  # first row, end, rows
 
@@ -167,12 +173,25 @@ def _computable(values: np.ndarray) -> np.ndarray:
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
-def _checked_indptr(indptr: Any, *, n_pointers: int, data: Any, indices: Any) -> np.ndarray:
-    pointers = np.asarray(indptr[:]).astype(np.int64)
-    whole = len(pointers) == n_pointers + 1 and pointers[0] == 0 and bool(np.all(np.diff(pointers) >= 0))
-    if not whole or not pointers[-1] <= min(data.shape[0], indices.shape[0]):
+def _own(values: Any) -> np.ndarray:
+    """Values that may be changed in place: a slice of an array in memory is copied, what a file gave is new."""
+    values = np.asarray(values)
+    return values if values.flags.owndata else values.copy()
+
+
+def _check_indptr(indptr: Any, *, n_pointers: int, data: Any, indices: Any) -> None:
+    """Look through the pointers, a block at a time.
+
+    Raises:
+        ValueError: They cannot be those of this matrix.
+    """
+    whole, last = int(indptr.shape[0]) == n_pointers + 1, 0
+    for start in range(0, n_pointers + 1 if whole else 0, BLOCK_SIZE):
+        block = np.asarray(indptr[start : start + BLOCK_SIZE]).astype(np.int64)
+        whole &= bool(block[0] == 0 if start == 0 else block[0] >= last) and bool(np.all(np.diff(block) >= 0))
+        last = int(block[-1])
+    if not whole or last > min(data.shape[0], indices.shape[0]):
         raise ValueError("the sparse matrix is damaged (its row or column pointers do not fit); write the file anew")
-    return pointers
 
 
 def _check_indices(indices: np.ndarray, length: int, what: str) -> None:

@@ -1,5 +1,6 @@
-"""Rank-value encoding: a cell is its genes in descending order of relative expression, all cells in one sort."""
+"""Rank-value encoding: a cell is its genes in descending order of relative expression, found by sorting packed keys."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -8,9 +9,10 @@ import numpy as np
 
 from .genes import GeneVocabulary
 
-# 2 MB of sort keys stay in the second-level cache of common processors; larger blocks sort slower.
-_KEYS_PER_BLOCK = 262_144
-_ROWS_PER_BLOCK = 65_536  # the row number has 16 bits of the key
+# Half a megabyte of sort keys, and what they are made from, stay in the second-level cache of common processors.
+_KEYS_PER_BLOCK = 65_536
+# The id is the lowest of the four 16-bit parts of a key.
+_ID_PART = 0 if sys.byteorder == "little" else 3
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ def rank_encode(
     """Rank the genes of every cell by count / n_counts * 10,000 / median (Geneformer, Theodoris et al. 2023).
 
     n_counts and 10,000 are the same for all genes of a cell, so the order is that of count / median. Ties go to the
-    lower id. Row, value and gene are packed into one 64-bit key (16 bits row, 32 bits inverted float32, 16 bits id),
-    so that one sort orders a whole block of cells.
+    lower id. Value and gene are packed into one 64-bit key (32 bits inverted float32, 16 bits id), a block of cells at
+    a time, so that one plain sort of its keys, in place, is all that is done cell by cell.
 
     Args:
         counts: csr matrix (cells x genes), non-negative, linear scale; entries of the same place are summed.
@@ -81,26 +83,23 @@ def rank_encode(
     if vocabulary.n_tokens > np.iinfo(np.uint16).max:
         raise ValueError(f"The vocabulary has {len(vocabulary)} genes; at most 65,532 fit the 16-bit token ids.")
     n_cells = len(counts.indptr) - 1
-    kept = np.zeros(n_cells, dtype=np.int64)
+    columns = _Columns.of(gene_index, vocabulary)
+    merge = _has_duplicates(gene_index) or _may_repeat_places(counts)
+    room = sys.maxsize if max_length is None else max_length - int(add_cls)
+    first = [vocabulary.cls_token_id] if add_cls else []
     n_known_genes = np.zeros(n_cells, dtype=np.int64)
     n_counts, n_known_counts = np.zeros(n_cells), np.zeros(n_cells)
-    room = None if max_length is None else max_length - int(add_cls)
     blocks = []
     for start, stop in _blocks(counts.indptr):
-        rows, genes, values = _known_entries(counts, gene_index, start, stop, n_counts)
-        n_known_counts[start:stop] = np.bincount(rows, weights=values, minlength=stop - start)
-        n_known_genes[start:stop] = np.bincount(rows, minlength=stop - start)
-        ranked_genes, kept[start:stop] = _sort_block(rows, genes, values, vocabulary, stop - start, room)
-        blocks.append(ranked_genes)
+        block = slice(start, stop)
+        entries, n_counts[block] = _known_entries(counts, columns, start, stop)
+        entries = _merge_places(entries, vocabulary) if merge else entries
+        n_known_genes[block] = entries.lengths
+        n_known_counts[block] = _row_sums(entries.values, entries.lengths)
+        blocks.append(_sorted_ids(_keys(entries), entries.lengths, room, first))
     offsets = np.zeros(n_cells + 1, dtype=np.int64)
-    np.cumsum(kept + int(add_cls), out=offsets[1:])
-    token_ids = np.empty(offsets[-1], dtype=np.uint16)
-    is_gene = np.ones(len(token_ids), dtype=bool)
-    if add_cls:
-        token_ids[offsets[:-1]] = vocabulary.cls_token_id
-        is_gene[offsets[:-1]] = False
-    if blocks:
-        token_ids[is_gene] = np.concatenate(blocks) + np.uint16(vocabulary.first_gene_token_id)
+    np.cumsum(np.minimum(n_known_genes, room) + len(first), out=offsets[1:])
+    token_ids = np.concatenate(blocks) if blocks else np.empty(0, dtype=np.uint16)
     return RankedCells(token_ids, offsets, n_known_genes, n_counts, n_known_counts)
 
 
@@ -116,34 +115,106 @@ def keep_first_of_duplicates(gene_index: np.ndarray) -> np.ndarray:
     return kept
 
 
+@dataclass(frozen=True)
+class _Columns:
+    """What is looked up for an entry by its column: the id of its gene (0 where unknown) and its median."""
+
+    token_ids: np.ndarray
+    medians: np.ndarray
+
+    @classmethod
+    def of(cls, gene_index: np.ndarray, vocabulary: GeneVocabulary) -> "_Columns":
+        known = gene_index >= 0
+        token_ids = np.where(known, gene_index + vocabulary.first_gene_token_id, 0).astype(np.uint16)
+        medians = np.ones(len(gene_index))
+        medians[known] = vocabulary.medians[gene_index[known]]
+        return cls(token_ids, medians)
+
+
+@dataclass(frozen=True)
+class _Entries:
+    """The positive entries of known genes in a block of cells: value, median and token id, and how many a cell has."""
+
+    values: np.ndarray
+    medians: np.ndarray
+    token_ids: np.ndarray
+    lengths: np.ndarray
+
+
 def _blocks(indptr: np.ndarray) -> Iterator[tuple[int, int]]:
     """Row ranges of about `_KEYS_PER_BLOCK` entries, at least one row each."""
     start, n_cells = 0, len(indptr) - 1
     while start < n_cells:
         stop = int(np.searchsorted(indptr, int(indptr[start]) + _KEYS_PER_BLOCK, side="right")) - 1
-        stop = min(max(stop, start + 1), start + _ROWS_PER_BLOCK, n_cells)
+        stop = min(max(stop, start + 1), n_cells)
         yield start, stop
         start = stop
 
 
-def _known_entries(
-    counts: Any, gene_index: np.ndarray, start: int, stop: int, n_counts: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Row (from 0), gene and value of each positive entry of a known gene, duplicates summed; fills `n_counts`."""
+def _known_entries(counts: Any, columns: _Columns, start: int, stop: int) -> tuple[_Entries, np.ndarray]:
+    """The entries of known genes in some rows, and the sum over all genes of each row."""
     begin, end = int(counts.indptr[start]), int(counts.indptr[stop])
-    rows = np.repeat(np.arange(stop - start, dtype=np.int64), np.diff(counts.indptr[start : stop + 1]))
-    values = counts.data[begin:end].astype(np.float64, copy=False)
-    n_counts[start:stop] = np.bincount(rows, weights=values, minlength=stop - start)
-    genes = gene_index[counts.indices[begin:end]]
-    known = (genes >= 0) & (values > 0)
-    rows, genes, values = rows[known], genes[known], values[known]
-    cell_gene = rows << 16 | genes
-    if not cell_gene.size or not (_has_duplicates(gene_index) or _may_repeat_places(counts)):
-        return rows, genes, values
-    order = np.argsort(cell_gene, kind="stable")
-    cell_gene = cell_gene[order]
-    first = np.flatnonzero(np.concatenate([[True], cell_gene[1:] != cell_gene[:-1]]))
-    return cell_gene[first] >> 16, cell_gene[first] & 0xFFFF, np.add.reduceat(values[order], first)
+    values, lengths = counts.data[begin:end], np.diff(counts.indptr[start : stop + 1]).astype(np.int64)
+    place = counts.indices[begin:end].astype(np.intp)  # once for both look-ups
+    n_counts = _row_sums(values, lengths)
+    token_ids, medians = columns.token_ids[place], columns.medians[place]
+    known = (token_ids != 0) & (values > 0)
+    if not known.all():
+        lengths = _row_sums(known, lengths).astype(np.int64)
+        values, medians, token_ids = values[known], medians[known], token_ids[known]
+    return _Entries(values, medians, token_ids, lengths), n_counts
+
+
+def _row_sums(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """float64, shape (rows,); sums of `lengths` consecutive values each."""
+    sums = np.zeros(len(lengths))
+    filled = np.flatnonzero(lengths)
+    if filled.size:
+        starts = (np.cumsum(lengths) - lengths)[filled]
+        sums[filled] = np.add.reduceat(values, starts, dtype=np.float64)
+    return sums
+
+
+def _merge_places(entries: _Entries, vocabulary: GeneVocabulary) -> _Entries:
+    """Sum the entries of one gene in one cell."""
+    rows = np.repeat(np.arange(len(entries.lengths), dtype=np.int64), entries.lengths)
+    places = rows << 16 | entries.token_ids
+    order = np.argsort(places, kind="stable")
+    places = places[order]
+    first = np.flatnonzero(np.concatenate([[True], places[1:] != places[:-1]])) if places.size else order
+    token_ids = (places[first] & 0xFFFF).astype(np.uint16)
+    values = entries.values[order]
+    return _Entries(
+        values=np.add.reduceat(values, first, dtype=np.float64) if first.size else values,
+        medians=vocabulary.medians[token_ids.astype(np.int64) - vocabulary.first_gene_token_id],
+        token_ids=token_ids,
+        lengths=np.bincount(places[first] >> 16, minlength=len(entries.lengths)),
+    )
+
+
+def _keys(entries: _Entries) -> np.ndarray:
+    """uint64 keys whose ascending order is that of the ranks."""
+    relative = np.divide(entries.values, entries.medians, dtype=np.float64).astype(np.float32)
+    # Positive float32 sort like their bits; inverted, the largest comes first. Then the lower id.
+    keys = np.invert(relative.view(np.uint32)).astype(np.uint64)
+    keys <<= np.uint64(16)
+    keys |= entries.token_ids
+    return keys
+
+
+def _sorted_ids(keys: np.ndarray, lengths: np.ndarray, room: int, first: list[int]) -> np.ndarray:
+    """Token ids of a block: of each cell `first`, then its genes in order, at most `room` of them."""
+    kept = np.minimum(lengths, room)
+    token_ids = np.empty(int(kept.sum()) + len(lengths) * len(first), dtype=np.uint16)
+    id_parts = keys.view(np.uint16)[_ID_PART::4]
+    begin = place = 0
+    for length, n_kept in zip(lengths.tolist(), kept.tolist(), strict=True):
+        keys[begin : begin + length].sort()  # a cell at a time: short arrays sort in the first-level cache
+        token_ids[place : place + len(first)] = first
+        place += len(first)
+        token_ids[place : place + n_kept] = id_parts[begin : begin + n_kept]
+        place, begin = place + n_kept, begin + length
+    return token_ids
 
 
 def _may_repeat_places(counts: Any) -> bool:
@@ -154,20 +225,3 @@ def _may_repeat_places(counts: Any) -> bool:
 def _has_duplicates(gene_index: np.ndarray) -> bool:
     known = gene_index[gene_index >= 0]
     return bool(known.size) and int(np.bincount(known).max()) > 1
-
-
-def _sort_block(
-    rows: np.ndarray, genes: np.ndarray, values: np.ndarray, vocabulary: GeneVocabulary, n_rows: int, room: int | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Genes of a block in order, cut to `room` a cell, and how many each cell keeps."""
-    relative = (values / vocabulary.medians[genes]).astype(np.float32)
-    # Positive float32 sort like their bits; inverted, the largest comes first. Then the lower id.
-    descending = np.uint64(0xFFFFFFFF) - relative.view(np.uint32).astype(np.uint64)
-    keys = (rows.astype(np.uint64) << np.uint64(48)) | (descending << np.uint64(16)) | genes.astype(np.uint64)
-    keys.sort()
-    lengths = np.bincount(rows, minlength=n_rows)
-    ranked = (keys & np.uint64(0xFFFF)).astype(np.uint16)
-    if room is None or lengths.max(initial=0) <= room:
-        return ranked, lengths
-    position = np.arange(len(ranked)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return ranked[position < room], np.minimum(lengths, room)

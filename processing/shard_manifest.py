@@ -10,8 +10,32 @@ from typing import Any
 from .atomic_output import atomic_output
 from .genes import check_same_vocabulary
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE_VERSIONS = (1, 2)  # version 1 lacks what has a default below
 MANIFEST_FILE = "manifest.json"
+
+
+@dataclass(frozen=True)
+class ShardOrigin:
+    """The rows of a source that a shard was made from, and what became of them.
+
+    Attributes:
+        source: Position in the manifest's `sources`.
+        start: First row; of a Census the `soma_joinid`.
+        stop: Row that it stops before.
+        read: Cells that were read: all rows, or of a Census those that its filter lets through.
+        dropped: How many of them were dropped, by reason.
+        n_counts: Sum of the counts of the cells written, over all genes.
+        n_known_counts: Sum over the genes in the vocabulary.
+    """
+
+    source: int
+    start: int
+    stop: int
+    read: int
+    dropped: Mapping[str, int]
+    n_counts: float
+    n_known_counts: float
 
 
 @dataclass(frozen=True)
@@ -23,12 +47,24 @@ class FileRecord:
         sha256: Checksum of its bytes.
         rows: Cells, or descriptions.
         tokens: Sum of the lengths of the cells; 0 for descriptions.
+        origin: The rows that it was made from, where the cells were tokenized from files or a Census.
     """
 
     path: str
     sha256: str
     rows: int
     tokens: int = 0
+    origin: ShardOrigin | None = None
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "FileRecord":
+        """A record from what `dataclasses.asdict` made of it.
+
+        Raises:
+            KeyError, TypeError: A field is missing or unknown.
+        """
+        origin = fields.get("origin")
+        return cls(**{**fields, "origin": None if origin is None else ShardOrigin(**origin)})
 
 
 @dataclass(frozen=True)
@@ -42,8 +78,11 @@ class Manifest:
         total_cells: Cells in all shards.
         shards: The cell files, in order.
         descriptions: The table of descriptions.
-        sources: Where the cells come from: name, sha256 and what else is known of each.
+        sources: Where the cells come from: name, sha256 and what else is known of each. Of tokenized sources also the
+            number of cells `read` and `written`, those `dropped` by reason (read = written + all dropped), and the
+            share of the counts of the written cells that the gene vocabulary covers, `known_counts`.
         simulation: Seed and parameters, where the cells are simulated.
+        tokenizing: Options that the cells were tokenized with, and the plan's checksum, where they were.
     """
 
     schema_version: int
@@ -54,6 +93,7 @@ class Manifest:
     descriptions: FileRecord
     sources: tuple[Mapping[str, Any], ...]
     simulation: Mapping[str, Any] | None = None
+    tokenizing: Mapping[str, Any] | None = None
 
     def shard_paths(self, folder: str | Path) -> list[str]:
         """Paths of the cell files, as `datasets.load_dataset("parquet", data_files=...)` takes them."""
@@ -87,16 +127,17 @@ def read_manifest(folder: str | Path) -> Manifest:
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}; write the shards again.") from error
     version = fields.get("schema_version") if isinstance(fields, dict) else None
-    if version != SCHEMA_VERSION:
+    if version not in READABLE_VERSIONS:
+        readable = " and ".join(map(str, READABLE_VERSIONS))
         raise ValueError(
-            f"{path} has schema version {version!r}, but {SCHEMA_VERSION} is read here: write the shards again."
+            f"{path} has schema version {version!r}, but {readable} are read here: write the shards again."
         )
     try:
         return Manifest(
             **fields
             | {
-                "shards": tuple(FileRecord(**record) for record in fields["shards"]),
-                "descriptions": FileRecord(**fields["descriptions"]),
+                "shards": tuple(FileRecord.from_json(record) for record in fields["shards"]),
+                "descriptions": FileRecord.from_json(fields["descriptions"]),
                 "sources": tuple(fields["sources"]),
             }
         )

@@ -60,12 +60,15 @@ def is_legacy(root: Any) -> bool:
 
 def can_be_copied(source: Path, output: Path) -> bool:
     """Whether the output has the format of the source, and one that elements can be added to."""
-    if source.is_dir() != (output.suffix == ".zarr"):
-        return False
-    if source.is_dir():
-        return not is_legacy(zarr.open_group(source, mode="r"))
-    with h5py.File(source, "r") as file:
-        return not is_legacy(file)
+    return source.is_dir() == (output.suffix == ".zarr") and not is_legacy_file(source)
+
+
+def is_legacy_file(path: Path) -> bool:
+    """`is_legacy` of a file or folder."""
+    if path.is_dir():
+        return is_legacy(zarr.open_group(path, mode="r"))
+    with h5py.File(path, "r") as file:
+        return is_legacy(file)
 
 
 def stored_bytes(path: Path) -> int:
@@ -83,6 +86,17 @@ def copy_store(source: Path, target: Path) -> None:
     for path in sorted(source.rglob("*")):  # a folder comes before what is in it
         copy = target / path.relative_to(source)
         copy.mkdir() if path.is_dir() else shutil.copyfile(path, copy)
+
+
+@contextmanager
+def new_store(path: Path, *, is_zarr: bool, zarr_format: int) -> Iterator[Any]:
+    """The root group of a new store, to write into; closed at the end."""
+    if not is_zarr:
+        with h5py.File(path, "w") as file:
+            yield file
+        return
+    yield zarr.open_group(path, mode="w", zarr_format=2 if zarr_format == 2 else 3)
+    zarr.consolidate_metadata(path)
 
 
 @contextmanager

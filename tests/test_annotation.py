@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tiny import tiny_counts, tiny_gene_names, tiny_model, tiny_processor, tiny_vocabulary
 
 import langcell
-from langcell.inference.annotation import UNASSIGNED, Coverage, list_plain_labels, score_data
+from langcell.inference.annotation import UNASSIGNED, list_plain_labels, score_data
 from langcell.loading import load, weights_digest
 from langcell.processing.labels import resolve_labels
 
@@ -86,7 +86,8 @@ def test_every_field_is_there(named, loaded, model_dir):
         "label_texts": [label.text for label in resolve_labels(LABELS)],
         "label_ontology_term_ids": ["CL:0000623", "CL:0000236", "", "CL:0000576"],
         "alpha": loaded.config.alpha,
-        "rerank": "full",
+        "rerank": "exact",
+        "dtype": "float32",
         "pairs_evaluated": N_CELLS * len(LABELS),
     }
     counts = tiny_cells().X
@@ -190,7 +191,8 @@ def test_an_annotated_file_can_be_annotated_again_in_place(cells, loaded, tmp_pa
 
 
 def test_model_by_folder(cells, model_dir, named):
-    assert_same_results(langcell.annotate(cells, LABELS, model=model_dir, device="cpu", progress=False), named)
+    options = {"device": "cpu", "dtype": "float32", "progress": False}
+    assert_same_results(langcell.annotate(cells, LABELS, model=model_dir, **options), named)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -299,8 +301,3 @@ def test_a_file_needs_an_output(function):
 
 def test_plain_labels_are_listed():
     assert list_plain_labels(resolve_labels(LABELS)) == ["my odd cells"]
-
-
-def test_coverage_in_words():
-    assert str(Coverage(0.5, 0.25, 0, 9)) == "50.0% of the genes and 25.0% of the counts are in the model's vocabulary"
-    assert str(Coverage(0.5, 0.25, 2, 9)).endswith("; 2 of 9 cells have no known gene")

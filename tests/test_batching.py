@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from tiny import tiny_counts, tiny_gene_names
 
-from langcell.inference.batching import for_each_batch, token_batches
+from langcell.inference.batching import TokenBudget, for_each_batch, is_out_of_memory, token_batches
 from langcell.loading import load
 
 
@@ -68,3 +68,59 @@ def test_the_budget_changes_no_embedding(loaded):
     (together,) = for_each_batch(loaded, ranked, 10**6, embed)
     (alone,) = for_each_batch(loaded, ranked, 1, embed)
     assert_allclose(alone, together, atol=1e-5)
+
+
+def hungry(limit: int):
+    """A function that wants more memory than there is for batches of over `limit` tokens, and what it was given."""
+    given = []
+
+    def run(ids, mask):
+        given.append(ids.numel())
+        if ids.numel() > limit:
+            torch.empty(1 << 58)  # the real error of torch's CPU allocator
+        return (mask.sum(1),)
+
+    return run, given
+
+
+def test_without_memory_the_budget_is_halved_and_the_batch_done_again(loaded, caplog):
+    ranked = loaded.processor.feature_extractor.encode(tiny_counts(40), tiny_gene_names())
+    function, given = hungry(200)
+    budget = TokenBudget(10**6)
+    (lengths,) = for_each_batch(loaded, ranked, budget, function)
+    assert lengths.tolist() == ranked.lengths.tolist()
+    assert 50 <= budget.tokens <= 200
+    assert "has no memory for a batch of 40 cells; going on with max_batch_tokens" in caplog.text
+    # What was learnt holds for the next chunk.
+    given.clear()
+    for_each_batch(loaded, ranked, budget, function)
+    assert max(given) <= 200
+
+
+def test_a_cell_that_is_too_large_alone_is_an_error_that_says_so(loaded):
+    ranked = loaded.processor.feature_extractor.encode(tiny_counts(3), tiny_gene_names())
+    with pytest.raises(MemoryError, match="cpu has no memory left for a single cell of"):
+        for_each_batch(loaded, ranked, 10**6, hungry(0)[0])
+
+
+def test_other_errors_pass(loaded):
+    ranked = loaded.processor.feature_extractor.encode(tiny_counts(3), tiny_gene_names())
+
+    def fail(ids, mask):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        for_each_batch(loaded, ranked, 100, fail)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        pytest.param(torch.OutOfMemoryError("CUDA out of memory."), True, id="cuda"),
+        pytest.param(MemoryError(), True, id="numpy"),
+        pytest.param(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), True, id="cpu"),
+        pytest.param(RuntimeError("something else"), False, id="other"),
+    ],
+)
+def test_what_a_lack_of_memory_is(error, expected):
+    assert is_out_of_memory(error) == expected

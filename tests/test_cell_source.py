@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from langcell.processing.cell_source import CellSource, gene_columns, gene_names
+from langcell.processing.cell_tables import FrameTable
 from langcell.processing.contents import Contents
 from langcell.processing.matrix_rows import DenseRows
 from langcell.processing.raw_counts import XKind
@@ -18,9 +19,15 @@ VAR = pd.DataFrame(
 )
 
 
-def source(values: np.ndarray = COUNTS, *, x_is: XKind = "counts", gene_column: str | None = None) -> CellSource:
-    obs = pd.DataFrame(index=[f"cell{row}" for row in range(len(values))])
-    contents = Contents("file.h5ad", obs, VAR, None, {"X": lambda: DenseRows(values)}, lambda: None)
+def source(
+    values: np.ndarray = COUNTS,
+    *,
+    x_is: XKind = "counts",
+    gene_column: str | None = None,
+    obs: pd.DataFrame | None = None,
+) -> CellSource:
+    obs = pd.DataFrame(index=[f"cell{row}" for row in range(len(values))]) if obs is None else obs
+    contents = Contents("file.h5ad", FrameTable(obs), VAR, None, {"X": lambda: DenseRows(values)}, lambda: None)
     return CellSource(contents, x_is=x_is, gene_column=gene_column, layer=None)
 
 
@@ -55,6 +62,23 @@ def test_a_value_that_the_sample_missed_is_found_while_streaming(value: float, r
     values[7, 2] = value
     with pytest.raises(ValueError, match=rf"file\.h5ad: X of cell 7 \(cell7\), gene 2, is .*, {reason}"):
         list(cells.chunks(3))
+
+
+@pytest.mark.parametrize("rows", [[], [4], [0, 1, 2, 3], [0, 9], [1, 2, 5, 6, 7, 9]])
+@pytest.mark.parametrize("rows_per_read", [1, 3, 100])
+def test_counts_of_some_cells(rows: list[int], rows_per_read: int) -> None:
+    counts = source().counts_of(np.array(rows, dtype=np.int64), rows_per_read=rows_per_read)
+    np.testing.assert_array_equal(counts.toarray(), COUNTS[rows])
+
+
+def test_metadata_by_rows() -> None:
+    cells = source(obs=pd.DataFrame({"donor": list("aabbccddee"), "age": range(10)}))
+    assert cells.obs_columns == ["donor", "age"]
+    part = cells.metadata(["age", "sex"], 3, 6)
+    assert part.to_dict() == {"age": {3: 3, 4: 4, 5: 5}}
+    blocks = list(cells.metadata_blocks(["donor"], 4))
+    assert [list(block.index) for block in blocks] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert len(cells.metadata([], 2, 5)) == 3
 
 
 def test_log1p_becomes_linear_and_linear_stays() -> None:

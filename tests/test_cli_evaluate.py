@@ -4,9 +4,12 @@ import anndata
 import pandas as pd
 import pytest
 import tiny
+import tiny_evaluation
 from typer.testing import CliRunner
 
 from langcell.cli import app
+from langcell.training.evaluation.tasks import TASKS
+from langcell.training.finetuning import finetune
 
 
 @pytest.fixture(scope="module")
@@ -68,5 +71,84 @@ def test_an_output_that_is_a_file_is_refused(cells, tmp_path):
     assert "is a file; name a folder" in result.stderr
 
 
-def test_the_tasks_are_listed():
-    assert "zero-shot" in CliRunner().invoke(app, ["evaluate", "--help"]).stdout
+@pytest.mark.parametrize("task", [*TASKS, "all"])
+def test_every_task_has_a_command_with_its_own_options(task):
+    assert task in CliRunner().invoke(app, ["evaluate", "--help"]).stdout
+    help_text = CliRunner().invoke(app, ["evaluate", task, "--help"], env={"COLUMNS": "200"}).stdout
+    own = TASKS[task].options if task != "all" else {name: None for each in TASKS.values() for name in each.options}
+    for option in (*own, "model", "adapter", "seed", "max_cells"):
+        assert f"--{option.replace('_', '-')} " in help_text
+    assert "--no-cache" in help_text
+
+
+@pytest.fixture(scope="module")
+def types(tmp_path_factory):
+    """More cells than `cells`, enough to learn from."""
+    return tiny_evaluation.save_cells(tmp_path_factory.mktemp("types") / "types.h5ad")
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
+
+
+def test_a_task_is_run_once_and_then_found(types, tiny_model_dir, tmp_path):
+    arguments = (
+        "few-shot", types, "--label-column", "cell_type", "--model", tiny_model_dir, "--device", "cpu", "-o", tmp_path,
+        "--shots", "1,2", "--repeats", 1, "--method", "none",
+    )  # fmt: skip
+    first = run(*arguments)
+    assert first.exit_code == 0, first.output
+    assert "| logistic regression on PCA |" in first.stdout
+    assert "Wrote few-shot.json, few-shot.md, few-shot-curve.png" in first.stdout
+    second = run(*arguments)
+    assert "the same question was asked before" in second.stdout
+    assert "the same question was asked before" not in run(*arguments, "--no-cache").stdout
+
+
+def test_an_adapter_is_measured_as_it_annotates(types, tiny_model_dir, tmp_path):
+    finetune(types, label_column="cell_type", output=tmp_path / "adapter", model=tiny_model_dir, steps=2, device="cpu")
+    shared = ("calibration", types, "--label-column", "cell_type", "--model", tiny_model_dir, "--device", "cpu")
+    options = ("--target-risk", 0.99, "--repeats", 1)
+    for name, more in (("plain", ()), ("tuned", ("--adapter", tmp_path / "adapter"))):
+        result = run(*shared, *options, *more, "-o", tmp_path / name)
+        assert result.exit_code == 0, result.output
+    plain, tuned = (json.loads((tmp_path / name / "calibration.json").read_text()) for name in ("plain", "tuned"))
+    assert tuned["model"]["adapter"] == "adapter"
+    assert plain["temperature"] != tuned["temperature"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(("few-shot", "--shots", "1,x"), "--shots is '1,x'; give whole numbers", id="shots"),
+        pytest.param(("few-shot", "--repeats", 0), "repeats is 0", id="repeats"),
+        pytest.param(("few-shot", "--adapter", "./absent"), "no adapter folder", id="adapter"),
+        pytest.param(("classification", "--method", "odd"), "method is 'odd'", id="method"),
+        pytest.param(("retrieval", "--candidates", "odd"), "candidates is 'odd'", id="candidates"),
+        pytest.param(("calibration", "--max-cells", 1), "max_cells is 1", id="max_cells"),
+        pytest.param(("calibration", "--target-risk", 2), "target risk is 2", id="risk"),
+    ],
+)
+def test_bad_options_of_the_tasks_are_one_line_and_exit_code_2(types, tiny_model_dir, tmp_path, arguments, message):
+    task, *rest = arguments
+    shared = (types, "--label-column", "cell_type", "--model", tiny_model_dir, "--device", "cpu")
+    result = run(task, *shared, "-o", tmp_path / "results", *rest)
+    assert result.exit_code == 2, result.output
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("langcell:")]
+    assert message in line
+    assert not (tmp_path / "results").exists()
+
+
+def test_all_runs_what_there_is_and_says_what_was_not_run(tiny_model_dir, tmp_path):
+    counts, _ = tiny_evaluation.type_counts()
+    adata = anndata.AnnData(counts, var=pd.DataFrame(index=tiny.tiny_gene_names()))
+    adata.write_h5ad(tmp_path / "bare.h5ad")
+    sets = tiny_evaluation.save_gene_sets(tmp_path / "sets.gmt")
+    result = run(
+        "all", tmp_path / "bare.h5ad", "--model", tiny_model_dir, "--device", "cpu", "-o", tmp_path / "results",
+        "--gene-sets", sets, "--repeats", 1, "--shots", "1,2",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "Not run: few-shot: no column with two types or more (--label-column)" in result.stdout
+    assert "Wrote report.md and report.html" in result.stdout
+    assert (tmp_path / "results" / "pathways.json").is_file()

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from langcell.processing.cell_tables import FrameTable
 from langcell.processing.contents import Contents, find_values
 from langcell.processing.matrix_rows import DenseRows
 from langcell.processing.raw_counts import XKind
@@ -17,7 +18,7 @@ def contents(**matrices: np.ndarray) -> Contents:
     table = pd.DataFrame(index=["1", "2"])
     return Contents(
         name="file.h5ad",
-        obs=table,
+        cells=FrameTable(table),
         var=table,
         raw_var=table if "raw" in matrices else None,
         matrices={locations[name]: (lambda values=values: DenseRows(values)) for name, values in matrices.items()},

@@ -126,6 +126,23 @@ class TestDescribe:
         both = row(cell_type="CL:0000003 || CL:0000000")
         assert describe(both, ontology=ontology) == describe(new, ontology=ontology)
 
+    @pytest.mark.parametrize("note", [" (organoid)", " (cell culture)"])
+    def test_notes_of_older_schemas_behind_a_tissue_are_left_out(self, ontology, note):
+        assert describe(row(tissue=f"UBERON:0000178{note}"), ontology=ontology) == BLOOD
+
+    def test_multiethnic_of_older_schemas_is_its_own_name(self, ontology):
+        text = describe(row(self_reported_ethnicity="multiethnic"), ontology=ontology)
+        assert text == "self-reported ethnicity: multiethnic; "
+
+    def test_a_template_is_a_choice(self, ontology):
+        options = {"ontology": ontology, "template": "names"}
+        assert describe(row(cell_type="CL:0000236", tissue="UBERON:0000178"), **options) == (
+            "cell type: b cell; tissue: blood; "
+        )
+        assert describe({}, **options) == ""
+        with pytest.raises(ValueError, match="Unknown template 'poem'"):
+            describe(row(cell_type="CL:0000236"), ontology=ontology, template="poem")
+
     def test_obsolete_id_without_successor_keeps_its_own_words(self, ontology):
         text = describe(row(development_stage="HsapDv:0000087"), ontology=ontology)
         assert text.startswith("development stage: adult stage. human developmental stage")
@@ -202,6 +219,10 @@ class TestDescribeAll:
     def test_aspects_are_a_choice(self, ontology):
         texts, _ = describe_all(self.obs(50, categorical=True), ontology=ontology, aspects=["suspension type"])
         assert sorted(texts) == ["suspension type: cell; ", "suspension type: nucleus; "]
+
+    def test_a_template_is_a_choice(self, ontology):
+        texts, _ = describe_all(self.obs(50, categorical=True), ontology=ontology, template="sentence")
+        assert "a b cell from blood, in a suspension of nucleus." in {text.partition(" b cell:")[0] for text in texts}
 
     def test_obs_without_metadata_is_refused(self, ontology):
         with pytest.raises(ValueError, match="has none of the columns cell_type_ontology_term_id, tissue"):

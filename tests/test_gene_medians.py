@@ -2,6 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import sparse
 
 from langcell.processing.cell_profiles import CellProfiles
@@ -36,6 +38,31 @@ def test_medians_are_within_the_stated_error():
     found, exact = sketch_of(counts).medians(), exact_medians(counts)
     np.testing.assert_allclose(found, exact, rtol=RELATIVE_ERROR)
     assert np.nanmedian(found / exact) == pytest.approx(1, rel=0.005)
+
+
+@settings(deadline=None, max_examples=40)
+@given(data=st.data())
+def test_the_stated_error_holds_for_any_counts(data):
+    """Also for few cells, for gaps between the middle values, and for counts from 1 to millions."""
+    n_cells = data.draw(st.integers(1, 30))
+    exponents = data.draw(st.lists(st.floats(0, 6), min_size=2 * n_cells, max_size=2 * n_cells))
+    counts = sparse.csr_matrix(np.floor(10.0 ** np.array(exponents).reshape(n_cells, 2)))
+    np.testing.assert_allclose(sketch_of(counts).medians(), exact_medians(counts), rtol=RELATIVE_ERROR)
+
+
+def test_a_stored_sketch_comes_back():
+    sketch = sketch_of(random_counts())
+    back = MedianSketch.from_arrays(sketch.to_arrays())
+    np.testing.assert_array_equal(back.medians(), sketch.medians())
+    np.testing.assert_array_equal(back.n_cells_with_gene, sketch.n_cells_with_gene)
+
+
+def test_sketches_of_other_genes_are_merged_where_they_belong():
+    counts = random_counts()
+    whole, part = MedianSketch(50), sketch_of(counts[:, 10:20])
+    whole.merge_at(np.arange(10, 20), part)
+    np.testing.assert_array_equal(whole.medians()[10:20], part.medians())
+    assert np.isnan(whole.medians()[20:]).all()
 
 
 def test_merged_parts_are_one_pass():

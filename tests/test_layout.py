@@ -42,12 +42,26 @@ LONGER_FILES = {
 }
 # Files without a test file of their own, and where they are tested.
 TESTED_ELSEWHERE: dict[str, str] = {
+    # Counts in a manifest, tested by the shards that are written with them.
+    "processing/shard_counts.py": "test_tokenizing.py",
+    # Parts of one stream of batches.
+    "training/collation.py": "test_cell_batches.py",
+    "training/shard_reader.py": "test_streaming.py",
+    "training/windows.py": "test_streaming.py",
+    # What annotate and embed have in common, tested by what they do.
+    "modeling_langcell/inference/job.py": "test_annotation.py",
     # Steps of one command, tested by what `langcell convert` and `verify` make of good and bad sources.
     "modeling_langcell/cli_convert.py": "test_verify.py",
     "modeling_langcell/converted_folder.py": "test_verify.py",
     "modeling_langcell/self_test.py": "test_verify.py",
     # Both of its users read real checkpoint folders with it.
     "modeling_langcell/bert_parts.py": "test_assemble.py",
+    # What a killed run goes on from.
+    "training/run_state.py": "test_resume.py",
+    # The options of one command, tested by its tasks.
+    "modeling_langcell/cli_evaluate_options.py": "test_cli_evaluate.py",
+    # Fine-tuned models inside an evaluation, for three of its tasks.
+    "training/evaluation/tuned.py": "test_evaluation_few_shot.py",
     # A run's last act, compared with the folder that it started from.
     "training/export.py": "test_pretrain.py",
     # The recipe's last step, tested with the recipe.
@@ -210,7 +224,11 @@ def test_the_model_imports_cards_only_when_it_writes_or_checks_a_folder():
 def test_anndata_is_read_and_written_in_one_place():
     # Two more may name the AnnData class, which they take from a user or hand to one.
     may = {"processing/anndata_io.py"}
-    may_name_the_class = {"modeling_langcell/inference/annotation.py", "modeling_langcell/demo.py"}
+    may_name_the_class = {
+        "modeling_langcell/inference/annotation.py",
+        "modeling_langcell/inference/classification.py",
+        "modeling_langcell/demo.py",
+    }
     for found in imports_in("processing", "modeling_langcell"):
         if found.library == "anndata":
             place = found.file.relative_to(ROOT).as_posix()

@@ -3,13 +3,10 @@
 import math
 
 import pytest
-import torch
 from tiny import tiny_model
-from torch import nn
-from torch.testing import assert_close
 
 from langcell.training.configs import Objectives, OptimizerSection
-from langcell.training.loop import build_optimizer, learning_rate, weight_average
+from langcell.training.loop import build_optimizer, learning_rate
 from langcell.training.stages import PretrainingStage, freeze
 
 
@@ -38,17 +35,3 @@ def test_only_trained_matrices_are_decayed():
     assert all(parameter.ndim < 2 for parameter in vectors["params"])
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     assert len(matrices["params"]) + len(vectors["params"]) == len(trained) < len(list(model.parameters()))
-
-
-def test_weight_average_follows_the_weights():
-    model = nn.Linear(1, 1, bias=False)
-    average = weight_average(model, 0.9)
-    expected = None
-    for step in range(30):
-        with torch.no_grad():
-            model.weight.fill_(float(step))
-        average.update_parameters(model)
-        decay = min(0.9, (1 + step) / (10 + step))
-        expected = float(step) if expected is None else decay * expected + (1 - decay) * step
-    assert_close(average.module.weight.item(), expected)
-    assert 20 < expected < 29  # behind the weights, but not by far

@@ -102,3 +102,20 @@ def test_losses_are_float32_under_autocast():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         cast, _ = cell_cell_loss(view, view.flip(0), **options)
     assert cast.item() == plain.item()
+
+
+def test_two_texts_of_one_description_are_two_positives():
+    cells, texts = unit(3), unit(3, seed=1)
+    options = {
+        "cell_descriptions": torch.tensor([7, 7, 3]),
+        "cell_types": torch.tensor([0, 0, 1]),
+        "text_descriptions": torch.tensor([7, 7, 3]),
+        "text_types": torch.tensor([0, 0, 1]),
+        "temperature": 0.05,
+    }
+    both, _ = cell_text_loss(cells, texts, text_rows=torch.tensor([14, 15, 6]), **options)
+    both.backward()
+    assert texts.grad is not None
+    assert (texts.grad.abs().sum(dim=1) > 0).all()
+    one, _ = cell_text_loss(cells, texts, **options)
+    assert one != both

@@ -47,14 +47,11 @@ def matrices(draw):
 
 
 @settings(max_examples=150, deadline=None)
-@given(
-    matrices(), st.sampled_from([None, 1, 2, 5, 2048]), st.booleans(), st.sampled_from([1, 7, 10**6]), st.integers(1, 5)
-)
-def test_equals_the_definition(case, max_length, add_cls, keys_per_block, rows_per_block):
+@given(matrices(), st.sampled_from([None, 1, 2, 5, 2048]), st.booleans(), st.sampled_from([1, 7, 10**6]))
+def test_equals_the_definition(case, max_length, add_cls, keys_per_block):
     counts, gene_index, vocabulary = case
-    with pytest.MonkeyPatch.context() as patch:  # blocks of a few keys or rows, so that small cases cross their borders
+    with pytest.MonkeyPatch.context() as patch:  # blocks of a few keys, so that small cases cross their borders
         patch.setattr(rank_values, "_KEYS_PER_BLOCK", keys_per_block)
-        patch.setattr(rank_values, "_ROWS_PER_BLOCK", rows_per_block)
         ranked = rank_encode(counts, gene_index, vocabulary, max_length=max_length, add_cls=add_cls)
     assert as_lists(ranked) == plain_rank_encode(counts, gene_index, vocabulary, max_length, add_cls)
     dense = np.asarray(counts.todense(), dtype=np.float64)
@@ -75,7 +72,7 @@ def test_block_borders_at_the_real_block_size(monkeypatch):
     assert as_lists(rank_encode(counts, gene_index, vocabulary)) == whole
 
 
-def test_more_rows_than_the_key_can_number():
+def test_more_rows_than_16_bits_can_number():
     n_cells = 65_536 + 3
     counts = csr_matrix(np.tile(np.array([[2, 1]], dtype=np.float32), (n_cells, 1)))
     vocabulary = GeneVocabulary(["ENSG1", "ENSG2"], np.ones(2), ["", ""])

@@ -3,10 +3,23 @@ import json
 import numpy as np
 import pytest
 from huggingface_hub import ModelCard
+from matplotlib.figure import Figure
 
 from langcell.hub_cards.cards import measurement_table, model_card
 from langcell.training.evaluation.metrics import score_predictions
-from langcell.training.evaluation.report import Expectation, eval_results, markdown, write_report
+from langcell.training.evaluation.report import (
+    HEADLINES,
+    Expectation,
+    Section,
+    Table,
+    TaskResult,
+    eval_results,
+    methods_table,
+    page,
+    summary_table,
+    write_report,
+)
+from langcell.training.evaluation.tasks import TASKS
 
 NAMES = ["B cell", "T|cell", "empty"]
 
@@ -21,37 +34,55 @@ def report():
     return {
         "task": "zero-shot",
         "model": {"id": "org/tiny", "revision": "abc", "device": "cpu"},
-        "data": {
-            "file": "pbmc.h5ad", "sha256": "c0ffee", "label_column": "type", "labelled_cells": 4,
-            "left_out_without_label": 2, "without_known_gene": 1,
-        },
+        "data": {"file": "pbmc.h5ad", "sha256": "c0ffee"},
         "labels": [{"name": name, "text": name, "ontology_term_id": None, "support": 1} for name in NAMES],
-        "alpha": 0.1,
-        "seed": 0,
         "methods": methods,
-        "alpha_sweep": [{"alpha": 0.0, "accuracy": 0.75, "macro_f1": 0.9, "weighted_f1": 0.8}],
-        "cells_per_second": 50.0,
-    }  # fmt: skip
+    }
 
 
 def test_json_markdown_and_plots_are_written(report, tmp_path):
-    paths = write_report(report, tmp_path / "new" / "results")
-    assert [path.name for path in paths] == [
-        "zero-shot.json", "zero-shot.md", "zero-shot-confusion.png", "zero-shot-per-type.png",
-    ]  # fmt: skip
+    figure = Figure()
+    figure.add_subplot().plot([0, 1])
+    result = TaskResult(report, [Section("zero-shot: tiny", "Four cells.")], {"confusion": figure})
+    paths = write_report(result, tmp_path / "new" / "results")
+    assert [path.name for path in paths] == ["zero-shot.json", "zero-shot.md", "zero-shot-confusion.png"]
     assert json.loads(paths[0].read_text()) == report
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths[2:])
+    assert "![zero shot confusion](zero-shot-confusion.png)" in paths[1].read_text()
+    assert paths[2].read_bytes().startswith(b"\x89PNG")
     assert sorted(path.name for path in paths[0].parent.iterdir()) == sorted(path.name for path in paths)
 
 
-def test_markdown_has_each_method_type_and_alpha(report):
-    text = markdown(report)
+def test_a_number_that_json_cannot_hold_writes_nothing(report, tmp_path):
+    report["seconds"] = float("nan")
+    with pytest.raises(ValueError, match="JSON"):
+        write_report(TaskResult(report, []), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_page_has_headings_text_tables_and_pictures():
+    table = Table(("type", "F1"), [("T|cell", "0.5")])
+    text = page([Section("Task", "Text."), Section("Types", table=table)], ["task-curve.png"], level=2)
+    assert text == (
+        "## Task\n\nText.\n\n### Types\n\n| type | F1 |\n| --- | ---: |\n| T\\|cell | 0.5 |\n\n"
+        "![task curve](task-curve.png)\n"
+    )
+
+
+def test_the_table_has_each_method_with_its_spread(report):
+    text = methods_table(report)
     assert "| LangCell | 0.7500 ± " in text
     assert "| nearest profile | 0.5000 ± " in text
-    assert "| B cell | 3 | 1.000 | 0.667 | 0.800 |" in text
-    assert "| T\\|cell | 1 |" in text
-    assert "| 0.0 | 0.7500 | 0.9000 |" in text
-    assert "2 cells without a label left out" in text
+    assert "ontology" not in text  # not measured, as in reports of before
+
+
+def test_a_measure_that_one_method_lacks_is_a_dash():
+    table = summary_table("retrieval", {"a": {"mrr": 0.5, "ontology_distance": 2.0}, "b": {"mrr": 0.25}})
+    assert table.head == ("method", "MRR", "ontology distance")
+    assert table.rows[1] == ("b", "0.2500", "–")
+
+
+def test_every_task_has_headline_measures():
+    assert HEADLINES.keys() == TASKS.keys()
 
 
 def test_entries_fill_the_model_index_of_a_card(report, tmp_path):
@@ -65,6 +96,17 @@ def test_entries_fill_the_model_index_of_a_card(report, tmp_path):
     entries = ModelCard.load(tmp_path / "README.md").data.eval_results
     assert [entry.metric_value for entry in entries] == [0.75, 0.9, 0.85]
     assert entries[0].dataset_revision == "c0ffee"
+
+
+@pytest.mark.parametrize("task", sorted(HEADLINES))
+def test_every_task_can_stand_on_a_card(task, tmp_path):
+    methods = {"LangCell": dict.fromkeys(HEADLINES[task], 0.5), "beside": {}}
+    report = {"task": task, "data": {"file": "a.h5ad", "sha256": "c0ffee"}, "labels": [], "methods": methods}
+    results = eval_results(report)
+    texts = dict.fromkeys(("model_id", "title", "summary", "making", "license_id", "licence"), "mit")
+    model_card(**texts, limits=["Few."], results=results).save(tmp_path / "README.md")
+    entries = ModelCard.load(tmp_path / "README.md").data.eval_results
+    assert [entry.metric_name for entry in entries] == [name for _, name in HEADLINES[task].values()]
 
 
 @pytest.mark.parametrize(

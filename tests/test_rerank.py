@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from langcell.inference.rerank import rerank_exact
+from langcell.inference.rerank import rerank_exact, rerank_top
 
 
 def full_labels(prior, match, alpha):
@@ -34,14 +34,56 @@ def test_label_is_that_of_the_full_computation(seed, n_labels, alpha, sharpness,
 
 
 @settings(max_examples=100, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), n_labels=st.integers(2, 60), alpha=st.floats(0, 1))
-def test_ties_are_resolved_as_in_the_full_computation(seed, n_labels, alpha):
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_labels=st.integers(2, 1000),
+    alpha=st.floats(0, 1),
+    n_values=st.integers(1, 3),
+    first_block=st.integers(1, 16),
+)
+def test_ties_are_resolved_as_in_the_full_computation(seed, n_labels, alpha, n_values, first_block):
     # Few distinct values, so that equal priors, equal matches and equal scores abound.
     rng = np.random.default_rng(seed)
-    prior = torch.tensor(rng.choice([0.1, 0.2, 0.3], size=(8, n_labels)), dtype=torch.float32)
+    prior = torch.tensor(rng.choice([0.1, 0.2, 0.3][:n_values], size=(4, n_labels)), dtype=torch.float32)
     prior /= prior.sum(-1, keepdim=True)
-    match = torch.tensor(rng.choice([0.0, 0.5, 1.0], size=(8, n_labels)), dtype=torch.float32)
-    assert run(prior, match, alpha, first_block=2).best.tolist() == full_labels(prior, match, alpha).tolist()
+    match = torch.tensor(rng.choice([0.0, 0.5, 1.0][:n_values], size=(4, n_labels)), dtype=torch.float32)
+    assert run(prior, match, alpha, first_block=first_block).best.tolist() == full_labels(prior, match, alpha).tolist()
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_labels=st.integers(2, 1000),
+    alpha=st.sampled_from([0.05, 0.1, 0.5, 0.9]),
+    lead=st.sampled_from([0.0, 1e-8, 1e-7, 1e-6, 1e-4]),
+)
+def test_an_adversary_lets_the_last_label_catch_up_with_the_first(seed, n_labels, alpha, lead):
+    # The label of the lowest prior has just the match that makes up for it, but for the lead; the others have none.
+    rng = np.random.default_rng(seed)
+    prior = torch.tensor(np.sort(rng.dirichlet(np.full(n_labels, 5.0)))[::-1].copy(), dtype=torch.float32)[None]
+    match = torch.zeros(1, n_labels)
+    gap = alpha * (prior[0, 0] - prior[0, -1]).item() / (1 - alpha) + lead
+    for _ in range(20):  # exp(p) = 1 + gap * Z, and Z has p in it
+        match[0, -1] = min(1.0, float(np.log1p(gap * match.exp().sum().item())))
+    assert run(prior, match, alpha).best.tolist() == full_labels(prior, match, alpha).tolist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), n_labels=st.integers(2, 300), alpha=st.floats(0, 1), k=st.integers(1, 400))
+def test_top_k_evaluates_the_k_greatest_priors_and_gives_lower_bounds(seed, n_labels, alpha, k):
+    generator = torch.Generator().manual_seed(seed)
+    prior = (torch.randn(5, n_labels, generator=generator) * 3).softmax(-1)
+    match = torch.rand(5, n_labels, generator=generator)
+    reranked = rerank_top(prior, alpha, lambda rows, columns: match[rows[:, None], columns], k=k)
+    evaluated = ~reranked.match.isnan()
+    assert (evaluated.sum(1) == min(k, n_labels)).all()
+    assert reranked.pairs_evaluated == 5 * min(k, n_labels)
+    left_out = prior.masked_fill(evaluated, -1).amax(1)
+    assert (prior.masked_fill(~evaluated, 2).amin(1) >= left_out).all()
+    full = alpha * prior + (1 - alpha) * match.softmax(-1)
+    assert (reranked.score[evaluated] <= full[evaluated] + 1e-6).all()
+    if k >= n_labels:
+        assert reranked.best.tolist() == full_labels(prior, match, alpha).tolist()
 
 
 def test_adversary_gives_the_unseen_labels_the_best_match():

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -6,6 +8,7 @@ from scipy.sparse import csr_matrix
 from langcell.processing.genes import GeneVocabulary
 from langcell.processing.rank_values import RankedCells, rank_encode
 from langcell.processing.shard_files import (
+    MORE_COLUMNS,
     TEXT_COLUMNS,
     Description,
     cell_table,
@@ -13,6 +16,7 @@ from langcell.processing.shard_files import (
     prepare_folder,
     read_descriptions,
     write_shard,
+    write_shard_in_parts,
 )
 from langcell.processing.shard_manifest import sha256_of
 
@@ -39,6 +43,7 @@ def table_of(n_cells: int):
         pytest.param({"description_id": np.zeros(4, int)}, "'description_id' has 4 values for 5 cells", id="too_few"),
         pytest.param({"columns": {}}, r"shard columns are \[\]; give exactly", id="no_columns"),
         pytest.param({"columns": {**columns_of(5), "donor": np.zeros(5)}}, "'donor'.*give exactly", id="one_too_many"),
+        pytest.param({"columns": {**columns_of(5), "row": np.zeros(5)}}, "'row'.*give exactly.*'disease", id="not_all"),
         pytest.param({"columns": columns_of(6)}, "has 6 values for 5 cells", id="column_too_long"),
     ],
 )
@@ -63,6 +68,27 @@ def test_large_shards_are_read_in_groups(tmp_path):
     record = write_shard(prepare_folder(tmp_path), 0, table_of(4_500))
     metadata = pq.read_metadata(tmp_path / record.path)
     assert [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)] == [2_000, 2_000, 500]
+
+
+@pytest.mark.parametrize(
+    "parts", [[0, 4_500], [0, 1, 2_000, 4_500], [0, 1_999, 2_001, 2_001, 4_500], [0, 4_000, 4_500]]
+)
+def test_a_shard_in_parts_is_the_shard(tmp_path, parts):
+    columns = {**columns_of(4_500), **{name: np.full(4_500, name) for name in MORE_COLUMNS}, "row": np.arange(4_500)}
+    table = cell_table(ranked_cells(4_500), np.zeros(4_500, int), columns)
+    whole = write_shard(prepare_folder(tmp_path), 0, table)
+    pieces = (table.slice(start, stop - start) for start, stop in itertools.pairwise(parts))
+    in_parts = write_shard_in_parts(tmp_path, 1, pieces)
+    assert in_parts is not None
+    assert (in_parts.path, in_parts.rows, in_parts.tokens) == ("data/train-00001.parquet", whole.rows, whole.tokens)
+    assert in_parts.sha256 == sha256_of(tmp_path / in_parts.path) == whole.sha256
+    assert pq.read_table(tmp_path / in_parts.path).equals(table)
+
+
+@pytest.mark.parametrize("parts", [0, 2])
+def test_no_cells_make_no_file(tmp_path, parts):
+    assert write_shard_in_parts(prepare_folder(tmp_path), 0, iter([table_of(0)] * parts)) is None
+    assert not list((tmp_path / "data").iterdir())
 
 
 def test_prepare_removes_leftovers_and_nothing_else(tmp_path):

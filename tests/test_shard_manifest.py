@@ -1,9 +1,13 @@
+import json
+from dataclasses import replace
+
 import pytest
 
 from langcell.processing.shard_manifest import (
     SCHEMA_VERSION,
     FileRecord,
     Manifest,
+    ShardOrigin,
     check_fingerprint,
     read_manifest,
     sha256_of,
@@ -48,6 +52,27 @@ def test_a_manifest_reads_back_and_writes_the_same_bytes(folder, tmp_path_factor
     assert [path.endswith(".parquet") for path in manifest.shard_paths(folder)] == [True, True]
 
 
+def test_the_rows_behind_a_shard_read_back(folder, tmp_path_factory):
+    manifest, other = read_manifest(folder), tmp_path_factory.mktemp("other")
+    origin = ShardOrigin(0, 20, 40, read=20, dropped={"duplicate": 3}, n_counts=80.0, n_known_counts=64.5)
+    shards = (replace(manifest.shards[0], origin=origin), manifest.shards[1])
+    write_manifest(other, replace(manifest, shards=shards, tokenizing={"plan": {}}))
+    assert read_manifest(other).shards == shards
+
+
+def test_manifests_of_version_1_are_read(folder):
+    path = folder / "manifest.json"
+    fields = json.loads(path.read_text())
+    del fields["tokenizing"]
+    for record in [*fields["shards"], fields["descriptions"]]:
+        del record["origin"]
+    path.write_text(json.dumps(fields | {"schema_version": 1}))
+    manifest = read_manifest(folder)
+    assert manifest.shards[0].origin is None
+    assert manifest.tokenizing is None
+    assert verify(folder) == []
+
+
 def test_verify_finds_nothing_wrong(folder):
     assert verify(folder) == []
 
@@ -69,7 +94,7 @@ def test_an_unfinished_folder(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        pytest.param('{"schema_version": 99}', "has schema version 99, but 1 is read", id="newer"),
+        pytest.param('{"schema_version": 99}', "has schema version 99, but 1 and 2 are read", id="newer"),
         pytest.param("{", "is damaged", id="cut_off"),
         pytest.param("[]", "has schema version None", id="no_object"),
         pytest.param('{"schema_version": 1}', "is damaged: 'shards'", id="fields_missing"),

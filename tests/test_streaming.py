@@ -1,4 +1,9 @@
+import ast
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,7 +11,7 @@ import tiny
 import tiny_shards
 import torch
 
-from langcell.training.streaming import BatchCollator, CellBatches, Descriptions, ShardReader, open_shards
+from langcell.training.streaming import BatchCollator, CellBatches, Descriptions, open_shards
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +25,10 @@ def unlabelled(tmp_path_factory):
     return tiny_shards.write_tiny_shards(path, n_cells=70, descriptions=tiny_shards.UNLABELLED, seed=1)
 
 
-def batches_of(*folders, weights=None, rank=0, world_size=1, seed=0, batch_size=8, window=4):
+def batches_of(*folders, weights=None, rank=0, world_size=1, seed=0, batch_size=8, window=4, **options):
     _, maps = Descriptions.read(folders)
     readers = open_shards(folders, code_maps=maps, seed=seed, rank=rank, world_size=world_size)
-    options = {"batch_size": batch_size, "window": window, "max_length": 16, "seed": seed, "rank": rank}
+    options |= {"batch_size": batch_size, "window": window, "max_length": 16, "seed": seed, "rank": rank}
     return CellBatches(readers, weights=weights or [1.0] * len(folders), **options)
 
 
@@ -85,6 +90,58 @@ def test_resume_goes_on_with_the_very_same_batches(folder, unlabelled, done):
     assert take(resumed, 12) == expected
 
 
+def test_a_position_of_another_run_is_refused(folder, unlabelled):
+    state = batches_of(folder).state_dict()
+    with pytest.raises(ValueError, match=r"batch.size and batch.window \[8, 4\] and 1 folders; this run has \[8, 5\]"):
+        batches_of(folder, window=5).load_state_dict(state)
+    with pytest.raises(ValueError, match="saved with 1 streams, this run has 2"):
+        batches_of(folder, world_size=2).load_state_dict(state)
+    with pytest.raises(ValueError, match="180 cells, this run has 70"):
+        batches_of(unlabelled).load_state_dict(state)
+
+
+@pytest.mark.slow
+def test_worker_processes_change_no_batch_and_a_run_goes_on_with_other_numbers_of_them(folder, unlabelled):
+    alone, helped = (batches_of(folder, unlabelled, weights=[3, 1], workers=workers) for workers in (0, 1))
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    assert take(helped, 9) == take(alone, 9)
+    assert torch.equal(torch.get_rng_state(), before), "the generator of dropout was used"
+    state = json.loads(json.dumps(helped.state_dict()))
+    assert state == alone.state_dict()  # windows made ahead do not count
+    helped.close()
+    resumed = batches_of(folder, unlabelled, weights=[3, 1])
+    resumed.load_state_dict(state)
+    assert take(resumed, 6) == take(alone, 6)
+
+
+@pytest.mark.slow
+def test_two_ranks_with_two_workers_each_see_every_cell_exactly_once(folder, tmp_path):
+    """Four spawned worker processes under two gloo ranks: 180 cells are 2 ranks x 6 windows of 3 batches of 5."""
+    script = [sys.executable, str(Path(__file__).with_name("stream_on_ranks.py"))]
+    arguments = [str(folder), str(tmp_path / "meet"), "2", "18"]
+    ranks = [
+        subprocess.Popen([*script, *arguments], env=os.environ | {"RANK": str(rank), "WORLD_SIZE": "2"},
+                         stdout=subprocess.PIPE, text=True)
+        for rank in range(2)
+    ]  # fmt: skip
+    printed = [process.communicate(timeout=600)[0] for process in ranks]
+    assert [process.returncode for process in ranks] == [0, 0]
+    first, second = (set(part) for part in ast.literal_eval(printed[0]))
+    (reader,) = open_shards([folder], code_maps=Descriptions.read([folder])[1], seed=0)
+    everything = {tuple(cell.input_ids.tolist()) for cell in reader.take(180)}
+    assert (len(first), len(second), len(everything)) == (90, 90, 180)
+    assert first | second == everything
+
+
+def test_streams_go_through_folders_at_the_same_pace(folder, unlabelled):
+    streams = [batches_of(folder, unlabelled, weights=[3, 1], rank=rank, world_size=2) for rank in range(2)]
+    for stream in streams:
+        take(stream, 17)
+    one, other = (stream.state_dict() for stream in streams)
+    assert one == other
+
+
 def test_the_seed_decides(folder):
     assert take(batches_of(folder), 3) == take(batches_of(folder), 3)
     assert take(batches_of(folder), 3) != take(batches_of(folder, seed=1), 3)
@@ -108,14 +165,6 @@ def test_wrong_weights_are_refused(folder, unlabelled, weights):
         batches_of(folder, unlabelled, weights=weights)
 
 
-def test_more_processes_than_cells_is_an_error(tmp_path):
-    folder = tiny_shards.write_tiny_shards(tmp_path / "two", n_cells=2)
-    (path,) = (str(path) for path in folder.glob("data/*.parquet"))
-    reader = ShardReader([path], description_codes={}, seed=0, rank=3, world_size=4)
-    with pytest.raises(ValueError, match="no cell for process 3 of 4"):
-        reader.take(1)
-
-
 def test_descriptions_of_two_folders_with_equal_texts_share_codes(folder, tmp_path):
     other = tiny_shards.write_tiny_shards(tmp_path / "other", descriptions=tiny_shards.DESCRIPTIONS[::-1], seed=3)
     descriptions, (first, second) = Descriptions.read([folder, other])
@@ -136,6 +185,32 @@ def test_a_batch_is_padded_to_its_longest_and_has_each_text_once(folder):
     assert len(batch["text_description"].unique()) == len(batch["input_ids"]) == len(batch["attention_mask"])
     assert torch.equal(batch["text_description"][batch["own_text"]], batch["cell_description"])
     assert torch.equal(batch["text_type"][batch["own_text"]], batch["cell_type"])
+
+
+def test_paraphrases_are_read_in_one_form_a_batch_and_in_another_the_next_time(folder):
+    descriptions = Descriptions.read([folder])[0].paraphrased(5, seed=0)
+    collate = BatchCollator(
+        descriptions, max_length=16, pad_token_id=0, tokenizer=tiny.tiny_tokenizer(), max_text_length=24
+    )
+    forms: dict[int, set[int]] = {}
+    for stream in (batches_of(folder, variants=5), batches_of(folder, variants=5, rank=1, world_size=2)):
+        for _ in range(20):
+            batch = collate(next(stream))
+            assert len(batch["text_description"].unique()) == len(batch["text_row"]) == len(batch["input_ids"])
+            assert torch.equal(batch["text_row"] // 5, batch["text_description"])
+            assert torch.equal(batch["text_description"][batch["own_text"]], batch["cell_description"])
+            for code, row in zip(batch["text_description"].tolist(), batch["text_row"].tolist(), strict=True):
+                forms.setdefault(code, set()).add(row % 5)
+    assert all(len(seen) == 5 for seen in forms.values())
+
+
+def test_texts_are_tokenized_as_the_tokenizer_itself_does_it(folder):
+    tokenizer = tiny.tiny_tokenizer()
+    batch = collator(folder, tokenizer=tokenizer)(next(batches_of(folder)))
+    texts = [Descriptions.read([folder])[0].texts[row] for row in batch["text_row"].tolist()]
+    expected = tokenizer(texts, padding=True, truncation=True, max_length=24, return_tensors="pt")
+    assert torch.equal(batch["input_ids"], expected["input_ids"])
+    assert torch.equal(batch["attention_mask"], expected["attention_mask"])
 
 
 def test_stage_1_batches_need_no_text(unlabelled):

@@ -1,11 +1,15 @@
+import numpy as np
 import pytest
 import torch
 from tiny import tiny_batch, tiny_config, tiny_model
+from torch.nn import functional as F
 from torch.testing import assert_close
 
 import langcell
-from langcell.inference import zero_shot
+from langcell.demo import BULK_LABELS, sample_cells
 from langcell.inference.zero_shot import encode_labels, score_cells, score_labels
+from langcell.processing.labels import labels_under, resolve_labels
+from langcell.processing.ontology import Ontology
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
@@ -54,11 +58,13 @@ def test_without_reranking_the_match_is_not_evaluated(model, batch):
 
 
 @pytest.mark.parametrize("tokens_per_match", [1, 5 * 13 * 2, 10**9])
-def test_the_size_of_the_blocks_changes_nothing(any_model, batch, monkeypatch, tokens_per_match):
-    expected = score_labels(any_model, **batch)
-    monkeypatch.setattr(zero_shot, "_TOKENS_PER_MATCH", tokens_per_match)
-    scores = score_labels(any_model, **batch)
-    assert_close(scores.match, expected.match, **CLOSE)
+@pytest.mark.parametrize("rerank", ["full", "exact"])
+def test_the_size_of_the_blocks_changes_nothing(any_model, batch, rerank, tokens_per_match):
+    expected = score_labels(any_model, **batch, rerank=rerank)
+    labels = encode_labels(any_model, batch["input_ids"], batch["attention_mask"])
+    cells = batch["cell_input_ids"], batch["cell_attention_mask"]
+    scores = score_cells(any_model, labels, *cells, rerank=rerank, tokens_per_match=tokens_per_match)
+    assert_close(scores.match, expected.match, **CLOSE, equal_nan=True)
 
 
 def test_each_cell_alone_scores_as_in_the_batch(model, batch):
@@ -91,6 +97,7 @@ def test_half_precision_models_give_float32_scores(batch):
     [
         pytest.param({"alpha": 1.1}, "alpha is 1.1; legal are 0", id="alpha"),
         pytest.param({"rerank": "some"}, "rerank is 'some'; legal are 'full'", id="rerank"),
+        pytest.param({"rerank": "top-k", "k": 0}, "k is 0; give the number of labels", id="k"),
     ],
 )
 def test_illegal_options(model, batch, options, message):
@@ -115,3 +122,77 @@ def test_exact_reranking_returns_the_labels_of_the_full_computation(model, alpha
     seen = ~exact.match.isnan()
     assert_close(exact.match[seen], full.match[seen], atol=1e-5, rtol=0)
     assert torch.equal(seen, ~exact.score.isnan())
+
+
+def plain_scores(model, batch, alpha):
+    """As the released code does it: every text alone is encoded anew with every cell, nothing shared or left out."""
+    cells = batch["cell_input_ids"], batch["cell_attention_mask"]
+    cell_states = model.get_cell_states(*cells)
+    cell_embeds = F.normalize(model.cell_projection(cell_states[:, 0]), dim=-1)
+    similarity, match = [], []
+    for ids, mask in zip(batch["input_ids"], batch["attention_mask"], strict=True):
+        text = ids[mask.bool()][None]
+        states = model.text_encoder(text).last_hidden_state
+        similarity.append(cell_embeds @ model.project_texts(states)[0] / 0.05)
+        repeated = text.expand(len(cell_states), -1)
+        states = model.text_encoder(repeated, None, cell_states, cells[1]).last_hidden_state
+        match.append(model.match_head(states[:, 0]).softmax(-1)[:, 1])
+    similarity, match = torch.stack(similarity, 1), torch.stack(match, 1)
+    return similarity, match, alpha * similarity.softmax(1) + (1 - alpha) * match.softmax(1)
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    return langcell.load(device="cpu")
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("alpha", [0.1, 0.5])
+@pytest.mark.parametrize("rerank", ["full", "exact"])
+@pytest.mark.parametrize("weights", ["random", "bundled"])
+def test_scores_equal_the_plain_loop_over_the_labels(weights, rerank, alpha, model, batch, request):
+    if weights == "bundled":
+        loaded = request.getfixturevalue("bundled")
+        model, cells = loaded.model, sample_cells()[:4].copy()
+        texts = [label.text for label in resolve_labels(list(BULK_LABELS.values()))]
+        batch = dict(loaded.processor(cells=cells, text=texts, return_tensors="pt"))
+    similarity, match, score = plain_scores(model, batch, alpha)
+    scores = score_labels(model, **batch, alpha=alpha, rerank=rerank)
+    assert_close(scores.similarity, similarity, rtol=0, atol=1e-4 if weights == "bundled" else 1e-5)  # cos / 0.05
+    seen = ~scores.match.isnan()
+    assert seen.all() or rerank == "exact"
+    assert_close(scores.match[seen], match[seen], rtol=0, atol=1e-5)
+    assert scores.score.nan_to_num(-1).argmax(1).tolist() == score.argmax(1).tolist()
+    whole = seen.all(1)
+    assert_close(scores.score[whole], score[whole], rtol=0, atol=1e-5)
+
+
+def test_top_k_looks_at_the_most_similar_labels_only(model, batch):
+    full, top = score_labels(model, **batch), score_labels(model, **batch, rerank="top-k", k=2)
+    least_similar = full.similarity.argmin(1, keepdim=True)
+    expected = full.match.scatter(1, least_similar, torch.nan)
+    assert_close(top.match, expected, **CLOSE, equal_nan=True)
+    assert torch.equal(top.score.isnan(), top.match.isnan())
+    all_of_them = score_labels(model, **batch, rerank="top-k", k=99)
+    assert_close(all_of_them.score, full.score, **CLOSE)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_embeddings_have_unit_length_in_float32_whatever_the_model_computes_in(batch, dtype):
+    embeds = score_labels(tiny_model().to(dtype), **batch, rerank="none").cell_embeds
+    assert_close(embeds.norm(dim=1), torch.ones(5), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.5])
+def test_exact_names_real_cells_as_full_does(bundled, alpha):
+    types = bundled.config.training_cell_types
+    labels = labels_under("CL:0000000", among=types, ontology=Ontology.cellxgene())[:200]
+    chosen = np.random.default_rng(0).choice(700, 24, replace=False)
+    batch = bundled.processor(
+        cells=sample_cells()[chosen].copy(), text=[label.text for label in labels], return_tensors="pt"
+    )
+    full, exact = (score_labels(bundled.model, **batch, alpha=alpha, rerank=rerank) for rerank in ("full", "exact"))
+    assert exact.score.nan_to_num(-1).argmax(1).tolist() == full.score.argmax(1).tolist()
+    assert (~exact.match.isnan()).float().mean() <= 0.15
+    seen = ~exact.score.isnan()
+    assert (exact.score[seen] <= full.score[seen] + 1e-6).all()

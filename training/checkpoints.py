@@ -1,68 +1,47 @@
 """Checkpoints: written whole or not at all, the newest kept, a damaged one passed over.
 
 A checkpoint is the folder `checkpoint-<step>` in the run's folder:
-    state/         model, optimizer and random states, by accelerate
-    run.pt         step, weight average and counters of the run
-    data-<rank>.json   position of each process in the shards
-    files.json     name and size of every file above, written last
-It is built under another name and renamed at the end, so a run that is killed leaves no half checkpoint behind.
+    config.json, model.safetensors, code, tokenizer, ...   a Hub repository: the weights as `from_pretrained` loads them
+    pretraining.yaml, provenance.json   the run's config, and where code and data come from
+    state/*.safetensors   trained weights, moments of the optimizer and average of the weights (`run_state`)
+    state/run.json   counters of the run, and the position of every process in the data
+    files.json     name and size of every file above
+It is built under a hidden name, flushed to the disk and renamed at the end. So a run that is killed leaves no half
+checkpoint behind, and what it had begun is removed with the next one.
 """
 
 import json
 import shutil
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
 
-import torch
-from accelerate import Accelerator
+from langcell.processing.atomic_output import atomic_output
 
 PREFIX = "checkpoint-"
 FILES = "files.json"
 
 
-class Resumable(Protocol):
-    """Anything with a position that can be saved."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """The position."""
-        ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go there."""
-        ...
-
-
-def save_checkpoint(
-    folder: Path, *, step: int, accelerator: Accelerator, run_state: dict[str, Any], data: Resumable, keep: int
-) -> Path:
-    """Write `folder/checkpoint-<step>` and delete all but the newest `keep`; every process calls it.
+def write_checkpoint(folder: Path, *, step: int, keep: int, fill: Callable[[Path], None]) -> Path:
+    """Write `folder/checkpoint-<step>` and delete all but the newest `keep`; the main process alone calls it.
 
     Args:
         folder: of the run.
         step: optimizer steps done.
-        accelerator: holds the prepared model and optimizer.
-        run_state: further state, the same on every process.
-        data: the batches of this process.
         keep: checkpoints that stay.
+        fill: writes the files into the folder that it is given.
     """
-    final, building = folder / f"{PREFIX}{step:08d}", folder / f"{PREFIX}{step:08d}.tmp"
-    if accelerator.is_main_process:
-        shutil.rmtree(building, ignore_errors=True)
-        building.mkdir(parents=True)
-    accelerator.wait_for_everyone()
-    accelerator.save_state(str(building / "state"))
-    (building / _data_file(accelerator.process_index)).write_text(json.dumps(data.state_dict()))
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        torch.save(run_state, building / "run.pt")
+    for leftover in folder.glob(f".{PREFIX}*"):
+        shutil.rmtree(leftover)
+    final = folder / f"{PREFIX}{step:08d}"
+    with atomic_output(final) as building:
+        building.mkdir()
+        fill(building)
         sizes = {str(path.relative_to(building)): path.stat().st_size for path in _files(building)}
         (building / FILES).write_text(json.dumps(sizes, indent=1))
-        shutil.rmtree(final, ignore_errors=True)
-        building.rename(final)
-        for old in _checkpoints(folder)[:-keep]:
-            shutil.rmtree(old)
-    accelerator.wait_for_everyone()
+    for old in _checkpoints(folder)[:-keep]:
+        # Out of sight first: a kill in the midst of deleting must not leave a damaged checkpoint to warn of.
+        shutil.rmtree(old.rename(old.with_name(f".{old.name}.old")))
     return final
 
 
@@ -76,31 +55,9 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return None
 
 
-def load_checkpoint(checkpoint: Path, *, accelerator: Accelerator, data: Resumable) -> dict[str, Any]:
-    """Put model, optimizer, random states and data position back; every process calls it.
-
-    Returns:
-        The `run_state` that was saved.
-    """
-    position = checkpoint / _data_file(accelerator.process_index)
-    processes = len(list(checkpoint.glob(_data_file("*"))))
-    if processes != accelerator.num_processes:
-        raise ValueError(
-            f"{checkpoint} was written by {processes} processes, this run has {accelerator.num_processes}. "
-            f"Start it with {processes}, or give another output_dir."
-        )
-    accelerator.load_state(str(checkpoint / "state"))
-    data.load_state_dict(json.loads(position.read_text()))
-    return torch.load(checkpoint / "run.pt", map_location="cpu", weights_only=True)
-
-
-def _data_file(rank: int | str) -> str:
-    return f"data-{rank:05d}.json" if isinstance(rank, int) else f"data-{rank}.json"
-
-
 def _checkpoints(folder: Path) -> list[Path]:
     """Finished checkpoints, oldest first."""
-    return sorted(path for path in folder.glob(f"{PREFIX}*") if path.is_dir() and path.suffix != ".tmp")
+    return sorted(path for path in folder.glob(f"{PREFIX}*") if path.is_dir())
 
 
 def _files(folder: Path) -> list[Path]:

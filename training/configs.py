@@ -23,9 +23,17 @@ class ModelSection:
 
     Attributes:
         path: folder of a LangCell model, as `save_pretrained` writes it: a fresh one, or the export of stage 1.
+        attention: kernel of every attention: "sdpa" (the fused one of torch), "flash_attention_2" (needs the package
+            flash-attn and bf16), or "eager" (plain products, to compare with).
+        compile: compile the encoders' layers with torch.compile. The first steps take minutes.
+        activation_checkpointing: keep no activations inside a layer, and compute them again in the backward pass: a
+            third more work for a fraction of the memory. The gradients are the same.
     """
 
     path: str = ""
+    attention: Literal["sdpa", "flash_attention_2", "eager"] = "sdpa"
+    compile: bool = False
+    activation_checkpointing: bool = False
 
 
 @dataclass(kw_only=True)
@@ -109,23 +117,36 @@ class OptimizerSection:
 
 @dataclass(kw_only=True)
 class Batch:
-    """Batches of one process.
+    """Batches of one process, or of a stream where `streams` says so.
 
     Attributes:
         size: cells a forward pass.
         accumulate: forward passes an optimizer step. Contrast is over one pass, not over the accumulated ones.
         max_length: ids a cell with `<cls>`; more are cut off.
         max_text_length: word pieces a text.
+        streams: parts that the data is split into; a pass reads `size` cells of each, and the processes share them. 0:
+            as many as the processes that begin the run. Given, it makes a run the same on any number of processes.
+        chunk: most cells, and most texts, that are encoded with gradients at once, by gradient caching: contrast over
+            a large batch in the memory of a small one, for one more forward pass. 0: all of them, directly.
         cache_texts: encode every text once before the run; needs a frozen text encoder.
         window: batches that are drawn together, shuffled, and sorted by length into batches of like lengths.
+        text_variants: texts that each description is read in, paraphrases of its plain text; 1: the plain text alone.
+        aspect_dropout: probability that a paraphrase leaves out an aspect other than the cell type.
+        workers: processes a stream that read and shuffle cells ahead of their turn; the batches are the same with any
+            number. 0: they are read when they are asked for.
     """
 
     size: int = 128
     accumulate: int = 1
+    streams: int = 0
+    chunk: int = 0
     max_length: int = 2048
     max_text_length: int = 256
     cache_texts: bool = False
     window: int = 32
+    text_variants: int = 1
+    aspect_dropout: float = 0.0
+    workers: int = 0
 
 
 @dataclass(kw_only=True)
@@ -134,6 +155,21 @@ class CheckpointSection:
 
     every: int = 500
     keep: int = 2
+
+
+@dataclass(kw_only=True)
+class ValidationSection:
+    """Cells that are held out, and how often the model is asked about them.
+
+    Attributes:
+        path: a finished shard folder, or a Hub dataset, that the run does not train on; empty: no validation.
+        every: optimizer steps between two validations; there is one after the last step, too.
+        cells: as many of the folder's cells, evenly spread.
+    """
+
+    path: str = ""
+    every: int = 500
+    cells: int = 1024
 
 
 @dataclass(kw_only=True)
@@ -146,6 +182,7 @@ class PretrainConfig:
         precision: "no" (float32) or "bf16" (autocast; losses stay float32).
         ema_decay: the exported weights are an exponential moving average with this decay; 0 exports the last weights.
         max_bad_steps: steps in a row with a non-finite loss or gradient (each is skipped) before the run stops.
+        trackers: where metrics go besides `metrics.jsonl`: any of tensorboard, wandb; [] for nowhere.
     """
 
     stage: int
@@ -157,11 +194,13 @@ class PretrainConfig:
     optimizer: OptimizerSection = field(default_factory=OptimizerSection)
     batch: Batch = field(default_factory=Batch)
     checkpoint: CheckpointSection = field(default_factory=CheckpointSection)
+    validation: ValidationSection = field(default_factory=ValidationSection)
     freeze: list[str] = field(default_factory=list)
     precision: Literal["no", "bf16"] = "no"
     seed: int = 0
     ema_decay: float = 0.0
     max_bad_steps: int = 10
+    trackers: list[Literal["tensorboard", "wandb"]] = field(default_factory=lambda: ["tensorboard"])
 
     def __post_init__(self):
         if self.stage not in (1, 2):
@@ -169,12 +208,24 @@ class PretrainConfig:
         text_losses = self.objectives.cell_text.weight + self.objectives.cell_text_matching.weight
         if self.stage == 1 and text_losses > 0:
             raise ValueError("cell_text and cell_text_matching need texts: set their weights to 0, or stage to 2.")
-        for name in ("steps", "batch.size", "batch.accumulate", "batch.window", "checkpoint.every", "checkpoint.keep"):
+        for name in (
+            "steps",
+            "batch.size",
+            "batch.accumulate",
+            "batch.window",
+            "checkpoint.every",
+            "checkpoint.keep",
+            "validation.every",
+            "validation.cells",
+        ):
             value: Any = self
             for part in name.split("."):
                 value = getattr(value, part)
             if value < 1:
                 raise ValueError(f"{name} is {value}; it has to be at least 1.")
+        for name, meaning in (("chunk", "no chunks"), ("streams", "one for each process")):
+            if (value := getattr(self.batch, name)) < 0:
+                raise ValueError(f"batch.{name} is {value}; it has to be at least 1, or 0 for {meaning}.")
         if not 0.0 <= self.ema_decay < 1.0:
             raise ValueError(f"ema_decay is {self.ema_decay}; it has to be at least 0 and less than 1.")
 

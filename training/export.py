@@ -1,26 +1,29 @@
-"""The result of a run as a Hub folder."""
+"""The weights of a run as a Hub folder: what a run ends with, and the root of every checkpoint."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
+from torch import Tensor
+
 from langcell.modeling_langcell import LangCellForPreTraining
-from langcell.processing.atomic_output import atomic_output
 
 # What the start folder says about the model itself, and its weights: these are written anew.
 _OWN_FILES = ("config.json", "generation_config.json", "README.md")
 
 
-def export_model(model: LangCellForPreTraining, *, start_folder: Path, to: Path) -> None:
-    """Write a folder that `AutoModelForPreTraining` and `AutoProcessor` load.
+def write_hub_files(
+    model: LangCellForPreTraining, *, start_folder: Path, folder: Path, weights: Mapping[str, Tensor] | None = None
+) -> None:
+    """Put weights, configuration, code and processor into a folder, so that the Auto classes load it.
 
     Args:
-        model: its weights are written as safetensors.
+        model: gives the configuration, and the weights unless they are given.
         start_folder: what the run started from; its processor (tokenizer, gene vocabulary, code) is taken over.
-        to: the folder; replaced as a whole if it exists.
+        folder: exists.
+        weights: the whole weights, where `model` holds a part of them (FSDP).
     """
-    with atomic_output(to) as building:
-        building.mkdir(exist_ok=True)
-        for path in sorted(start_folder.iterdir()):
-            if path.is_file() and path.name not in _OWN_FILES and path.suffix not in (".safetensors", ".bin"):
-                shutil.copy2(path, building / path.name)
-        model.save_pretrained(building)
+    for path in sorted(start_folder.iterdir()):
+        if path.is_file() and path.name not in _OWN_FILES and path.suffix not in (".safetensors", ".bin"):
+            shutil.copy2(path, folder / path.name)
+    model.save_pretrained(folder, state_dict=None if weights is None else dict(weights))

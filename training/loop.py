@@ -2,34 +2,53 @@
 
 One step is `batch.accumulate` forward and backward passes and one AdamW update. In a pass with all four losses the cell
 encoder reads each cell 2 times: once with masked genes (`masked_gene`, and the first view of `cell_cell`) and once
-whole (the second view, `cell_text`, `cell_text_matching`). `stages.PretrainingStage` counts every encoder for every
-choice of losses. All that a step depends on is a function of the step (learning rate) or in the checkpoint (weights,
-moments, weight average, random states, position in the shards), so a run that was stopped ends with the same weights,
-bit for bit on a CPU in float32.
+whole (the second view, `cell_text`, `cell_text_matching`). Each distinct text is read once, and a cell is matched with
+at most 3 texts. `stages.PretrainingStage` counts every encoder for every choice of losses. With `batch.chunk` these are
+4 forward passes a cell, 2 of them without gradients (`gradient_caching`).
+
+All that a step depends on is a function of the step (learning rate, dropout, hidden genes, negatives) or in the
+checkpoint (weights, moments, weight average, position in the shards), so a run that was stopped ends with the same
+weights, bit for bit on a CPU in float32.
+
+On several processes contrast is over the cells and texts of all of them, and all losses but the match, and their
+gradients, are those of one process with the whole batch. The match draws its negatives among the cells of its own
+process; given the same pairs, it too is the same.
 """
 
 import json
 import math
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
-from torch import Tensor, nn
-from torch.optim.swa_utils import PARAM_LIST, AveragedModel
+from accelerate.utils import broadcast_object_list, gather_object
+from torch import Tensor
 from tqdm.auto import tqdm
 
-from langcell.modeling_langcell import LangCellForPreTraining
-from langcell.training.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
+from langcell.processing.atomic_output import atomic_output
+from langcell.training.checkpoints import newest_checkpoint, write_checkpoint
 from langcell.training.configs import OptimizerSection, PretrainConfig, save_config
-from langcell.training.export import export_model
+from langcell.training.distribution import clip_gradients, describe, distribute, whole_tensors, without_sync
+from langcell.training.export import write_hub_files
+from langcell.training.flops import BatchCounts, Trained
+from langcell.training.global_batch import GlobalBatch
+from langcell.training.gradient_caching import backward_in_chunks
+from langcell.training.guards import BadSteps
+from langcell.training.provenance import describe_origin, write_origin
+from langcell.training.randomness import DROPOUT, draw_number
+from langcell.training.run_state import RunState
 from langcell.training.stages import PretrainingStage
-from langcell.training.streaming import BatchCollator, CellBatches
+from langcell.training.streaming import BatchCollator
+from langcell.training.throughput import Meter, peak_flops
+from langcell.training.validation import Validation
+from langcell.training.watching import draw_losses, start_trackers, stop_trackers
+from langcell.training.weight_average import WeightAverage
 
 METRICS = "metrics.jsonl"
+CURVES = "losses.png"
 
 
 class Pretrainer:
@@ -40,7 +59,8 @@ class Pretrainer:
         stage: model and losses.
         batches: cells of this process.
         collate: cells to tensors.
-        accelerator: made with the config's precision.
+        accelerator: made with the config's precision and trackers.
+        validation: asked each `config.validation.every` steps and after the last one.
     """
 
     def __init__(
@@ -48,17 +68,29 @@ class Pretrainer:
         config: PretrainConfig,
         *,
         stage: PretrainingStage,
-        batches: CellBatches,
+        batches: GlobalBatch,
         collate: BatchCollator,
         accelerator: Accelerator,
+        validation: Validation | None = None,
     ):
+        self.validation, self.origin = validation, describe_origin(config)
         self.config, self.batches, self.collate, self.accelerator = config, batches, collate, accelerator
         self.folder = Path(config.output_dir)
-        set_seed(config.seed, device_specific=True)
-        self.stage = accelerator.prepare(stage)
-        self.optimizer = accelerator.prepare(build_optimizer(stage, config.optimizer))
-        self.average = weight_average(stage.model, config.ema_decay) if config.ema_decay else None
-        self.step = self.skipped_in_total = self.skipped_in_a_row = 0
+        self.meter = Meter(
+            stage.model.config,
+            config.objectives,
+            Trained.of_stage(stage),
+            peak=peak_flops(accelerator.device, precision=config.precision),
+            processes=accelerator.num_processes,
+        )
+        self.stage = stage
+        self.wrapped = distribute(stage, accelerator)
+        self.optimizer = build_optimizer(stage, config.optimizer)
+        self.average = WeightAverage(stage.model, config.ema_decay) if config.ema_decay else None
+        self.state = RunState(stage, self.optimizer, self.average)
+        rank = accelerator.process_index
+        self.bad_steps = BadSteps(most_in_a_row=config.max_bad_steps, folder=self.folder, rank=rank)
+        self.step = 0
 
     def run(self) -> Path:
         """Train until the last step, from the newest checkpoint if there is one.
@@ -67,115 +99,171 @@ class Pretrainer:
             The folder of the exported model.
         """
         self._start()
-        self.stage.train()
+        self.wrapped.train()
         steps = range(self.step, self.config.steps)
         bar = tqdm(steps, initial=self.step, total=self.config.steps, disable=not self.accelerator.is_main_process)
         for _ in bar:
             metrics = self._train_step()
+            if self.validation and self._is_due(self.config.validation.every):
+                with self._exported_weights():
+                    metrics |= self.validation(self.wrapped, self.accelerator)
             self._log(metrics, bar)
-            if self.step % self.config.checkpoint.every == 0 or self.step == self.config.steps:
+            if self._is_due(self.config.checkpoint.every):
                 self._save()
         self.batches.close()
-        stage: PretrainingStage = self.accelerator.unwrap_model(self.stage)
-        model = cast(LangCellForPreTraining, self.average.module) if self.average else stage.model
+        weights = self._gather_exported()
         if self.accelerator.is_main_process:
-            export_model(model, start_folder=Path(self.config.model.path), to=self.folder / "export")
+            with atomic_output(self.folder / "export") as building:
+                building.mkdir(exist_ok=True)
+                self._publish(building, weights)
+            draw_losses(self.folder / METRICS, self.folder / CURVES)
+        stop_trackers(self.accelerator)
         self.accelerator.wait_for_everyone()
         return self.folder / "export"
 
+    def _is_due(self, every: int) -> bool:
+        return self.step % every == 0 or self.step == self.config.steps
+
+    def _exported_weights(self) -> AbstractContextManager[None]:
+        """A block in which the model has the weights that the run would end with now."""
+        return self.average.in_place() if self.average else nullcontext()
+
+    def _gather_exported(self) -> dict[str, Tensor]:
+        """Those weights, whole, on the main process; every process calls it."""
+        with self._exported_weights():
+            return whole_tensors(self.stage.model.state_dict(), keep=self.accelerator.is_main_process)
+
+    def _publish(self, folder: Path, weights: dict[str, Tensor]) -> None:
+        """Weights as a Hub repository that says where it comes from."""
+        write_hub_files(self.stage.model, start_folder=Path(self.config.model.path), folder=folder, weights=weights)
+        write_origin(folder, config=self.config, origin=self.origin, step=self.step)
+
     def _start(self) -> None:
         """Go to the newest checkpoint, and leave in the log only what came before it."""
-        checkpoint = newest_checkpoint(self.folder)
-        if checkpoint is not None:
-            state = load_checkpoint(checkpoint, accelerator=self.accelerator, data=self.batches)
-            self.step, self.skipped_in_total = state["step"], state["skipped_in_total"]
-            self.skipped_in_a_row = state["skipped_in_a_row"]
-            if self.average:
-                self.average.load_state_dict(state["average"])
-            self.accelerator.print(f"Resuming from {checkpoint}.")
-        if self.accelerator.is_main_process:
+        main = self.accelerator.is_main_process
+        checkpoint: Path | None = broadcast_object_list([newest_checkpoint(self.folder) if main else None])[0]
+        self.accelerator.print(f"Training on {describe(self.wrapped, self.accelerator.num_processes)}.")
+        if checkpoint is None:
+            self.batches.start()
+        else:
+            self._resume(checkpoint)
+        if main:
             self.folder.mkdir(parents=True, exist_ok=True)
             save_config(self.config, self.folder / "config.yaml")
             log = self.folder / METRICS
             lines = log.read_text().splitlines() if log.exists() else []
-            kept = [line for line in lines if _step_of(line) <= self.step]
-            log.write_text("".join(f"{line}\n" for line in kept))
+            with atomic_output(log) as temporary:
+                temporary.write_text("".join(f"{line}\n" for line in lines if _step_of(line) <= self.step))
+        start_trackers(self.accelerator, self.config, first_step=self.step)
+
+    def _resume(self, checkpoint: Path) -> None:
+        run = json.loads((checkpoint / "state" / "run.json").read_text())
+        self.state.read(checkpoint / "state", average_updates=run["average_updates"])
+        self.step, self.bad_steps.in_total = run["step"], run["skipped_in_total"]
+        self.bad_steps.in_a_row = run["skipped_in_a_row"]
+        self.batches.start(run["positions"])
+        self.accelerator.print(f"Resuming from {checkpoint}, after step {self.step}.")
+        before, now = run["processes"], self.accelerator.num_processes
+        if before != now:
+            cells = self.batches.streams * self.config.batch.size
+            self.accelerator.print(
+                f"It was written by {before} processes, this run has {now}. The position in the data is kept: a pass "
+                f"goes on with the same {cells} cells, {cells / now:g} on each process instead of {cells / before:g}."
+            )
 
     def _save(self) -> None:
-        run_state = {
+        """Write a checkpoint; every process calls it."""
+        main = self.accelerator.is_main_process
+        tensors, weights = self.state.gather(keep=main), self._gather_exported()
+        positions = {stream: at for part in gather_object([self.batches.state_dict()]) for stream, at in part.items()}
+        run = {
             "step": self.step,
-            "skipped_in_total": self.skipped_in_total,
-            "skipped_in_a_row": self.skipped_in_a_row,
-            "average": self.average.state_dict() if self.average else None,
+            "skipped_in_total": self.bad_steps.in_total,
+            "skipped_in_a_row": self.bad_steps.in_a_row,
+            "average_updates": self.average.updates if self.average else 0,
+            "processes": self.accelerator.num_processes,
+            "positions": [positions[stream] for stream in range(self.batches.streams)],
         }
-        save_checkpoint(
-            self.folder,
-            step=self.step,
-            accelerator=self.accelerator,
-            run_state=run_state,
-            data=self.batches,
-            keep=self.config.checkpoint.keep,
-        )
+
+        def fill(folder: Path) -> None:
+            self._publish(folder, weights)
+            (folder / "state").mkdir()
+            self.state.write(tensors, folder / "state")
+            (folder / "state" / "run.json").write_text(json.dumps(run))
+
+        if main:
+            write_checkpoint(self.folder, step=self.step, keep=self.config.checkpoint.keep, fill=fill)
+        self.accelerator.wait_for_everyone()
 
     def _train_step(self) -> dict[str, float]:
         """One optimizer step; its metrics."""
-        started, waited, cells, tokens = time.perf_counter(), 0.0, 0, 0
+        started, waited, counts = time.perf_counter(), 0.0, BatchCounts()
         lr = learning_rate(self.step, steps=self.config.steps, options=self.config.optimizer)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         sums: dict[str, Tensor] = {}
-        passes = self.config.batch.accumulate
-        for index in range(passes):
+        batches: list[dict[str, Tensor]] = []
+        for index in range(self.config.batch.accumulate):
             asked = time.perf_counter()
-            batch = self._next_batch()
+            batch, read = self._next_batch()
             waited += time.perf_counter() - asked
-            cells += len(batch["cell_input_ids"])
-            tokens += int(batch["cell_attention_mask"].sum())
-            with self.accelerator.no_sync(self.stage) if index < passes - 1 else nullcontext():
-                losses = self.stage(batch)
-                self.accelerator.backward(losses["loss"] / passes)
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + value.detach().float() / passes
-        norm = self.accelerator.clip_grad_norm_(self.stage.parameters(), self.config.optimizer.grad_clip)
-        assert norm is not None  # None is for XLA alone
-        means: dict[str, Tensor] = self.accelerator.reduce(sums, reduction="mean")  # type: ignore[assignment]
-        self._update(finite=bool(torch.isfinite(norm) & torch.isfinite(means["loss"])), batch=batch)
-        seconds = time.perf_counter() - started
-        processes = self.accelerator.num_processes
-        return {name: float(value) for name, value in means.items()} | {
+            counts += read
+            batches.append(batch)
+            for name, value in self._backward(batch, index).items():
+                sums[name] = sums.get(name, 0.0) + value.float() / self.config.batch.accumulate
+        norm = clip_gradients(self.stage, self.config.optimizer.grad_clip)
+        means = self.accelerator.reduce(torch.stack(list(sums.values())), reduction="mean")
+        metrics = dict(zip(sums, means, strict=True))  # type: ignore[arg-type]
+        self._update(loss=metrics["loss"], norm=norm, batches=batches)
+        speed = self.meter.measure(counts, seconds=time.perf_counter() - started, waited=waited)
+        return {name: float(value) for name, value in metrics.items()} | {
             "grad_norm": float(norm),
             "lr": lr,
-            "cells_per_second": cells * processes / seconds,
-            "tokens_per_second": tokens * processes / seconds,
-            "data_wait": waited / seconds,
-            "skipped": self.skipped_in_total,
+            "skipped": self.bad_steps.in_total,
+            **speed,
         }
 
-    def _next_batch(self) -> dict[str, Tensor]:
-        batch = self.collate(next(self.batches))
-        return {name: tensor.to(self.accelerator.device, non_blocking=True) for name, tensor in batch.items()}
-
-    def _update(self, *, finite: bool, batch: dict[str, Tensor]) -> None:
-        """Move the weights; a step that is not finite (the same on every process) is counted instead."""
-        self.step += 1
-        if finite:
-            self.optimizer.step()
-            self.skipped_in_a_row = 0
-            if self.average:
-                self.average.update_parameters(self.accelerator.unwrap_model(self.stage).model)
-        else:
-            self.skipped_in_total += 1
-            self.skipped_in_a_row += 1
-        self.optimizer.zero_grad()
-        if self.skipped_in_a_row >= self.config.max_bad_steps:
-            saved = self.folder / f"bad-batch-{self.accelerator.process_index:05d}.pt"
-            torch.save(batch, saved)
-            raise ValueError(
-                f"Loss or gradient was not finite for {self.skipped_in_a_row} steps in a row, up to step {self.step}. "
-                f"The last batch is in {saved}. Lower optimizer.lr, or train with precision=no."
+    def _backward(self, batch: dict[str, Tensor], index: int) -> dict[str, Tensor]:
+        """Losses of one pass, without gradients, which are now in the parameters."""
+        passes, chunk = self.config.batch.accumulate, self.config.batch.chunk
+        is_last, accelerator = index == passes - 1, self.accelerator
+        draw = draw_number(self.config.seed, self.step, index)
+        if chunk:
+            return backward_in_chunks(
+                self.wrapped,
+                self.stage,
+                batch,
+                accelerator=accelerator,
+                chunk=chunk,
+                draw=draw,
+                scale=1 / passes,
+                sync=is_last,
             )
+        torch.manual_seed(draw_number(draw, accelerator.process_index, DROPOUT))
+        with nullcontext() if is_last else without_sync(self.wrapped):
+            losses = self.wrapped(batch, draw=draw)
+            accelerator.backward(losses["loss"] / passes)
+        return {name: value.detach() for name, value in losses.items()}
+
+    def _next_batch(self) -> tuple[dict[str, Tensor], BatchCounts]:
+        batch = self.collate(next(self.batches))
+        # Counted before it goes to the device: to count there would wait for all that the device still has to do.
+        counts = BatchCounts.of_batch(batch)
+        return {name: tensor.to(self.accelerator.device, non_blocking=True) for name, tensor in batch.items()}, counts
+
+    def _update(self, *, loss: Tensor, norm: Tensor, batches: list[dict[str, Tensor]]) -> None:
+        """Move the weights, unless the step is not finite."""
+        self.step += 1
+        if self.bad_steps.judge(loss=loss, norm=norm, step=self.step, batches=batches):
+            self.optimizer.step()
+            if self.average:
+                self.average.update()
+        elif self.accelerator.is_main_process:
+            tqdm.write(f"Step {self.step} is skipped: its loss or gradient is not finite.")
+        self.optimizer.zero_grad()
 
     def _log(self, metrics: dict[str, float], bar: Any) -> None:
+        self.accelerator.log(metrics, step=self.step)
         if self.accelerator.is_main_process:
             with (self.folder / METRICS).open("a") as log:
                 log.write(json.dumps({"step": self.step} | metrics) + "\n")
@@ -209,20 +297,6 @@ def build_optimizer(stage: PretrainingStage, options: OptimizerSection) -> torch
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=options.lr, betas=options.betas, fused=True)
-
-
-def weight_average(model: nn.Module, decay: float) -> AveragedModel:
-    """Exponential moving average of the weights.
-
-    The decay of update n is at most (1 + n) / (10 + n), so that the average forgets the fresh weights quickly.
-    """
-
-    def update(averages: PARAM_LIST, currents: PARAM_LIST, count: Tensor | int) -> None:
-        share = min(decay, (1 + int(count)) / (10 + int(count)))
-        for average, current in zip(averages, currents, strict=True):
-            average.lerp_(current, 1 - share)
-
-    return AveragedModel(model, multi_avg_fn=update)
 
 
 def _step_of(line: str) -> float:

@@ -1,89 +1,59 @@
 """Naming and embedding the cells of an AnnData: `langcell.annotate` and `langcell.embed`."""
 
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from anndata import AnnData
 from torch import Tensor
-from tqdm.auto import tqdm
 
-from langcell.inference.batching import DEFAULT_MAX_BATCH_TOKENS, for_each_batch
-from langcell.inference.zero_shot import EncodedLabels, check_alpha, check_rerank, encode_labels, score_cells
-from langcell.loading import DEFAULT_MODEL, LoadedLangCell, load
-from langcell.processing.anndata_io import CellSource, XKind, check_output, open_cells, write_annotated
+from langcell.inference.cell_run import CellRun, Finished, run_in_memory
+from langcell.inference.job import Job, Model, model_facts, row_blocks, settings
+from langcell.inference.memory import TEXT_TOKENS_PER_GENE
+from langcell.inference.naming import UNASSIGNED, NamedCells, NamingOptions, masked_scores, name_cells, storable
+from langcell.inference.processes import Processes
+from langcell.inference.reading import Coverage, ReadingOptions
+from langcell.inference.zero_shot import DEFAULT_K, EncodedLabels, check_alpha, encode_labels, score_cells, unit_rows
+from langcell.loading import AUTO_DTYPE, DEFAULT_MODEL, LoadedLangCell
+from langcell.processing.anndata_io import open_cells
 from langcell.processing.labels import Label, resolve_labels
-from langcell.processing.rank_values import RankedCells, rank_encode
+from langcell.processing.row_blocks import RowBlocks
 
-logger = logging.getLogger("langcell")
+__all__ = ["UNASSIGNED", "Coverage", "ReadingOptions", "annotate", "embed", "list_plain_labels", "score_data"]
 
-UNASSIGNED = "unassigned"
-Model = str | Path | LoadedLangCell
-
-
-@dataclass(frozen=True)
-class ReadingOptions:
-    """How the cells are read and batched; the same for naming and embedding.
-
-    Attributes:
-        x_is: "counts" (checked), "linear" (TPM, counts per 10k) or "log1p".
-        gene_column: column of var with Ensembl ids or symbols; var_names when None.
-        layer: where the values are; found when None.
-        rows_per_chunk: cells held in memory at once.
-        max_batch_tokens: padded tokens in a batch.
-        progress: show a progress bar.
-    """
-
-    x_is: XKind = "counts"
-    gene_column: str | None = None
-    layer: str | None = None
-    rows_per_chunk: int = 2000
-    max_batch_tokens: int = DEFAULT_MAX_BATCH_TOKENS
-    progress: bool = True
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """How much of the data the gene vocabulary covers.
-
-    Attributes:
-        genes: share of the data's genes that are in the vocabulary.
-        counts: share of the counts that are on those genes.
-        unknown_cells: cells without any known gene.
-        cells: all cells.
-    """
-
-    genes: float
-    counts: float
-    unknown_cells: int
-    cells: int
-
-    def __str__(self) -> str:
-        text = f"{self.genes:.1%} of the genes and {self.counts:.1%} of the counts are in the model's vocabulary"
-        if self.unknown_cells:
-            text += f"; {self.unknown_cells} of {self.cells} cells have no known gene"
-        return text
+Labels = Sequence[str] | Mapping[str, str] | Sequence[Label]
+# Fewer text tokens at once would leave the processor idle.
+_LEAST_TOKENS_PER_MATCH = 4096
 
 
 def annotate(
     adata: AnnData | str | Path,
-    labels: Sequence[str] | Mapping[str, str] | Sequence[Label],
+    labels: Labels,
     *,
     output: str | Path | None = None,
     model: Model = DEFAULT_MODEL,
+    adapter: str | Path | None = None,
     alpha: float | None = None,
-    rerank: str = "full",
+    rerank: str = "exact",
+    k: int = DEFAULT_K,
+    unknown: float | str | Path | None = None,
+    smooth: float | None = None,
+    ontology_backoff: float | None = None,
     device: str | None = None,
-    dtype: str = "float32",
+    dtype: str = AUTO_DTYPE,
+    distributed: bool = False,
     **reading: Any,
 ) -> AnnData | None:
     """Name each cell by the label whose text fits it best, without any labelled cell.
+
+    Files are read in chunks, and the results of each chunk are kept in a folder beside the output (`OUT.h5ad.parts/`)
+    until they are joined at the end: memory does not grow with the number of cells, and a run that was killed goes on
+    where it stopped when it is started again with the same arguments.
 
     Args:
         adata: an AnnData (which gets the results) or the path of an h5ad or zarr file (read in chunks).
@@ -91,11 +61,22 @@ def annotate(
             that the Cell Ontology knows (names, synonyms, ids) get its definition as text, others are used as they are.
         output: h5ad or zarr file to write; required for a path.
         model: folder, Hub id, "langcell-mini", or what `langcell.load` returned.
+        adapter: folder or Hub id of what `langcell finetune` made of that model.
         alpha: weight of the similarity in the score; the model's own when None.
-        rerank: "full", "exact" (the same labels from fewer matches; scores not needed are NaN) or "none", as in
-            `score_labels`.
+        rerank: "exact" (the labels of "full" from fewer matches), "full", "top-k" (an approximation) or "none", as in
+            `score_labels`. Scores that were not needed are NaN, and the scores and the confidence of such a cell are
+            the least that they can be; with "full" they are all there.
+        k: labels that "top-k" looks at.
+        unknown: call a cell "unknown" if its confidence is below this number, or below the threshold of the
+            calibration in this JSON file (then the confidence is the calibrated one).
+        smooth: strength of a smoothing of the scores over neighbouring cells, such as 1. It holds the scores of all
+            cells in memory.
+        ontology_backoff: where the two best labels are siblings whose scores differ by less than this, the answer is
+            their lowest common ancestor. This, `smooth` and `unknown` need all scores: "exact" then becomes "full".
         device: "cpu", "cuda", ...; the best one here when None.
-        dtype: "float32", "bfloat16" or "float16".
+        dtype: "float32", "bfloat16", "float16", or "auto": bfloat16 where the device is fast at it.
+        distributed: share the cells of a file with the other processes that `torchrun` or `accelerate launch` started;
+            each of them has to call this. Rank 0 writes the output. They need a common file system.
         reading: fields of `ReadingOptions`: x_is, gene_column, layer, rows_per_chunk, max_batch_tokens, progress.
 
     Returns:
@@ -106,30 +87,60 @@ def annotate(
     Raises:
         ValueError: unusable labels, cells, model or options; nothing is written then.
     """
-    _require_output(adata, output)
-    resolved = _storable(resolve_labels(labels))
-    loaded = model if isinstance(model, LoadedLangCell) else load(model, device=device, dtype=dtype)
-    alpha, rerank = check_alpha(loaded.config.alpha if alpha is None else alpha), check_rerank(rerank)
-    encoded = _encode_label_texts(loaded, [label.text for label in resolved])
+    naming = NamingOptions(alpha, rerank, k, unknown, smooth, ontology_backoff)
+    with Processes.launched() if distributed else Processes() as processes:
+        job = Job(adata, output, model, device, dtype, ReadingOptions(**reading), processes, adapter)
+        run_annotation(job, labels, naming)
+    return adata if isinstance(adata, AnnData) else None
 
-    def score(cell_input_ids: Tensor, cell_attention_mask: Tensor) -> tuple[Tensor, ...]:
-        scores = score_cells(loaded.model, encoded, cell_input_ids, cell_attention_mask, alpha=alpha, rerank=rerank)
-        return scores.score, scores.cell_embeds, (~scores.match.isnan()).sum(-1)
 
-    with open_cells(adata, **_source_options(options := ReadingOptions(**reading))) as source:
-        (scores, embeddings, n_matches), known, coverage = _run(source, loaded, options, score, "naming cells")
-        obs, obsm = _label_columns(resolved, scores, known, source.obs_names)
-    obsm["X_langcell"] = embeddings
-    uns = _settings(loaded, coverage, source)
-    uns |= {
-        "labels": [label.name for label in resolved],
-        "label_texts": [label.text for label in resolved],
-        "label_ontology_term_ids": [label.ontology_term_id or "" for label in resolved],
-        "alpha": float(alpha),
-        "rerank": rerank,
-        "pairs_evaluated": int(n_matches.sum(dtype=np.int64)),
-    }
-    return _store(adata, output, obs, obsm, uns)
+@dataclass(frozen=True)
+class AnnotationSummary:
+    """What a run of `annotate` came to.
+
+    Attributes:
+        cells_of: number of cells by name, the most frequent first; names without a cell are left out.
+        confidence_of: mean confidence by name.
+        uns: what the output holds as uns["langcell"].
+        n_pairs: cells x labels.
+    """
+
+    cells_of: dict[str, int]
+    confidence_of: dict[str, float]
+    uns: dict[str, Any]
+    n_pairs: int
+
+
+def run_annotation(job: Job, labels: Labels, naming: NamingOptions) -> AnnotationSummary | None:
+    """Do what `annotate` describes; returns a summary to rank 0, None to other processes."""
+    with ExitStack() as stack:
+        with job.processes.together():
+            job.check()
+            naming = naming.checked()
+            resolved = storable(resolve_labels(labels), naming)
+            source = stack.enter_context(open_cells(job.data, **job.options.source))
+            loaded, dtype = job.load()
+            alpha = check_alpha(loaded.config.alpha if naming.alpha is None else naming.alpha)
+            names = [label.name for label in resolved]
+            naming.check_calibration(**model_facts(loaded), alpha=float(alpha), labels=names)
+            encoded = _encode_label_texts(loaded, resolved)
+            loaded.model.to(dtype)  # pyright: ignore[reportArgumentType]  # decorated without its types
+            encoded = replace(encoded, states=encoded.states.to(dtype))
+        function = partial(_score, loaded, encoded, alpha, naming)
+        run = CellRun(source, loaded, job.options, function, ("scores", "embeddings", "n_matches"), "naming cells")
+        arguments = {
+            "labels": [[label.name, label.text, label.ontology_term_id] for label in resolved],
+            "alpha": float(alpha),
+            "rerank": naming.rerank,
+            "k": naming.k if naming.rerank == "top-k" else None,
+        }
+        finished = stack.enter_context(job.finished(run, {"command": "annotate", **arguments}))
+        if finished is None:
+            return None
+        named = name_cells(finished.parts, resolved, naming)
+        uns = settings(run, finished.coverage) | _naming_settings(resolved, alpha, naming, finished)
+        job.store(source, named.obs(), _matrices(named, resolved, finished, source.n_cells), uns)
+        return _summary(named, uns, source.n_cells * len(resolved))
 
 
 def embed(
@@ -137,30 +148,39 @@ def embed(
     *,
     output: str | Path | None = None,
     model: Model = DEFAULT_MODEL,
+    adapter: str | Path | None = None,
     hidden: bool = False,
     device: str | None = None,
-    dtype: str = "float32",
+    dtype: str = AUTO_DTYPE,
+    distributed: bool = False,
     **reading: Any,
 ) -> AnnData | None:
     """Add cell embeddings: obsm `X_langcell` (projected, unit length) and, with `hidden`, `X_langcell_hidden`.
 
     Args and errors are those of `annotate`; `hidden` adds the cell encoder's last state of `<cls>`.
     """
-    _require_output(adata, output)
-    loaded = model if isinstance(model, LoadedLangCell) else load(model, device=device, dtype=dtype)
+    with Processes.launched() if distributed else Processes() as processes:
+        job = Job(adata, output, model, device, dtype, ReadingOptions(**reading), processes, adapter)
+        run_embedding(job, hidden=hidden)
+    return adata if isinstance(adata, AnnData) else None
 
-    def encode(cell_input_ids: Tensor, cell_attention_mask: Tensor) -> tuple[Tensor, ...]:
-        with torch.inference_mode():
-            states = loaded.model.get_cell_states(cell_input_ids, cell_attention_mask)
-            embeddings = loaded.model.project_cells(states)
-        return (embeddings, states[:, 0]) if hidden else (embeddings,)
 
-    with open_cells(adata, **_source_options(options := ReadingOptions(**reading))) as source:
-        found, _, coverage = _run(source, loaded, options, encode, "embedding cells")
-    obsm: dict[str, Any] = {"X_langcell": found[0]}
-    if hidden:
-        obsm["X_langcell_hidden"] = found[1]
-    return _store(adata, output, {}, obsm, _settings(loaded, coverage, source))
+def run_embedding(job: Job, *, hidden: bool = False) -> None:
+    """Do what `embed` describes."""
+    with ExitStack() as stack:
+        with job.processes.together():
+            job.check()
+            source = stack.enter_context(open_cells(job.data, **job.options.source))
+            loaded, dtype = job.load()
+            loaded.model.to(dtype)  # pyright: ignore[reportArgumentType]  # decorated without its types
+        columns = ("embeddings", "hidden") if hidden else ("embeddings",)
+        run = CellRun(source, loaded, job.options, partial(_embed, loaded, hidden), columns, "embedding cells")
+        finished = stack.enter_context(job.finished(run, {"command": "embed", "hidden": hidden}))
+        if finished is None:
+            return
+        names = {"embeddings": "X_langcell", "hidden": "X_langcell_hidden"}
+        obsm = {names[column]: row_blocks(finished.parts, column, source.n_cells) for column in columns}
+        job.store(source, {}, obsm, settings(run, finished.coverage))
 
 
 @dataclass(frozen=True)
@@ -189,15 +209,18 @@ def score_data(
 
     Args and errors are those of `annotate`.
     """
-    encoded = _encode_label_texts(loaded, [label.text for label in labels])
+    encoded, options = _encode_label_texts(loaded, labels), ReadingOptions(**reading)
 
     def score(cell_input_ids: Tensor, cell_attention_mask: Tensor) -> tuple[Tensor, ...]:
         scores = score_cells(loaded.model, encoded, cell_input_ids, cell_attention_mask)
         return scores.similarity, scores.match
 
-    with open_cells(adata, **_source_options(options := ReadingOptions(**reading))) as source:
-        (similarity, match), known, coverage = _run(source, loaded, options, score, "scoring cells")
-        return ScoredCells(similarity, match, known, coverage, _settings(loaded, coverage, source))
+    with open_cells(adata, **options.source) as source:
+        run = CellRun(source, loaded, options, score, ("similarity", "match"), "scoring cells")
+        finished = run_in_memory(run)
+        blocks = zip(*finished.parts.read("similarity", "match", "known"), strict=True)
+        similarity, match, known = (np.concatenate(column) for column in blocks)
+        return ScoredCells(similarity, match, known, finished.coverage, settings(run, finished.coverage))
 
 
 def list_plain_labels(labels: Sequence[Label]) -> list[str]:
@@ -205,113 +228,77 @@ def list_plain_labels(labels: Sequence[Label]) -> list[str]:
     return [label.name for label in labels if label.match is None]
 
 
-def _run(
-    source: CellSource,
-    loaded: LoadedLangCell,
-    options: ReadingOptions,
-    function: Callable[[Tensor, Tensor], tuple[Tensor, ...]],
-    what: str,
-) -> tuple[tuple[np.ndarray, ...], np.ndarray, Coverage]:
-    """Stream the cells through `function`; its results, which cells have a known gene, and the coverage."""
-    gene_index = loaded.processor.feature_extractor.gene_index(source.gene_names, other_columns=source.gene_columns)
-    parts, known = [], []
-    n_counts = n_known_counts = 0.0
-    with tqdm(total=source.n_cells, desc=what, unit="cell", disable=not options.progress) as bar:
-        for ranked in _ranked_chunks(source, loaded, gene_index, options.rows_per_chunk):
-            parts.append(for_each_batch(loaded, ranked, options.max_batch_tokens, function))
-            known.append(ranked.n_known_genes > 0)
-            n_counts += ranked.n_counts.sum()
-            n_known_counts += ranked.n_known_counts.sum()
-            bar.update(len(ranked))
-    has_known_gene = np.concatenate(known)
-    coverage = Coverage(
-        genes=float((gene_index >= 0).mean()),
-        counts=float(n_known_counts / n_counts) if n_counts else 0.0,
-        unknown_cells=int((~has_known_gene).sum()),
-        cells=source.n_cells,
-    )
-    logger.info("%s", coverage)
-    return tuple(np.concatenate(columns) for columns in zip(*parts, strict=True)), has_known_gene, coverage
-
-
-def _ranked_chunks(
-    source: CellSource, loaded: LoadedLangCell, gene_index: np.ndarray, rows_per_chunk: int
-) -> Iterator[RankedCells]:
-    extractor = loaded.processor.feature_extractor
-    for chunk in source.chunks(rows_per_chunk):
-        yield rank_encode(chunk.counts, gene_index, extractor.vocabulary, max_length=extractor.max_length)
-
-
-def _encode_label_texts(loaded: LoadedLangCell, texts: list[str]) -> EncodedLabels:
-    tokens = loaded.processor(text=texts, return_tensors="pt").to(loaded.model.device)
+def _encode_label_texts(loaded: LoadedLangCell, labels: Sequence[Label]) -> EncodedLabels:
+    tokens = loaded.processor(text=[label.text for label in labels], return_tensors="pt").to(loaded.model.device)
     return encode_labels(loaded.model, tokens["input_ids"], tokens["attention_mask"])
 
 
-def _label_columns(
-    labels: list[Label], scores: np.ndarray, known: np.ndarray, obs_names: pd.Index
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Columns for obs and obsm; cells without a known gene are unassigned."""
+def _score(
+    loaded: LoadedLangCell,
+    encoded: EncodedLabels,
+    alpha: float,
+    naming: NamingOptions,
+    cell_input_ids: Tensor,
+    cell_attention_mask: Tensor,
+) -> tuple[Tensor, ...]:
+    """Scores, embeddings and the number of evaluated pairs of each cell."""
+    scores = score_cells(
+        loaded.model,
+        encoded,
+        cell_input_ids,
+        cell_attention_mask,
+        alpha=alpha,
+        rerank=naming.rerank,
+        k=naming.k,
+        tokens_per_match=max(_LEAST_TOKENS_PER_MATCH, TEXT_TOKENS_PER_GENE * cell_input_ids.numel()),
+    )
+    return scores.score, scores.cell_embeds, (~scores.match.isnan()).sum(-1)
+
+
+@torch.inference_mode()
+def _embed(
+    loaded: LoadedLangCell, hidden: bool, cell_input_ids: Tensor, cell_attention_mask: Tensor
+) -> tuple[Tensor, ...]:
+    """Embeddings, and on request the states of `<cls>`."""
+    states = loaded.model.get_cell_states(cell_input_ids, cell_attention_mask)
+    embeddings = unit_rows(loaded.model.project_cells(states))
+    return (embeddings, states[:, 0]) if hidden else (embeddings,)
+
+
+def _matrices(named: NamedCells, labels: Sequence[Label], finished: Finished, n_cells: int) -> dict[str, Any]:
+    """Scores and embeddings, as blocks that are read when they are written."""
+
+    def scores() -> Any:
+        return masked_scores(finished.parts) if named.scores is None else [named.scores]
+
     names = [label.name for label in labels]
-    best = np.where(known, np.nanargmax(scores, axis=1), len(labels))
-    confidence = np.where(known, np.nanmax(scores, axis=1), 0.0).astype(np.float32)
-    term_ids = [label.ontology_term_id or "" for label in labels]
-    obs = {
-        "langcell_label": pd.Categorical.from_codes(best, [*names, UNASSIGNED]),
-        "langcell_ontology_term_id": pd.Categorical(np.array([*term_ids, ""], dtype=object)[best]),
-        "langcell_confidence": confidence,
-    }
-    scores = np.where(known[:, None], scores, np.nan)
-    return obs, {"langcell_scores": pd.DataFrame(scores, index=obs_names, columns=pd.Index(names))}
-
-
-def _settings(loaded: LoadedLangCell, coverage: Coverage, source: CellSource) -> dict[str, Any]:
     return {
-        "model_id": loaded.model_id,
-        "model_revision": loaded.revision,
-        "vocabulary_fingerprint": loaded.processor.feature_extractor.vocabulary.fingerprint,
-        "langcell_version": version("langcell"),
-        "values_from": source.location,
-        "x_is": source.x_kind,
-        "gene_coverage": coverage.genes,
-        "count_coverage": coverage.counts,
+        "langcell_scores": RowBlocks(n_cells, len(names), scores, names),
+        "X_langcell": row_blocks(finished.parts, "embeddings", n_cells),
     }
 
 
-def _source_options(options: ReadingOptions) -> dict[str, Any]:
-    return {"x_is": options.x_is, "gene_column": options.gene_column, "layer": options.layer}
+def _naming_settings(
+    labels: Sequence[Label], alpha: float, naming: NamingOptions, finished: Finished
+) -> dict[str, Any]:
+    n_matches = sum(int(block.sum(dtype=np.int64)) for (block,) in finished.parts.read("n_matches"))
+    return {
+        "labels": [label.name for label in labels],
+        "label_texts": [label.text for label in labels],
+        "label_ontology_term_ids": [label.ontology_term_id or "" for label in labels],
+        "alpha": float(alpha),
+        **naming.settings(),
+        "pairs_evaluated": n_matches,
+    }
 
 
-def _require_output(adata: AnnData | str | Path, output: str | Path | None) -> None:
-    """Refuse what could not be written, before hours of work rather than after."""
-    if output is not None:
-        check_output(Path(output))
-    elif not isinstance(adata, AnnData):
-        raise ValueError(f"{adata} is a file: say where the result goes (output=...), or pass an AnnData.")
-
-
-def _storable(labels: list[Label]) -> list[Label]:
-    """The labels, if the results can hold them as categories and as columns (where files write "/" as "_")."""
-    columns: dict[str, str] = {}
-    for label in labels:
-        if label.name in (UNASSIGNED, "_index"):
-            raise ValueError(f"{label.name!r} cannot be a label, results use the word themselves; give another name.")
-        other = columns.setdefault(label.name.replace("/", "_"), label.name)
-        if other != label.name:
-            raise ValueError(f"Labels {other!r} and {label.name!r} cannot be told apart in a file; rename one of them.")
-    return labels
-
-
-def _store(
-    adata: AnnData | str | Path, output: str | Path | None, obs: dict[str, Any], obsm: dict[str, Any], uns: dict
-) -> AnnData | None:
-    """Put the results into the AnnData, the output file, or both."""
-    if output is not None:
-        write_annotated(adata, output, obs=obs, obsm=obsm, uns={"langcell": uns})
-    if not isinstance(adata, AnnData):
-        return None
-    for name, values in obs.items():
-        adata.obs[name] = values
-    for name, values in obsm.items():
-        adata.obsm[name] = values
-    adata.uns["langcell"] = uns
-    return adata
+def _summary(named: NamedCells, uns: dict[str, Any], n_pairs: int) -> AnnotationSummary:
+    n_cells = np.bincount(named.codes, minlength=len(named.names))
+    total = np.bincount(named.codes, weights=named.confidence, minlength=len(named.names))
+    frequent_first = [code for code in np.argsort(-n_cells, kind="stable") if n_cells[code]]
+    return AnnotationSummary(
+        cells_of={named.names[code]: int(n_cells[code]) for code in frequent_first},
+        confidence_of={named.names[code]: float(total[code] / n_cells[code]) for code in frequent_first},
+        uns=uns,
+        n_pairs=n_pairs,
+    )

@@ -1,5 +1,7 @@
 """From ranked cells to padded batches, by length and within a token budget, and back into input order."""
 
+import logging
+from collections import deque
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -9,7 +11,24 @@ from torch import Tensor
 from langcell.loading import LoadedLangCell
 from langcell.processing.rank_values import RankedCells
 
-DEFAULT_MAX_BATCH_TOKENS = 32_768
+logger = logging.getLogger("langcell")
+
+BatchFunction = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
+# What torch's CPU allocator calls a lack of memory, in the text of a RuntimeError.
+_CPU_ALLOCATOR_WORDS = ("DefaultCPUAllocator", "can't allocate memory")
+
+
+class TokenBudget:
+    """Padded tokens that a batch may have; halved when the memory turns out too small, for all batches that follow."""
+
+    def __init__(self, tokens: int) -> None:
+        if tokens < 1:
+            raise ValueError(f"max_batch_tokens is {tokens}; give a positive number, such as 32768.")
+        self.tokens = tokens
+
+    def halve(self, failed_tokens: int) -> None:
+        """Go down to half of a batch that did not fit."""
+        self.tokens = max(1, min(self.tokens, failed_tokens) // 2)
 
 
 def token_batches(lengths: np.ndarray, max_batch_tokens: int) -> Iterator[np.ndarray]:
@@ -20,8 +39,7 @@ def token_batches(lengths: np.ndarray, max_batch_tokens: int) -> Iterator[np.nda
     >>> [batch.tolist() for batch in token_batches(np.array([3, 9, 4, 8]), 16)]
     [[0, 2], [3], [1]]
     """
-    if max_batch_tokens < 1:
-        raise ValueError(f"max_batch_tokens is {max_batch_tokens}; give a positive number, such as 32768.")
+    max_batch_tokens = TokenBudget(max_batch_tokens).tokens
     order = np.argsort(lengths, kind="stable")
     begin = 0
     while begin < len(order):
@@ -34,17 +52,16 @@ def token_batches(lengths: np.ndarray, max_batch_tokens: int) -> Iterator[np.nda
 
 
 def for_each_batch(
-    loaded: LoadedLangCell,
-    ranked: RankedCells,
-    max_batch_tokens: int,
-    function: Callable[[Tensor, Tensor], tuple[Tensor, ...]],
+    loaded: LoadedLangCell, ranked: RankedCells, budget: TokenBudget | int, function: BatchFunction
 ) -> tuple[np.ndarray, ...]:
     """Run `function` on padded batches and put its rows back into the cells' order.
+
+    Where the device has no memory for a batch, the budget is halved and the batch done again in smaller ones.
 
     Args:
         loaded: model and processor.
         ranked: the cells.
-        max_batch_tokens: padded tokens in a batch at most.
+        budget: padded tokens in a batch at most; a `TokenBudget` keeps what was learnt for the next call.
         function: (cell_input_ids, cell_attention_mask) -> tensors with a row for each cell of the batch.
 
     Returns:
@@ -52,23 +69,59 @@ def for_each_batch(
 
     Raises:
         ValueError: there are no cells, so that nobody can tell how many arrays and of what width they would be.
-        MemoryError: the device is too small for a batch; the text says which option to lower.
+        MemoryError: the device is too small for a single cell.
     """
     if not len(ranked):
         raise ValueError("There are no cells to run the model on; give at least one.")
+    budget = TokenBudget(budget) if isinstance(budget, int) else budget
+    lengths = ranked.lengths
     results: list[np.ndarray] | None = None
-    for rows in token_batches(ranked.lengths, max_batch_tokens):
-        batch = loaded.processor.feature_extractor.pad([ranked[row] for row in rows])
-        tensors = (torch.from_numpy(batch[name]).to(loaded.model.device) for name in batch)
-        try:
-            outputs = [output.float().cpu().numpy() for output in function(*tensors)]
-        except torch.OutOfMemoryError as error:
-            raise MemoryError(
-                f"{loaded.model.device} has no memory left for a batch of {len(rows)} cells; lower max_batch_tokens "
-                f"({max_batch_tokens})."
-            ) from error
+    pending = deque(token_batches(lengths, budget.tokens))
+    while pending:
+        rows = pending.popleft()
+        outputs = _run_batch(loaded, ranked, rows, function)
+        if outputs is None:
+            _make_smaller(budget, rows, lengths, loaded.model.device)
+            left = np.concatenate([rows, *pending])
+            pending = deque(left[chosen] for chosen in token_batches(lengths[left], budget.tokens))
+            continue
         if results is None:
             results = [np.empty((len(ranked), *output.shape[1:]), dtype=np.float32) for output in outputs]
         for result, output in zip(results, outputs, strict=True):
             result[rows] = output
     return tuple(results or ())
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there is no memory: on an accelerator, on the CPU, or in numpy."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _CPU_ALLOCATOR_WORDS)
+
+
+def _run_batch(
+    loaded: LoadedLangCell, ranked: RankedCells, rows: np.ndarray, function: BatchFunction
+) -> list[np.ndarray] | None:
+    """What `function` makes of these rows, as float32; None where there is no memory for it."""
+    batch = loaded.processor.feature_extractor.pad([ranked[row] for row in rows])
+    try:
+        tensors = (torch.from_numpy(batch[name]).to(loaded.model.device) for name in batch)
+        return [output.float().cpu().numpy() for output in function(*tensors)]
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    return None  # outside the except clause, whose error would keep the tensors of the failed batch alive
+
+
+def _make_smaller(budget: TokenBudget, rows: np.ndarray, lengths: np.ndarray, device: torch.device) -> None:
+    failed = len(rows) * int(lengths[rows].max())
+    if len(rows) == 1:
+        raise MemoryError(
+            f"{device} has no memory left for a single cell of {failed} genes; give it more, or free some."
+        )
+    budget.halve(failed)
+    if device.type == "cuda":
+        torch.cuda.empty_cache()  # what is cached in pieces of the old size
+    logger.warning(
+        "%s has no memory for a batch of %d cells; going on with max_batch_tokens %d.", device, len(rows), budget.tokens
+    )

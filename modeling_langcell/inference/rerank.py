@@ -17,6 +17,8 @@ If one label b wins 2 against all of C and 3 at both ends, it wins for the true 
 what the full computation returns. Labels are walked by falling s, so that s_max falls as fast as it can. A difference
 has to exceed `MARGIN`, so that a tie, or a lead within rounding error, is never certified: such a cell is evaluated in
 full.
+
+`rerank_top` is the usual approximation beside it: the match of the k most similar labels only, whatever it says.
 """
 
 import math
@@ -41,8 +43,9 @@ class Reranked:
     Attributes:
         match: (cells, labels); NaN where not evaluated.
         score: (cells, labels); NaN where the match is. Where a cell was not evaluated in full, the score at the upper
-            end of Z: the least that it can be.
-        best: (cells,); the label of the full computation.
+            end of Z: the least that it can be. Where it was, the very score of the full computation.
+        best: (cells,); the label with the greatest score, the first of equals. Of `rerank_exact` this is the label of
+            the full computation; of `rerank_top` it is the best of the labels that were looked at.
         pairs_evaluated: number of (cell, label) pairs.
     """
 
@@ -67,42 +70,68 @@ def rerank_exact(prior: Tensor, alpha: float, evaluate: Evaluate, *, first_block
     >>> reranked.best.tolist(), reranked.pairs_evaluated
     ([0, 0], 4)
     """
-    n_cells, n_labels = prior.shape
+    n_labels = prior.shape[1]
     order = prior.argsort(dim=-1, descending=True, stable=True)
     match = torch.full_like(prior, torch.nan)
-    best = torch.zeros(n_cells, dtype=torch.long, device=prior.device)
-    active = torch.arange(n_cells, device=prior.device)
+    active = torch.arange(len(prior), device=prior.device)
     seen, block = 0, first_block
     while len(active):
         columns = order[active, seen : seen + block]
         match[active[:, None], columns] = evaluate(active, columns).to(match.dtype)
         seen, block = min(seen + block, n_labels), block * 2
+        if seen == n_labels:
+            break
         known = order[active, :seen]
-        winner, certain = _certify(
+        certain = _certain(
             prior[active[:, None], known],
             match[active[:, None], known],
             alpha,
             n_unseen=n_labels - seen,
-            best_unseen=prior[active, order[active, seen]] if seen < n_labels else None,
+            best_unseen=prior[active, order[active, seen]],
         )
-        best[active] = known.gather(1, winner[:, None]).squeeze(1)
-        if seen == n_labels:
-            # Ties go to the first label, as in the full computation.
-            full = alpha * prior[active] + (1 - alpha) * match[active].softmax(-1)
-            best[active] = full.argmax(-1)
-            break
         active = active[~certain]
+    return _scored(prior, match, alpha)
+
+
+def rerank_top(prior: Tensor, alpha: float, evaluate: Evaluate, *, k: int) -> Reranked:
+    """Evaluate the k labels of the greatest prior and nothing else: an approximation.
+
+    A label further down cannot win, however well it matches. The scores follow the convention of `rerank_exact`: the
+    least that they can be, so that they stay comparable with those of the full computation; with k >= labels they are
+    the full ones. A sum over the k labels alone would instead make the match weigh n / k times as much.
+
+    Args:
+        prior: softmax of the similarities, (cells, labels).
+        alpha: weight of the prior.
+        evaluate: gives the match probabilities of chosen pairs.
+        k: labels evaluated for each cell.
+
+    >>> match = torch.tensor([[0.1, 0.2, 0.9]])
+    >>> reranked = rerank_top(torch.tensor([[0.5, 0.3, 0.2]]), 0.5, lambda rows, cols: match[rows[:, None], cols], k=2)
+    >>> reranked.best.tolist(), reranked.pairs_evaluated
+    ([0], 2)
+    """
+    # As in rerank_exact, the first of equal priors comes first.
+    columns = prior.argsort(dim=-1, descending=True, stable=True)[:, :k]
+    rows = torch.arange(len(prior), device=prior.device)
+    match = torch.full_like(prior, torch.nan)
+    match[rows[:, None], columns] = evaluate(rows, columns).to(match.dtype)
+    return _scored(prior, match, alpha)
+
+
+def _scored(prior: Tensor, match: Tensor, alpha: float) -> Reranked:
+    """Scores at the upper end of Z, and by the full computation's own formula where nothing is missing."""
     evaluated = ~match.isnan()
-    unseen = n_labels - evaluated.sum(-1, keepdim=True)
-    largest_z = match.exp().nansum(-1, keepdim=True) + unseen * math.e
-    score = alpha * prior + (1 - alpha) * match.exp() / largest_z
-    return Reranked(match, score, best, int(evaluated.sum()))
+    n_unseen = (~evaluated).sum(-1, keepdim=True)
+    largest_z = match.exp().nansum(-1, keepdim=True) + n_unseen * math.e
+    # Two formulas that agree on paper may round a tie in two ways, and so to two labels.
+    weight = torch.where(n_unseen == 0, match.softmax(-1), match.exp() / largest_z)
+    score = alpha * prior + (1 - alpha) * weight
+    return Reranked(match, score, score.nan_to_num(-torch.inf).argmax(-1), int(evaluated.sum()))
 
 
-def _certify(
-    prior: Tensor, match: Tensor, alpha: float, *, n_unseen: int, best_unseen: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Best of the known labels at the upper end of Z, and whether it is certainly the best of all; both (cells,)."""
+def _certain(prior: Tensor, match: Tensor, alpha: float, *, n_unseen: int, best_unseen: Tensor) -> Tensor:
+    """Whether the best of the known labels at the upper end of Z is the best of all for every Z; (cells,)."""
     exp_match = match.exp()
     known_sum = exp_match.sum(-1, keepdim=True)
     upper = alpha * prior + (1 - alpha) * exp_match / (known_sum + n_unseen * math.e)
@@ -114,7 +143,6 @@ def _certify(
         own = score.gather(1, winner[:, None])
         others = score.scatter(1, winner[:, None], -torch.inf)
         certain &= (own.squeeze(1) - others.amax(-1)) > MARGIN
-        if best_unseen is not None:
-            bound = alpha * best_unseen + (1 - alpha) * math.e / z.squeeze(1)
-            certain &= (own.squeeze(1) - bound) > MARGIN
-    return winner, certain
+        bound = alpha * best_unseen + (1 - alpha) * math.e / z.squeeze(1)
+        certain &= (own.squeeze(1) - bound) > MARGIN
+    return certain

@@ -5,18 +5,21 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from langcell.inference.rerank import Evaluate, rerank_exact
+from langcell.inference.rerank import Evaluate, rerank_exact, rerank_top
 from langcell.modeling_langcell import LangCellModel
 
 RERANKINGS = {
     "full": "the match of every label",
     "exact": "as many as it takes to be certain of the best label",
+    "top-k": "that of the k most similar labels, an approximation",
     "none": "similarity only",
 }
+DEFAULT_K = 10
 
-# Pairs of (cell, label) states held at once by the match; more is not faster and takes memory.
-_TOKENS_PER_MATCH = 65_536
+# Text tokens of (cell, label) pairs held at once by the match; more is not faster and takes memory.
+TOKENS_PER_MATCH = 65_536
 
 
 @dataclass(frozen=True)
@@ -73,32 +76,45 @@ def score_cells(
     *,
     alpha: float | None = None,
     rerank: str = "full",
+    k: int = DEFAULT_K,
+    tokens_per_match: int = TOKENS_PER_MATCH,
 ) -> LabelScores:
-    """Score encoded labels for a batch of cells; see `score_labels`."""
+    """Score encoded labels for a batch of cells; see `score_labels`.
+
+    `tokens_per_match` bounds the text tokens of (cell, label) pairs that are in memory at once; it changes no score.
+    """
     alpha = check_alpha(model.config.alpha if alpha is None else alpha)
-    check_rerank(rerank)
+    check_rerank(rerank, k)
     cell_states = model.get_cell_states(cell_input_ids, cell_attention_mask)
-    cell_embeds = model.project_cells(cell_states).float()
-    similarity = cell_embeds @ labels.text_embeds.float().T / model.config.logit_temperature
+    cell_embeds = unit_rows(model.project_cells(cell_states))
+    similarity = cell_embeds @ unit_rows(labels.text_embeds).T / model.config.logit_temperature
     if rerank == "none":
         return LabelScores(similarity, torch.full_like(similarity, torch.nan), similarity.softmax(-1), cell_embeds)
-    if rerank == "exact":
-        evaluate = _chosen_pairs(model, labels, cell_states, cell_attention_mask)
-        reranked = rerank_exact(similarity.softmax(-1), alpha, evaluate)
-        return LabelScores(similarity, reranked.match, reranked.score, cell_embeds)
-    match = match_probabilities(model, labels, cell_states, cell_attention_mask)
-    return LabelScores(similarity, match, combine_scores(similarity, match, alpha=alpha), cell_embeds)
+    if rerank == "full":
+        match = match_probabilities(model, labels, cell_states, cell_attention_mask, tokens_per_match=tokens_per_match)
+        return LabelScores(similarity, match, combine_scores(similarity, match, alpha=alpha), cell_embeds)
+    prior = similarity.softmax(-1)
+    evaluate = _chosen_pairs(model, labels, cell_states, cell_attention_mask, tokens_per_match)
+    reranked = rerank_exact(prior, alpha, evaluate) if rerank == "exact" else rerank_top(prior, alpha, evaluate, k=k)
+    return LabelScores(similarity, reranked.match, reranked.score, cell_embeds)
 
 
-def check_rerank(rerank: str) -> str:
-    """`rerank`, if it is legal.
+def unit_rows(embeds: Tensor) -> Tensor:
+    """Embeddings as float32 of unit length: in bfloat16 a unit vector is one only to three digits."""
+    return F.normalize(embeds.float(), dim=-1)
+
+
+def check_rerank(rerank: str, k: int = DEFAULT_K) -> str:
+    """`rerank`, if it and its `k` are legal.
 
     Raises:
-        ValueError: it is no way of re-ranking.
+        ValueError: it is no way of re-ranking, or k is below 1.
     """
     if rerank not in RERANKINGS:
         known = ", ".join(f"{name!r} ({what})" for name, what in RERANKINGS.items())
         raise ValueError(f"rerank is {rerank!r}; legal are {known}.")
+    if rerank == "top-k" and k < 1:
+        raise ValueError(f"k is {k}; give the number of labels whose match top-k evaluates, 1 or more.")
     return rerank
 
 
@@ -119,16 +135,21 @@ def combine_scores(similarity: Tensor, match: Tensor, *, alpha: float) -> Tensor
 
 
 def match_probabilities(
-    model: LangCellModel, labels: EncodedLabels, cell_states: Tensor, cell_attention_mask: Tensor
+    model: LangCellModel,
+    labels: EncodedLabels,
+    cell_states: Tensor,
+    cell_attention_mask: Tensor,
+    *,
+    tokens_per_match: int = TOKENS_PER_MATCH,
 ) -> Tensor:
     """Probability that each label's text matches each cell, (cells, labels), float32.
 
     Keys and values of the cells are computed once; blocks of labels read them together.
     """
-    n_cells, (n_labels, n_tokens) = len(cell_states), labels.attention_mask.shape
+    n_cells, (n_labels, n_tokens, _) = len(cell_states), labels.states.shape
     keys_values = model.text_encoder.cell_keys_values(cell_states)
     blocks = []
-    for begin, end in _ranges(n_labels, max(1, _TOKENS_PER_MATCH // (n_cells * n_tokens))):
+    for begin, end in _ranges(n_labels, max(1, tokens_per_match // (n_cells * n_tokens))):
         states = model.text_encoder.read_cells(
             labels.states[begin:end].repeat(n_cells, 1, 1),
             labels.attention_mask[begin:end].repeat(n_cells, 1),
@@ -141,15 +162,19 @@ def match_probabilities(
 
 
 def _chosen_pairs(
-    model: LangCellModel, labels: EncodedLabels, cell_states: Tensor, cell_attention_mask: Tensor
+    model: LangCellModel,
+    labels: EncodedLabels,
+    cell_states: Tensor,
+    cell_attention_mask: Tensor,
+    tokens_per_match: int,
 ) -> Evaluate:
-    """Match probabilities of chosen pairs of these cells and labels, for `rerank_exact`."""
+    """Match probabilities of chosen pairs of these cells and labels, for `rerank_exact` and `rerank_top`."""
     keys_values = model.text_encoder.cell_keys_values(cell_states)
-    n_tokens = labels.attention_mask.shape[1]
+    n_tokens = labels.states.shape[1]  # 1 where a single layer reads cells: only position 0 of the last one counts
 
     def evaluate(rows: Tensor, columns: Tensor) -> Tensor:
         blocks = []
-        for begin, end in _ranges(len(rows), max(1, _TOKENS_PER_MATCH // (columns.shape[1] * n_tokens))):
+        for begin, end in _ranges(len(rows), max(1, tokens_per_match // (columns.shape[1] * n_tokens))):
             cells, chosen = rows[begin:end], columns[begin:end].flatten()
             states = model.text_encoder.read_cells(
                 labels.states[chosen],
@@ -172,6 +197,7 @@ def score_labels(
     attention_mask: Tensor,
     alpha: float | None = None,
     rerank: str = "full",
+    k: int = DEFAULT_K,
 ) -> LabelScores:
     """Zero-shot scores of every cell for every label (Zhao et al. 2024, section 4.1).
 
@@ -187,13 +213,15 @@ def score_labels(
         rerank: "full" evaluates the match of every pair; "none" none: match is NaN, score the similarity's softmax.
             "exact" evaluates labels by falling similarity until no other can have the greatest score (the proof is in
             `langcell.inference.rerank`): the best label is that of "full"; what was not evaluated is NaN, and the
-            scores of a cell with such gaps are the least that they can be.
+            scores of a cell with such gaps are the least that they can be. "top-k" is an approximation: the match of
+            the k most similar labels, NaN for the others, which cannot win.
+        k: labels that "top-k" looks at.
 
     Raises:
-        ValueError: alpha is outside 0 to 1, or rerank is unknown.
+        ValueError: alpha is outside 0 to 1, rerank is unknown, or k is below 1.
     """
     labels = encode_labels(model, input_ids, attention_mask)
-    return score_cells(model, labels, cell_input_ids, cell_attention_mask, alpha=alpha, rerank=rerank)
+    return score_cells(model, labels, cell_input_ids, cell_attention_mask, alpha=alpha, rerank=rerank, k=k)
 
 
 def _ranges(total: int, size: int) -> Iterator[tuple[int, int]]:

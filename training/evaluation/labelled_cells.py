@@ -1,12 +1,13 @@
 """Cells with a known type: the truth as codes, and the candidate labels with their texts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 
 from langcell.processing.anndata_io import open_cells
 from langcell.processing.labels import Label, read_labels, resolve_labels
@@ -37,13 +38,36 @@ class LabelledCells:
         """bool, shape (cells,)."""
         return self.truth >= 0
 
+    def names_of(self, cells: np.ndarray) -> list[str]:
+        """The type of each of these labelled cells."""
+        return [self.names[code] for code in self.truth[cells]]
+
+    @property
+    def support(self) -> np.ndarray:
+        """Cells of each label, int64, shape (labels,)."""
+        return np.bincount(self.truth[self.has_label], minlength=len(self.labels))
+
+    def facts(self) -> list[dict[str, Any]]:
+        """What a report says of the labels: name, text, ontology_term_id, match, support."""
+        return [
+            {
+                "name": label.name,
+                "text": label.text,
+                "ontology_term_id": label.ontology_term_id,
+                "match": label.match,
+                "support": int(cells),
+            }
+            for label, cells in zip(self.labels, self.support, strict=True)
+        ]
+
 
 def read_labelled_cells(
-    data: str | Path,
+    data: str | Path | AnnData,
     *,
     label_column: str,
     label_ids_column: str | None = None,
     labels_file: str | Path | None = None,
+    resolve: Callable[[Sequence[str]], list[Label]] = resolve_labels,
     **source_options: Any,
 ) -> LabelledCells:
     """Read the label column and find a text for each label.
@@ -52,25 +76,27 @@ def read_labelled_cells(
     the file, else from the ontology id, else from the Cell Ontology term of that name, else it is the name.
 
     Args:
-        data: h5ad file or zarr folder.
+        data: h5ad file, zarr folder, or AnnData.
         label_column: column of obs with the types; a missing value, "unknown" or "unassigned" is no type.
         label_ids_column: column of obs with the ontology id of each cell's type; one id a type.
         labels_file: see `labels.read_labels`; has to name every type in the column, may name more.
+        resolve: finds the texts of names without id and file; by default in the Cell Ontology.
         source_options: x_is, gene_column and layer of `open_cells`.
 
     Raises:
         ValueError: no such column, no cell with a label, a type with several ids or that the file lacks, or labels that
             cannot be told apart.
     """
+    where = "the AnnData" if isinstance(data, AnnData) else str(data)
     with open_cells(data, **source_options) as source:
-        values = _text_column(source.obs, label_column, data)
-        ids = None if label_ids_column is None else _text_column(source.obs, label_ids_column, data)
+        values = _text_column(source.obs, label_column, where)
+        ids = None if label_ids_column is None else _text_column(source.obs, label_ids_column, where)
     types = sorted(set(values) - {""})
     if not types:
-        raise ValueError(f"{data}: no cell has a label in obs[{label_column!r}]; name the column with the types.")
+        raise ValueError(f"{where}: no cell has a label in obs[{label_column!r}]; name the column with the types.")
     id_of = {} if ids is None else _ids_by_type(values, ids, types, str(label_ids_column))
     if labels_file is None:
-        labels = _labels_by_id(types, id_of) if id_of else resolve_labels(types)
+        labels = _labels_by_id(types, id_of) if id_of else resolve(types)
         # An id in the column is looked up, but stays the name that the cells have.
         labels = [replace(label, name=name) for name, label in zip(types, labels, strict=True)]
     else:
@@ -79,10 +105,10 @@ def read_labelled_cells(
     return LabelledCells(labels, np.array([code.get(value, -1) for value in values], dtype=np.int64))
 
 
-def _text_column(obs: pd.DataFrame, column: str, data: str | Path) -> list[str]:
+def _text_column(obs: pd.DataFrame, column: str, where: str) -> list[str]:
     """The column as text, "" for a cell without a value."""
     if column not in obs.columns:
-        raise ValueError(f"{data}: unknown column {column!r}; obs has {[str(name) for name in obs.columns]}")
+        raise ValueError(f"{where}: unknown column {column!r}; obs has {[str(name) for name in obs.columns]}")
     texts = ("" if pd.isna(value) else str(value) for value in obs[column])
     return ["" if text.strip().lower() in UNLABELLED else text for text in texts]
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from anndata import AnnData
 from scipy import sparse
 
 from langcell.processing.anndata_io import CellSource, open_cells
@@ -88,7 +89,7 @@ class NearestProfile:
 
 
 def name_by_nearest_profile(
-    data: str | Path,
+    data: str | Path | AnnData,
     profiles: ReferenceProfiles,
     type_ids: list[str | None],
     *,
@@ -100,7 +101,7 @@ def name_by_nearest_profile(
     """Name cells by their nearest profile, reading the file twice in chunks.
 
     Args:
-        data: h5ad file or zarr folder.
+        data: h5ad file, zarr folder, or AnnData.
         profiles: what `read_profiles` returned.
         type_ids: ontology id of each candidate type; None for a type that has none.
         cells: bool, shape (cells of the file,); the cells to name. All by default.

@@ -1,30 +1,123 @@
-"""What an evaluation leaves behind: JSON with everything, a Markdown table, plots, and entries for a model card."""
+"""What an evaluation leaves behind: JSON with everything, a Markdown page, plots, and entries for a model card."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 from huggingface_hub import EvalResult
 from matplotlib.figure import Figure
 
-from langcell.inference.annotation import UNASSIGNED
 from langcell.processing.atomic_output import atomic_output
 
-# The name that the Hub knows each metric by, and how people write it.
-_METRICS = {
+Metrics = Mapping[str, tuple[str, str]]
+
+_NAMING: Metrics = {
     "accuracy": ("accuracy", "accuracy"),
     "macro_f1": ("f1", "macro-F1"),
     "weighted_f1": ("f1", "weighted F1"),
+    "ontology_accuracy": ("ontology_accuracy", "ontology-aware accuracy"),
+}
+_RETRIEVAL: Metrics = {
+    "recall_at_1": ("recall_at_1", "R@1"),
+    "recall_at_5": ("recall_at_5", "R@5"),
+    "recall_at_10": ("recall_at_10", "R@10"),
+    "mrr": ("mrr", "MRR"),
+    "ontology_distance": ("ontology_distance", "ontology distance"),
+}
+HEADLINES: Mapping[str, Metrics] = MappingProxyType(
+    {
+        "zero-shot": _NAMING,
+        "disease": _NAMING,
+        "few-shot": _NAMING,
+        "classification": _NAMING,
+        "novel-types": {
+            "seen": ("accuracy", "seen types"),
+            "unseen": ("accuracy", "unseen types"),
+            "harmonic_mean": ("harmonic_mean", "harmonic mean"),
+            "unknown_auroc": ("roc_auc", "unknown AUROC"),
+        },
+        "retrieval": _RETRIEVAL,
+        "integration": {
+            "avg_bio": ("avg_bio", "AvgBio"),
+            "avg_batch": ("avg_batch", "AvgBatch"),
+            "overall": ("overall", "overall"),
+        },
+        "pathways": {
+            "auroc": ("roc_auc", "AUROC"),
+            "auprc": ("average_precision", "AUPRC"),
+            "f1": ("f1", "F1"),
+        },
+        "calibration": {
+            "ece": ("expected_calibration_error", "ECE"),
+            "aurc": ("aurc", "area under risk-coverage"),
+            "accuracy": ("accuracy", "accuracy"),
+        },
+    }
+)
+"""The measures in the table and on the card, by task: key, the Hub's name of the metric, how people write it."""
+_HUB_TASKS = {
+    "zero-shot": "zero-shot-classification",
+    "disease": "zero-shot-classification",
+    "novel-types": "zero-shot-classification",
+    "few-shot": "tabular-classification",
+    "classification": "tabular-classification",
+    "calibration": "tabular-classification",
 }
 
 
-def write_report(report: dict[str, Any], folder: str | Path) -> list[Path]:
-    """Write <task>.json, <task>.md, <task>-confusion.png and <task>-per-type.png into `folder`; returns their paths.
+@dataclass(frozen=True)
+class Table:
+    """A table of text: `head`, and rows as long as it."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def markdown(self) -> str:
+        """The table in Markdown, all columns but the first to the right.
+
+        >>> print(Table(("method", "F1"), [("a|b", "0.5")]).markdown())
+        | method | F1 |
+        | --- | ---: |
+        | a\\|b | 0.5 |
+        """
+        rule = ["---", *["---:"] * (len(self.head) - 1)]
+        escaped = ([cell.replace("|", "\\|") for cell in row] for row in (self.head, *self.rows))
+        head, *rows = escaped
+        return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *rows))
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page: heading ("" for none), a paragraph and a table, each where there is one."""
+
+    title: str
+    text: str = ""
+    table: Table | None = None
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """What a task returns.
+
+    Attributes:
+        report: everything measured, ready for JSON: task, model, data, seed, methods (the model's own first), ...
+        sections: the page for people; the first has the name of the task as heading.
+        figures: plots by name.
+    """
+
+    report: dict[str, Any]
+    sections: list[Section]
+    figures: dict[str, Figure] = field(default_factory=dict)
+
+
+def write_report(result: TaskResult, folder: str | Path) -> list[Path]:
+    """Write <task>.json, <task>.md and <task>-<figure>.png into `folder`; returns their paths in this order.
 
     Args:
-        report: what an evaluation task returned. The first of its methods is the one that is drawn.
+        result: what an evaluation task returned.
         folder: made where it does not exist; files of the same name are replaced.
 
     Raises:
@@ -32,80 +125,77 @@ def write_report(report: dict[str, Any], folder: str | Path) -> list[Path]:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    task = report["task"]
-    figures = {"confusion": draw_confusion(report), "per-type": draw_per_type(report)}
+    task = str(result.report["task"])
+    pictures = {f"{task}-{name}.png": figure for name, figure in result.figures.items()}
     texts = {
-        f"{task}.json": json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
-        f"{task}.md": markdown(report),
+        f"{task}.json": json.dumps(result.report, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+        f"{task}.md": page(result.sections, list(pictures)),
     }
     for name, text in texts.items():
+        write_text(folder / name, text)
+    for name, figure in pictures.items():
         with atomic_output(folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    for name, figure in figures.items():
-        with atomic_output(folder / f"{task}-{name}.png") as temporary:
             figure.savefig(temporary, format="png", dpi=150, bbox_inches="tight")
-    return [folder / name for name in (*texts, *(f"{task}-{name}.png" for name in figures))]
+    return [folder / name for name in (*texts, *pictures)]
 
 
-def markdown(report: dict[str, Any]) -> str:
-    """The report for people: the methods, every type, and the weight of the similarity."""
-    model, data = report["model"], report["data"]
-    parts = [
-        f"# {report['task']}: {model['id']} on {data['file']}",
-        f"{data['labelled_cells']:,} cells of {len(report['labels'])} types in obs[{data['label_column']!r}]; "
-        f"{data['left_out_without_label']:,} cells without a label left out. "
-        f"{data['without_known_gene']:,} cells have no known gene. Alpha {report['alpha']:g}; "
-        f"{report['cells_per_second']:.0f} cells/s on {model['device']}. Model revision {model['revision']}. "
-        f"± is the standard deviation over draws of the cells (seed {report['seed']}).",
-        methods_table(report),
-        "## Types",
-        _table(
-            ("type", "cells", "precision", "recall", "F1"),
-            [
-                (name, f"{row['support']:,}", *(f"{row[key]:.3f}" for key in ("precision", "recall", "f1")))
-                for name, row in _drawn_method(report)["per_type"].items()
-            ],
-        ),
-        "## Weight of the similarity",
-        _table(
-            ("alpha", "accuracy", "macro-F1"),
-            [
-                (f"{row['alpha']:.1f}", f"{row['accuracy']:.4f}", f"{row['macro_f1']:.4f}")
-                for row in report["alpha_sweep"]
-            ],
-        ),
-    ]
-    return "\n\n".join(parts) + "\n"
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    with atomic_output(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
-def methods_table(report: dict[str, Any]) -> str:
-    """Accuracy and F1 of the model and the baselines beside it, as a Markdown table."""
-    return _table(
-        ("method", "accuracy", "macro-F1", "weighted F1"),
-        [
-            (
-                name,
-                f"{scores['accuracy']:.4f} ± {scores['accuracy_sd']:.4f}",
-                f"{scores['macro_f1']:.4f} ± {scores['macro_f1_sd']:.4f}",
-                f"{scores['weighted_f1']:.4f}",
-            )
-            for name, scores in report["methods"].items()
-        ],
-    )
+def page(sections: Sequence[Section], pictures: Sequence[str] = (), *, level: int = 1) -> str:
+    """Sections as Markdown, the first under a heading of `level` and the others one below, then the pictures."""
+    parts = []
+    for i, section in enumerate(sections):
+        heading = f"{'#' * (level + (i > 0))} {section.title}" if section.title else ""
+        parts += [heading, section.text, section.table.markdown() if section.table else ""]
+    parts += [f"![{Path(name).stem.replace('-', ' ')}]({name})" for name in pictures]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def eval_results(report: dict[str, Any], *, dataset_name: str | None = None) -> list[EvalResult]:
-    """Entries for a model card's `model-index`: accuracy, macro and weighted F1 of the model.
+def methods_table(report: Mapping[str, Any]) -> str:
+    """What the model and the baselines beside it measured, as a Markdown table."""
+    return summary_table(report["task"], report["methods"]).markdown()
+
+
+def summary_table(task: str, methods: Mapping[str, Mapping[str, Any]], *, first: str = "method") -> Table:
+    """The headline measures of each method: mean ± standard deviation where there is one.
+
+    A measure that no method has is left out; one that a method cannot have is a dash.
+    """
+    shown = {key: name for key, (_, name) in HEADLINES[task].items() if any(key in row for row in methods.values())}
+    rows = [(method, *(with_sd(scores, key) for key in shown)) for method, scores in methods.items()]
+    return Table((first, *shown.values()), rows)
+
+
+def with_sd(scores: Mapping[str, Any], key: str) -> str:
+    """A measure as text, with its standard deviation where `scores` has one.
+
+    >>> with_sd({"f1": 0.5, "f1_sd": 0.02}, "f1"), with_sd({"f1": 0.5}, "f1"), with_sd({}, "f1")
+    ('0.5000 ± 0.0200', '0.5000', '–')
+    """
+    if (value := scores.get(key)) is None:
+        return "–"
+    sd = scores.get(f"{key}_sd")
+    return f"{value:.4f}" if sd is None else f"{value:.4f} ± {sd:.4f}"
+
+
+def eval_results(report: Mapping[str, Any], *, dataset_name: str | None = None) -> list[EvalResult]:
+    """Entries for a model card's `model-index`: the headline measures of the model itself.
 
     Args:
-        report: what the task returned, or its JSON read back.
+        report: what a task returned, or its JSON read back.
         dataset_name: how people call the data; the file's name without suffix by default.
     """
-    data, scores = report["data"], _drawn_method(report)
+    data, scores, task = report["data"], model_scores(report), report["task"]
+    named_by_text = task in ("zero-shot", "disease")
+    what = f"annotation of {len(report['labels'])} types" if named_by_text else next(iter(report["methods"]))
     return [
         EvalResult(
-            task_type="zero-shot-classification",
-            task_name=f"{report['task']} annotation of {len(report['labels'])} types",
+            task_type=_HUB_TASKS.get(task, "other"),
+            task_name=f"{task} {what}" if named_by_text else f"{task}: {what}",
             dataset_type="h5ad",
             dataset_name=dataset_name or Path(data["file"]).stem,
             dataset_revision=data["sha256"],
@@ -113,8 +203,14 @@ def eval_results(report: dict[str, Any], *, dataset_name: str | None = None) -> 
             metric_name=metric_name,
             metric_value=round(scores[key], 4),
         )
-        for key, (metric_type, metric_name) in _METRICS.items()
+        for key, (metric_type, metric_name) in HEADLINES[task].items()
+        if scores.get(key) is not None
     ]
+
+
+def model_scores(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What was measured of the model itself, which every task puts first."""
+    return next(iter(report["methods"].values()))
 
 
 @dataclass(frozen=True)
@@ -138,69 +234,14 @@ class Expectation:
         if not self.tolerance >= 0:
             raise ValueError(f"The tolerance is {self.tolerance}; give 0 or more, such as 0.005.")
 
-    def check(self, report: dict[str, Any]) -> str:
+    def check(self, report: Mapping[str, Any]) -> str:
         """The line that says that the measured accuracy fits.
 
         Raises:
             ValueError: it does not; the message says what was measured.
         """
-        measured = _drawn_method(report)["accuracy"]
+        measured = model_scores(report)["accuracy"]
         line = f"accuracy {measured:.4f}, expected {self.accuracy:.4f} ± {self.tolerance:g}"
         if abs(measured - self.accuracy) > self.tolerance + 1e-9:  # just the tolerance passes, whatever its last bit
             raise ValueError(f"fail: {line}")
         return f"pass: {line}"
-
-
-def draw_confusion(report: dict[str, Any]) -> Figure:
-    """True type (rows, each summing to one) against given label."""
-    counts = np.array(_drawn_method(report)["confusion"])
-    rows = [label["name"] for label in report["labels"]]
-    columns = [*rows, UNASSIGNED]
-    if not counts[:, -1].any():
-        counts, columns = counts[:, :-1], rows
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = max(4.0, 0.6 * len(rows))
-    figure = Figure(figsize=(size * len(columns) / len(rows), size))
-    axis = figure.add_subplot()
-    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axis.set(xlabel=f"named by {report['model']['id']}", ylabel="true type", title=report["data"]["file"])
-    axis.set_xticks(range(len(columns)), columns, rotation=90)
-    axis.set_yticks(range(len(rows)), rows)
-    for row, column in zip(*np.nonzero(shares >= 0.005), strict=True):
-        share = shares[row, column]
-        axis.text(column, row, f"{share:.2f}", ha="center", va="center", size=8, color="w" if share > 0.5 else "k")
-    return figure
-
-
-def draw_per_type(report: dict[str, Any]) -> Figure:
-    """F1 of each type, best first, with its number of cells, beside the nearest profile's where that was measured."""
-    ours = _drawn_method(report)["per_type"]
-    names = sorted((name for name in ours if ours[name]["support"]), key=lambda name: -ours[name]["f1"])
-    bars = {method: report["methods"][method] for method in list(report["methods"])[:1]}
-    if "nearest profile" in report["methods"]:
-        bars["nearest profile"] = report["methods"]["nearest profile"]
-    figure = Figure(figsize=(7, max(2.5, 0.45 * len(names))))
-    axis = figure.add_subplot()
-    height = 0.8 / len(bars)
-    for i, (method, scores) in enumerate(bars.items()):
-        values = [scores["per_type"][name]["f1"] for name in names]
-        axis.barh(np.arange(len(names)) + i * height, values, height=height, label=method)
-    axis.set_yticks(
-        np.arange(len(names)) + (len(bars) - 1) * height / 2,
-        [f"{name} ({ours[name]['support']:,})" for name in names],
-    )
-    axis.invert_yaxis()
-    axis.set(xlim=(0, 1), xlabel="F1", title=f"{report['model']['id']} on {report['data']['file']}")
-    axis.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
-    return figure
-
-
-def _drawn_method(report: dict[str, Any]) -> dict[str, Any]:
-    """What was measured of the model itself, which every task puts first."""
-    return next(iter(report["methods"].values()))
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    escaped = ([cell.replace("|", "\\|") for cell in row] for row in rows)
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *escaped))

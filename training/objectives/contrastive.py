@@ -94,6 +94,7 @@ def cell_text_loss(
     temperature: float,
     positives: Positives = "description",
     related_types: Tensor | None = None,
+    text_rows: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Cells against the distinct texts of the global batch, and texts against cells (C-T in the paper).
 
@@ -107,6 +108,7 @@ def cell_text_loss(
         temperature: divisor of the cosine; the model's `logit_temperature`, so that scores mean what was trained.
         positives: `"description"` or `"cell_type"`.
         related_types: `[K, K]`; leaves out pairs of related types.
+        text_rows: `[T]` numbers of the texts, where a description has several; its code if not given.
 
     Returns:
         The loss, and the share of cells whose nearest text is a positive (without gradient).
@@ -114,7 +116,7 @@ def cell_text_loss(
     cells, texts = gather_with_gradient(cell_embeds.float()), gather_with_gradient(text_embeds.float())
     text_descriptions, text_types = gather_with_gradient(text_descriptions), gather_with_gradient(text_types)
     # Two processes may have read the same text: as two columns it would count twice.
-    first = _first_occurrences(text_descriptions)
+    first = _first_occurrences(text_descriptions if text_rows is None else gather_with_gradient(text_rows))
     relations = relate(
         descriptions=(gather_with_gradient(cell_descriptions), text_descriptions[first]),
         cell_types=(gather_with_gradient(cell_types), text_types[first]),

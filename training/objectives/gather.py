@@ -1,8 +1,8 @@
 """Tensors of all processes in one, with gradients: contrast over the global batch.
 
 Every process computes the loss of the whole global batch. The backward of the gather sums what all processes ask of a
-row, and DistributedDataParallel divides by their number: together exactly the gradient that one process with the whole
-batch would have. With one process every function here is the identity.
+row, and DistributedDataParallel or FSDP divides by their number: together exactly the gradient that one process with
+the whole batch would have. With one process every function here is the identity.
 """
 
 from typing import Any
@@ -15,6 +15,11 @@ from torch import Tensor
 def world_size() -> int:
     """Number of training processes (1 where none were launched)."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def process_rank() -> int:
+    """Number of this training process, from 0."""
+    return dist.get_rank() if world_size() > 1 else 0
 
 
 class _AllGather(torch.autograd.Function):

@@ -4,8 +4,9 @@
 
 Source: Devlin et al. 2019 (BERT); Theodoris et al. 2023 (Geneformer); LangCell masks 15 % likewise. A share `rate` of
 the gene positions is chosen at random; of these 80 % become the mask id, 10 % a random gene, and 10 % stay as they are.
-`<cls>` and padding are never chosen. Logits are computed at the chosen positions alone: with 25,427 rows in the
-vocabulary, a full head would cost more than the encoder.
+`<cls>` and padding are never chosen. What is chosen in a cell follows from a seed and the cell's own ids: with the same
+seed the same genes are hidden in whatever batch, chunk or process the cell is read. Logits are computed at the chosen
+positions alone: with 25,427 rows in the vocabulary, a full head would cost more than the encoder.
 """
 
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from langcell.training.objectives.gather import global_mean
+from langcell.training.randomness import cell_keys, uniform
 
 MASKED_SHARE = 0.8
 RANDOM_SHARE = 0.1
@@ -40,6 +42,7 @@ def mask_genes(
     gene_ids: range,
     mask_token_id: int,
     rate: float = 0.15,
+    seed: int | None = None,
     generator: torch.Generator | None = None,
 ) -> MaskedCells:
     """Choose positions for the loss and hide what stands there.
@@ -49,7 +52,8 @@ def mask_genes(
         gene_ids: the ids that are genes; everything else is special and never chosen, and never drawn at random.
         mask_token_id: the id that stands for a hidden gene.
         rate: share of the genes that is chosen, in (0, 1).
-        generator: source of randomness; the global one of `input_ids.device` if not given.
+        seed: of the draws, the same on every process; one is drawn if it is not given.
+        generator: of the CPU, draws the seed; the global one if not given.
 
     Example:
         >>> cells = torch.tensor([[9, 4, 5, 6, 0]])
@@ -59,16 +63,14 @@ def mask_genes(
     """
     if not 0.0 < rate < 1.0:
         raise ValueError(f"Masking rate {rate} is not between 0 and 1. The usual one is 0.15.")
-
-    def uniform() -> Tensor:
-        return torch.rand(input_ids.shape, device=input_ids.device, generator=generator)
-
+    if seed is None:
+        seed = int(torch.randint(2**62, (), generator=generator))
+    length = input_ids.shape[1]
     is_gene = (input_ids >= gene_ids.start) & (input_ids < gene_ids.stop)
-    positions = is_gene & (uniform() < rate)
-    fate = uniform()
-    random_genes = torch.randint(
-        gene_ids.start, gene_ids.stop, input_ids.shape, device=input_ids.device, generator=generator
-    )
+    keys = cell_keys(input_ids, is_gene, seed=seed)
+    chosen, fate, which = (uniform(keys, length, stream=stream) for stream in range(3))
+    positions = is_gene & (chosen < rate)
+    random_genes = gene_ids.start + (which * len(gene_ids)).to(input_ids.dtype)
     hidden = torch.where(positions & (fate < MASKED_SHARE), mask_token_id, input_ids)
     swapped = positions & (fate >= MASKED_SHARE) & (fate < MASKED_SHARE + RANDOM_SHARE)
     return MaskedCells(torch.where(swapped, random_genes, hidden), positions, input_ids[positions])

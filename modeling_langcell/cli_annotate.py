@@ -1,0 +1,190 @@
+"""`langcell annotate` and `langcell embed`."""
+
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from langcell.inference.annotation import AnnotationSummary
+    from langcell.processing.labels import Label
+
+Command = Callable[..., None]
+
+# Rows of the summary; with hundreds of labels the rare ones are of little interest.
+_MOST_ROWS = 20
+
+
+class Values(StrEnum):
+    """What the matrix holds."""
+
+    counts = "counts"
+    linear = "linear"
+    log1p = "log1p"
+
+
+Input = Annotated[
+    Path, typer.Argument(metavar="INPUT", help="h5ad file or zarr folder with the cells.", show_default=False)
+]
+Output = Annotated[Path, typer.Option("-o", "--output", help="h5ad or zarr file to write.", show_default=False)]
+Model = Annotated[str, typer.Option("--model", help="Folder, Hub id, or langcell-mini (bundled).")]
+Adapter = Annotated[str | None, typer.Option(help="Folder or Hub id of what finetune made of the model.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps, ...; the best one here when not given.")]
+Dtype = Annotated[str, typer.Option(help="float32, bfloat16, float16, or auto: bfloat16 where it is fast.")]
+XIs = Annotated[Values, typer.Option("--x-is", help="What the values are; linear is TPM or counts per 10k.")]
+GeneColumn = Annotated[str | None, typer.Option(help="Column of var with Ensembl ids or symbols.")]
+Layer = Annotated[str | None, typer.Option(help="Layer with the values; found when not given.")]
+MaxBatchTokens = Annotated[
+    int | None, typer.Option(help="Padded genes in a batch at most; found from the free memory when not given.")
+]
+
+
+def register(app: typer.Typer, one_line_errors: Callable[[Command], Command]) -> None:
+    """Add the commands to `app`; `one_line_errors` turns what a user can mend into one line and exit code 2."""
+    for command in (annotate, embed):
+        app.command()(one_line_errors(command))
+
+
+def annotate(
+    cells: Input,
+    output: Output,
+    labels: Annotated[
+        str | None, typer.Option(help='Candidate labels, "B cell,NK cell,..."; quote names with commas.')
+    ] = None,
+    labels_file: Annotated[
+        Path | None, typer.Option(help="One label a line, label<TAB>text, or JSON.", show_default=False)
+    ] = None,
+    ontology_root: Annotated[
+        str | None, typer.Option(help="Cell Ontology id: its descendants among the model's training types.")
+    ] = None,
+    model: Model = "langcell-mini",
+    adapter: Adapter = None,
+    alpha: Annotated[float | None, typer.Option(help="Weight of the similarity, 0 to 1; the model's own.")] = None,
+    rerank: Annotated[
+        str,
+        typer.Option(
+            metavar="[exact|full|top-k|none]",
+            help="exact: the labels of full from fewer matches; full: all scores; top-k: an approximation; "
+            "none: similarity only.",
+        ),
+    ] = "exact",
+    k: Annotated[int, typer.Option("--k", help="Labels whose match top-k evaluates.")] = 10,
+    unknown: Annotated[
+        str | None,
+        typer.Option(metavar="NUMBER|FILE", help="Call cells unknown below this confidence, or by a calibration."),
+    ] = None,
+    smooth: Annotated[
+        float | None, typer.Option(metavar="STRENGTH", help="Smooth scores over neighbouring cells; 1 is moderate.")
+    ] = None,
+    ontology_backoff: Annotated[
+        float | None,
+        typer.Option(metavar="MARGIN", help="Siblings whose scores are this close become their common ancestor."),
+    ] = None,
+    device: Device = None,
+    dtype: Dtype = "auto",
+    x_is: XIs = Values.counts,
+    gene_column: GeneColumn = None,
+    layer: Layer = None,
+    max_batch_tokens: MaxBatchTokens = None,
+) -> None:
+    """Name the cells of INPUT by labels in words, and write them to OUTPUT.
+
+    A run that was killed goes on where it stopped when it is started again with the same arguments. Under torchrun or
+    accelerate launch, the processes share the cells.
+    """
+    from langcell.inference.annotation import list_plain_labels, run_annotation
+    from langcell.inference.job import Job
+    from langcell.inference.naming import NamingOptions
+    from langcell.inference.processes import Processes
+    from langcell.inference.reading import ReadingOptions
+
+    with Processes.launched() as processes:
+        with processes.together():
+            options = ReadingOptions(x_is.value, gene_column, layer, max_batch_tokens=max_batch_tokens)
+            job = Job(cells, output, model, device, dtype, options, processes, adapter)
+            job.check()
+            chosen = candidate_labels(labels, labels_file, ontology_root, model)
+        if processes.is_main and (plain := list_plain_labels(chosen)):
+            print(f"Not in the Cell Ontology, used as they are: {', '.join(plain)}")
+        naming = NamingOptions(alpha, rerank, k, unknown, smooth, ontology_backoff)
+        summary = run_annotation(job, chosen, naming)
+    if summary is not None:
+        _print_summary(summary)
+        print(f"Wrote {output}")
+
+
+def embed(
+    cells: Input,
+    output: Output,
+    model: Model = "langcell-mini",
+    adapter: Adapter = None,
+    hidden: Annotated[bool, typer.Option(help="Also write the encoder's hidden state, X_langcell_hidden.")] = False,
+    device: Device = None,
+    dtype: Dtype = "auto",
+    x_is: XIs = Values.counts,
+    gene_column: GeneColumn = None,
+    layer: Layer = None,
+    max_batch_tokens: MaxBatchTokens = None,
+) -> None:
+    """Add cell embeddings (obsm X_langcell, unit length) to the cells of INPUT.
+
+    Resumable, and shared by the processes of torchrun or accelerate launch, as annotate is.
+    """
+    from langcell.inference.annotation import run_embedding
+    from langcell.inference.job import Job
+    from langcell.inference.processes import Processes
+    from langcell.inference.reading import ReadingOptions
+
+    with Processes.launched() as processes:
+        with processes.together():
+            options = ReadingOptions(x_is.value, gene_column, layer, max_batch_tokens=max_batch_tokens)
+        run_embedding(Job(cells, output, model, device, dtype, options, processes, adapter), hidden=hidden)
+    if processes.is_main:
+        print(f"Wrote {output}")
+
+
+def candidate_labels(
+    labels: str | None, labels_file: Path | None, ontology_root: str | None, model: str
+) -> "list[Label]":
+    """The candidate labels from exactly one of the three options."""
+    from langcell.processing.labels import labels_under, read_labels, resolve_labels, split_labels
+    from langcell.processing.ontology import Ontology
+
+    if sum(option is not None for option in (labels, labels_file, ontology_root)) != 1:
+        raise ValueError("Give the candidate labels by exactly one of --labels, --labels-file and --ontology-root.")
+    if labels is not None:
+        return resolve_labels(split_labels(labels))
+    if labels_file is not None:
+        return resolve_labels(read_labels(labels_file))
+    from langcell.loading import load_config
+
+    if not (trained := load_config(model).training_cell_types):
+        raise ValueError("--ontology-root needs a model that lists its training types; use --labels with this one.")
+    return labels_under(str(ontology_root), among=trained, ontology=Ontology.cellxgene())
+
+
+def _print_summary(summary: "AnnotationSummary") -> None:
+    """One line on the work, and a table of the labels that cells got."""
+    from rich.console import Console
+    from rich.table import Table
+
+    evaluated, uns = summary.uns["pairs_evaluated"], summary.uns
+    print(
+        f"Evaluated {evaluated:,} of {summary.n_pairs:,} (cell, label) pairs ({evaluated / summary.n_pairs:.1%}), "
+        f"rerank {_rerank_in_words(uns)}, {uns['dtype']}"
+    )
+    table = Table("label")
+    for column in ("cells", "share", "mean confidence"):
+        table.add_column(column, justify="right")
+    n_cells = sum(summary.cells_of.values())
+    for name, cells in list(summary.cells_of.items())[:_MOST_ROWS]:
+        table.add_row(name, f"{cells:,}", f"{cells / n_cells:.1%}", f"{summary.confidence_of[name]:.2f}")
+    Console().print(table)
+    if (others := len(summary.cells_of) - _MOST_ROWS) > 0:
+        print(f"and {others} other labels with fewer cells")
+
+
+def _rerank_in_words(uns: dict[str, Any]) -> str:
+    return f"{uns['rerank']} ({uns['k']})" if uns["rerank"] == "top-k" else uns["rerank"]

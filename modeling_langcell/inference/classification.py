@@ -1,0 +1,185 @@
+"""Naming cells with a classification head, for models that were fine-tuned with the task "classification"."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from torch import Tensor
+from transformers import AutoConfig
+
+from langcell.adapter_files import find_adapter
+from langcell.inference.cell_run import CellRun, run_in_memory
+from langcell.inference.job import Job, settings
+from langcell.inference.naming import UNASSIGNED
+from langcell.inference.reading import ReadingOptions
+from langcell.loading import LoadedLangCell, as_dtype, choose_device, read_model, with_adapter
+from langcell.modeling_langcell import LangCellForCellClassification
+from langcell.processing.anndata_io import open_cells
+from langcell.processing.processing_langcell import LangCellProcessor
+
+
+@dataclass(frozen=True)
+class LoadedClassifier:
+    """A classifier that is ready to name cells; the attributes are those of `LoadedLangCell`."""
+
+    model: LangCellForCellClassification
+    processor: LangCellProcessor
+    model_id: str
+    revision: str
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the classes, in the order of the scores."""
+        id2label = cast(dict[int, str], self.model.config.id2label)
+        return [id2label[i] for i in range(len(id2label))]
+
+    @property
+    def ontology_term_ids(self) -> list[str]:
+        """Ontology id of each class, "" where none is known."""
+        facts = getattr(self.model.config, "fine_tuning", None) or {}
+        known = {label["name"]: label["ontology_term_id"] for label in facts.get("labels", [])}
+        return [known.get(name) or "" for name in self.names]
+
+
+@dataclass(frozen=True)
+class ClassifiedCells:
+    """What a classifier says of cells.
+
+    Attributes:
+        scores: float32, (cells, classes); each row sums to 1, NaN for a cell without a known gene.
+        settings: what goes into uns["langcell"] on model and data.
+    """
+
+    scores: np.ndarray
+    settings: dict[str, Any]
+
+
+def load_classifier(
+    model: str | Path,
+    *,
+    adapter: str | Path | None = None,
+    revision: str | None = None,
+    adapter_revision: str | None = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype = "float32",
+) -> LoadedClassifier:
+    """Load a fine-tuned classifier: a complete folder, or a base model with an adapter.
+
+    Args and errors are those of `langcell.load`; a model without a classification head is an error too.
+    """
+    chosen_device = choose_device(device)
+    torch_dtype = as_dtype(dtype, chosen_device)
+    if adapter is None:
+        loaded = read_model(LangCellForCellClassification, model, revision=revision, dtype=torch_dtype)
+        if loaded.missing:
+            raise ValueError(
+                f"{model} has no classification head ({loaded.missing[0]} is missing); make one with "
+                "langcell finetune --task classification, or name cells by text with langcell annotate."
+            )
+    else:
+        found = find_adapter(adapter, revision=adapter_revision)
+        found.check_task("classification")
+        # As many classes as the adapter has, and otherwise the base's own configuration.
+        config = AutoConfig.from_pretrained(found.folder)
+        base = read_model(LangCellForCellClassification, model, revision=revision, dtype=torch.float32, config=config)
+        loaded = with_adapter(base, found, task="classification")
+    placed = loaded.model.to(device=chosen_device, dtype=torch_dtype)
+    return LoadedClassifier(placed, loaded.processor, loaded.model_id, loaded.revision)
+
+
+def classify(
+    adata: AnnData | str | Path,
+    *,
+    model: str | Path | LoadedClassifier,
+    adapter: str | Path | None = None,
+    output: str | Path | None = None,
+    device: str | None = None,
+    dtype: str = "float32",
+    **reading: Any,
+) -> AnnData | None:
+    """Name each cell by the class that a fine-tuned classification head prefers.
+
+    Args:
+        adata: an AnnData (which gets the results) or the path of an h5ad or zarr file (read in chunks, resumable).
+        model: folder or Hub id of a classifier or, with `adapter`, of its base; or what `load_classifier` returned.
+        adapter: folder or Hub id of a classification adapter.
+        output: h5ad or zarr file to write; required for a path.
+        device: "cpu", "cuda", ...; the best one here when None.
+        dtype: "float32", "bfloat16", "float16" or "auto".
+        reading: fields of `ReadingOptions`.
+
+    Returns:
+        The AnnData with what `annotate` writes, without embeddings: obs `langcell_label`,
+        `langcell_ontology_term_id`, `langcell_confidence`, obsm `langcell_scores` (one column a class) and
+        uns["langcell"]; None when a path was given.
+
+    Raises:
+        ValueError: unusable cells, model or options; nothing is written then.
+    """
+    job = Job(adata, output, device=device, dtype=dtype, options=ReadingOptions(**reading))
+    job.check()
+    loaded = (
+        model
+        if isinstance(model, LoadedClassifier)
+        else load_classifier(model, adapter=adapter, device=device, dtype=dtype)
+    )
+    with ExitStack() as stack:
+        source = stack.enter_context(open_cells(job.data, **job.options.source))
+        run = _run(source, loaded, job.options)
+        arguments = {"command": "classify", "labels": loaded.names}
+        finished = stack.enter_context(job.finished(run, arguments))
+        assert finished is not None, "one process has all cells"
+        scores = _join(finished.parts)
+        obs_names = source.obs_names
+        uns = {**settings(run, finished.coverage), "labels": loaded.names, "task": "classification"}
+        uns["label_ontology_term_ids"] = loaded.ontology_term_ids
+        obsm = {"langcell_scores": pd.DataFrame(scores, index=obs_names, columns=pd.Index(loaded.names))}
+        job.store(source, _columns(scores, loaded), obsm, uns)
+    return adata if isinstance(adata, AnnData) else None
+
+
+def classify_cells(adata: AnnData | str | Path, *, loaded: LoadedClassifier, **reading: Any) -> ClassifiedCells:
+    """Scores of all cells; writes nothing. Args and errors are those of `classify`."""
+    options = ReadingOptions(**reading)
+    with open_cells(adata, **options.source) as source:
+        run = _run(source, loaded, options)
+        finished = run_in_memory(run)
+        return ClassifiedCells(_join(finished.parts), settings(run, finished.coverage))
+
+
+def _run(source: Any, loaded: LoadedClassifier, options: ReadingOptions) -> CellRun:
+    # Of a loaded model a run needs what both kinds have: model, processor and their names.
+    return CellRun(
+        source, cast(LoadedLangCell, loaded), options, partial(_probabilities, loaded.model), ("scores",), "classifying"
+    )
+
+
+@torch.inference_mode()
+def _probabilities(
+    model: LangCellForCellClassification, cell_input_ids: Tensor, cell_attention_mask: Tensor
+) -> tuple[Tensor, ...]:
+    return (model(cell_input_ids, cell_attention_mask, return_dict=True).logits.float().softmax(-1),)
+
+
+def _join(parts: Any) -> np.ndarray:
+    """The scores of all cells, NaN where no gene is known."""
+    blocks = [np.where(known[:, None], scores, np.float32(np.nan)) for scores, known in parts.read("scores", "known")]
+    return np.concatenate(blocks)
+
+
+def _columns(scores: np.ndarray, loaded: LoadedClassifier) -> dict[str, Any]:
+    """Columns of obs; cells without a known gene are unassigned."""
+    known, names = ~np.isnan(scores[:, 0]), loaded.names
+    best = np.where(known, np.nan_to_num(scores).argmax(axis=1), len(names))
+    term_ids = np.array([*loaded.ontology_term_ids, ""], dtype=object)
+    return {
+        "langcell_label": pd.Categorical.from_codes(best, [*names, UNASSIGNED]),
+        "langcell_ontology_term_id": pd.Categorical(term_ids[best]),
+        "langcell_confidence": np.where(known, np.nan_to_num(scores).max(axis=1), 0.0).astype(np.float32),
+    }

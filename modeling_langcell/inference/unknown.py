@@ -1,0 +1,274 @@
+"""Confidence that means something, and a line below which a cell is called unknown: `langcell annotate --unknown`.
+
+A score is a distribution over the labels, but not a probability of being right: with alpha 0.1 it is far too flat. A
+temperature T, fitted on cells with known types by the negative log-likelihood (Guo et al. 2017), makes it one:
+p_i = score_i^(1/T) / sum over j of score_j^(1/T). The order of a cell's labels stays. The confidence of a cell is its
+greatest p. The threshold is read from the risk-coverage curve (Geifman and El-Yaniv 2017): of the cells with the
+highest confidence as many are kept as can be while the share of wrong ones among them stays at or below a target.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+
+from langcell.processing.atomic_output import atomic_output
+
+UNKNOWN = "unknown"
+DEFAULT_TARGET_RISK = 0.1
+
+_LOG_TEMPERATURES = (math.log(1e-3), math.log(1e3))
+_LEAST_SCORE = 1e-30  # a similarity's softmax can underflow to 0, whose logarithm would be infinite
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What turns scores into confidence, and the line between named and unknown.
+
+    Attributes:
+        temperature: T above; greater than 0.
+        threshold: a cell with a confidence below it is unknown; 0 to 1.
+        fitted_with: what scores and data it was fitted with, ready for JSON (see `check_used_with`).
+    """
+
+    temperature: float
+    threshold: float
+    fitted_with: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not (_is_number(self.temperature) and 0 < self.temperature < math.inf):
+            raise ValueError(f"A calibration has the temperature {self.temperature!r}; give a number greater than 0.")
+        if not (_is_number(self.threshold) and 0 <= self.threshold <= 1):
+            raise ValueError(f"A calibration has the threshold {self.threshold!r}; give a number from 0 to 1.")
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Calibration":
+        """Read a file that `save` or `langcell calibrate` wrote.
+
+        Raises:
+            ValueError: it cannot be read or holds something else.
+        """
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            return cls(content["temperature"], content["threshold"], dict(content.get("fitted_with", {})))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(
+                f"Cannot read the calibration {path}: {error}; make one with langcell calibrate."
+            ) from error
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"{path} is no calibration ({error}); make one with langcell calibrate.") from error
+
+    def save(self, path: str | Path) -> None:
+        """Write JSON, whole or not at all."""
+        with atomic_output(path) as temporary:
+            temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+    def confidence(self, scores: np.ndarray) -> np.ndarray:
+        """Probability that the best label is right, (cells,), float32.
+
+        Args:
+            scores: (cells, labels), all of a cell's scores; a cell whose scores are all NaN has confidence 0.
+
+        Raises:
+            ValueError: some but not all scores of a cell are NaN.
+
+        >>> Calibration(temperature=0.5, threshold=0.5).confidence(np.array([[0.6, 0.4], [np.nan, np.nan]])).round(4)
+        array([0.6923, 0.    ], dtype=float32)
+        """
+        scored = _scored_rows(scores)
+        confidence = np.zeros(len(scores), dtype=np.float32)
+        if scored.any():
+            logs = log_softmax(_logs(scores[scored]) / self.temperature, axis=1)
+            confidence[scored] = np.exp(logs.max(axis=1))
+        return confidence
+
+    def is_unknown(self, scores: np.ndarray) -> np.ndarray:
+        """Whether each cell's confidence is below the threshold, bool, (cells,); args as in `confidence`."""
+        # In float32 like the confidence, so that a cell that was on the line when it was fitted is on it again.
+        return self.confidence(scores) < np.float32(self.threshold)
+
+    def check_used_with(self, **used: Any) -> None:
+        """Refuse scores of another kind than those that it was fitted with.
+
+        Args:
+            used: what the scores are made with; of these, `fitted_with` is compared where it has the same key
+                (`langcell calibrate` stores model_id, model_revision, vocabulary_fingerprint, alpha, labels).
+
+        Raises:
+            ValueError: one differs.
+        """
+        for key, value in used.items():
+            fitted = self.fitted_with.get(key, value)
+            same = math.isclose(fitted, value, abs_tol=1e-9) if isinstance(value, float) else fitted == value
+            if not same:
+                raise ValueError(
+                    f"The calibration was fitted with {key} {_short(fitted)}, but here it is {_short(value)}; "
+                    "run langcell calibrate for this use."
+                )
+
+
+class RiskCoverage(NamedTuple):
+    """The risk-coverage curve: what is kept, and how wrong it is, for every threshold that makes a difference.
+
+    Attributes:
+        threshold: confidence from which on cells are kept, falling, (points,).
+        coverage: share of the cells kept, rising to 1, (points,).
+        risk: share of the kept cells that are wrong, (points,).
+    """
+
+    threshold: np.ndarray
+    coverage: np.ndarray
+    risk: np.ndarray
+
+    def at_threshold(self, threshold: float) -> tuple[float, float]:
+        """Coverage and risk of these cells at any threshold; (0, 0) where it keeps none."""
+        kept = int((self.threshold >= np.float32(threshold)).sum())
+        return (float(self.coverage[kept - 1]), float(self.risk[kept - 1])) if kept else (0.0, 0.0)
+
+    def threshold_for(self, target_risk: float) -> float:
+        """The lowest threshold at which the risk is at most the target.
+
+        Raises:
+            ValueError: no threshold reaches it.
+        """
+        reached = np.flatnonzero(self.risk <= target_risk)
+        if not len(reached):
+            raise ValueError(
+                f"No threshold has a risk of {target_risk:g} or less: the lowest on these cells is "
+                f"{self.risk.min():.3f}; give a greater target risk."
+            )
+        return float(self.threshold[reached[-1]])
+
+
+def fit_calibration(
+    scores: np.ndarray,
+    truth: np.ndarray,
+    *,
+    target_risk: float | None = None,
+    target_accuracy: float | None = None,
+    fitted_with: dict[str, Any] | None = None,
+) -> Calibration:
+    """Fit temperature and threshold on cells with known types, which the calibrated use must not see again.
+
+    Args:
+        scores: (cells, labels), every label evaluated; a cell without any score (all NaN) counts as wrong.
+        truth: int, (cells,); column of the right label, -1 where none of the labels is right. Such cells teach the
+            threshold, but not the temperature.
+        target_risk: share of wrong cells among the named ones that is accepted; 0.1 when neither target is given.
+        target_accuracy: the same as 1 - target_risk.
+        fitted_with: stored in the calibration.
+
+    Raises:
+        ValueError: both targets, a target outside 0 to 1 or out of reach, or scores and truth that do not fit.
+
+    >>> scores = np.array([[0.6, 0.4], [0.55, 0.45], [0.52, 0.48], [0.51, 0.49]])
+    >>> calibration = fit_calibration(scores, np.array([0, 0, 0, 1]), target_risk=0.0)
+    >>> calibration.is_unknown(scores).tolist()
+    [False, False, False, True]
+    """
+    target = _target(target_risk, target_accuracy)
+    scored = _scored_rows(scores)
+    if truth.shape != (len(scores),) or (truth >= scores.shape[1]).any():
+        raise ValueError(f"truth {truth.shape} does not fit scores {scores.shape}; give a column for each cell, or -1.")
+    known = scored & (truth >= 0)
+    if not known.any():
+        raise ValueError("No cell has a right label among the candidates, so there is nothing to calibrate on.")
+    calibration = Calibration(fit_temperature(scores[known], truth[known]), 0.0)
+    curve = risk_coverage(calibration.confidence(scores), is_correct(scores, truth))
+    return Calibration(calibration.temperature, curve.threshold_for(target), fitted_with or {})
+
+
+def fit_temperature(scores: np.ndarray, truth: np.ndarray) -> float:
+    """The temperature with the least negative log-likelihood of the truth; args as in `fit_calibration`, no -1."""
+    logs, rows = _logs(scores), np.arange(len(scores))
+
+    def negative_log_likelihood(log_temperature: float) -> float:
+        return -float(log_softmax(logs / math.exp(log_temperature), axis=1)[rows, truth].mean())
+
+    return math.exp(minimize_scalar(negative_log_likelihood, bounds=_LOG_TEMPERATURES, method="bounded").x)
+
+
+def is_correct(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Whether the best label is the right one, bool, (cells,); not for cells without any score or right label."""
+    scored = ~np.isnan(scores).all(axis=1)
+    return scored & (np.where(np.isnan(scores), -np.inf, scores).argmax(axis=1) == truth)
+
+
+def risk_coverage(confidence: np.ndarray, correct: np.ndarray) -> RiskCoverage:
+    """Share of wrong cells among the most confident ones, for every share of cells kept.
+
+    Cells of equal confidence are kept together.
+
+    Args:
+        confidence: (cells,).
+        correct: bool, (cells,).
+
+    >>> curve = risk_coverage(np.array([0.9, 0.5, 0.7, 0.5]), np.array([True, False, True, True]))
+    >>> curve.coverage.tolist(), curve.risk.tolist()
+    ([0.25, 0.5, 1.0], [0.0, 0.0, 0.25])
+    """
+    _check_cells(confidence, correct)
+    order = np.argsort(-confidence, kind="stable")
+    ranked, wrong = confidence[order], np.cumsum(~correct[order].astype(bool))
+    last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
+    return RiskCoverage(ranked[last], (last + 1) / len(ranked), wrong[last] / (last + 1))
+
+
+def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> float:
+    """Mean difference between confidence and accuracy over bins of confidence, weighted by cells (Naeini et al. 2015).
+
+    >>> expected_calibration_error(np.array([0.9, 0.9]), np.array([True, False])).__round__(6)
+    0.4
+    """
+    _check_cells(confidence, correct)
+    if bins < 1:
+        raise ValueError(f"bins is {bins}; give at least 1, such as 15.")
+    place = np.minimum((np.clip(confidence, 0, 1) * bins).astype(np.int64), bins - 1)
+    gaps = np.bincount(place, weights=confidence.astype(np.float64) - correct, minlength=bins)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def _target(target_risk: float | None, target_accuracy: float | None) -> float:
+    if target_risk is not None and target_accuracy is not None:
+        raise ValueError("Give target_risk or target_accuracy, not both: one is 1 minus the other.")
+    if target_accuracy is not None:
+        target_risk = 1 - target_accuracy
+    risk = DEFAULT_TARGET_RISK if target_risk is None else target_risk
+    if not 0 <= risk < 1:
+        raise ValueError(f"The target risk is {risk:g}; legal are 0 (no wrong cell) to below 1.")
+    return risk
+
+
+def _scored_rows(scores: np.ndarray) -> np.ndarray:
+    """Which cells have scores, bool, (cells,)."""
+    if scores.ndim != 2 or not scores.shape[1]:
+        raise ValueError(f"scores have the shape {scores.shape}; give (cells, labels).")
+    missing = np.isnan(scores)
+    if (missing.any(axis=1) & ~missing.all(axis=1)).any():
+        raise ValueError("Calibrated confidence needs every score, but some are NaN; use rerank 'full' or 'none'.")
+    return np.logical_not(missing.all(axis=1))
+
+
+def _logs(scores: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(scores.astype(np.float64), _LEAST_SCORE))
+
+
+def _check_cells(confidence: np.ndarray, correct: np.ndarray) -> None:
+    if confidence.ndim != 1 or confidence.shape != correct.shape or not len(confidence):
+        raise ValueError(
+            f"confidence {confidence.shape} and correct {correct.shape} do not fit; give one of each for every cell."
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,58 @@
+"""An AnnData store of one format (h5ad, zarr) copied into the other, element by element and block by block."""
+
+from collections.abc import Callable
+from typing import Any
+
+import h5py
+import numpy as np
+
+# Bytes of a block on its way; also about a chunk of an array in zarr.
+_BYTES_PER_BLOCK = 1 << 24
+# What numbers and truth values are; text and records go the way that anndata knows.
+_NUMERIC = "biufc"
+
+CopyElement = Callable[[Any, str, Any], None]
+
+
+def convert_store(source: Any, target: Any, copy_element: CopyElement) -> None:
+    """Copy all that is below a group of one format into a group of the other.
+
+    The encodings of anndata are the same in both formats: groups, their marks (attributes) and numeric arrays can be
+    copied as they are, and arrays need never be in memory as a whole.
+
+    Args:
+        source: group of h5py or zarr, open for reading.
+        target: group of the other, open for writing.
+        copy_element: writes what is no numeric array (texts, scalars, records) into a group by a name, whole.
+    """
+    _copy_marks(source, target)
+    for name in source:
+        element = source[name]
+        if hasattr(element, "keys"):
+            if name in target:
+                del target[name]
+            convert_store(element, target.create_group(name), copy_element)
+        elif element.shape and np.dtype(element.dtype).kind in _NUMERIC:
+            _copy_array(element, target, name)
+        else:
+            copy_element(target, name, element)
+
+
+def _copy_marks(source: Any, target: Any) -> None:
+    for name, value in source.attrs.items():
+        # zarr keeps JSON, which knows no numpy.
+        target.attrs[name] = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+
+
+def _copy_array(source: Any, group: Any, name: str) -> None:
+    """Copy a numeric array in blocks of rows; a block of the source is a chunk of the copy."""
+    shape, dtype = tuple(source.shape), np.dtype(source.dtype)
+    bytes_per_row = max(1, dtype.itemsize * int(np.prod(shape[1:])))
+    rows = max(1, min(shape[0], _BYTES_PER_BLOCK // bytes_per_row))
+    if isinstance(group, h5py.Group):
+        copy = group.create_dataset(name, shape=shape, dtype=dtype)
+    else:
+        copy = group.create_array(name, shape=shape, dtype=dtype, chunks=(rows, *(max(1, n) for n in shape[1:])))
+    _copy_marks(source, copy)
+    for start in range(0, shape[0], rows):
+        copy[start : start + rows] = source[start : start + rows]

@@ -1,0 +1,41 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+# What of these libraries the process has loaded, once the statements before are done.
+LOADED = "import json, sys; print(json.dumps([x for x in ('torch', 'transformers', 'anndata') if x in sys.modules]))"
+# As the `langcell` script does, whose name the package goes by.
+COMMAND = (
+    "import sys; sys.argv[0] = '/bin/langcell'\nfrom langcell.cli import app\napp(sys.argv[1:], standalone_mode=False)"
+)
+
+
+def loaded_after(script: str, *words: str) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", f"{script}\n{LOADED}", *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("words", [["--help"], ["annotate", "--help"], ["embed", "--help"], ["evaluate", "--help"]])
+def test_help_needs_no_torch(words):
+    assert loaded_after(COMMAND, *words) == []
+
+
+def test_importing_langcell_is_enough_for_the_auto_classes(tiny_model_dir):
+    script = (
+        "import langcell, sys\nfrom transformers import AutoModel, AutoProcessor\n"
+        "assert type(AutoModel.from_pretrained(sys.argv[1])).__module__ == 'langcell.modeling_langcell'\n"
+        "assert type(AutoProcessor.from_pretrained(sys.argv[1])).__name__ == 'LangCellProcessor'"
+    )
+    assert "torch" in loaded_after(script, str(tiny_model_dir))
+
+
+def test_every_public_name_can_be_had():
+    import langcell
+
+    assert all(getattr(langcell, name) is not None for name in langcell.__all__)
+    assert set(langcell.__all__) <= set(dir(langcell))
+    with pytest.raises(AttributeError, match="no attribute 'anotate'"):
+        langcell.anotate  # noqa: B018

@@ -1,0 +1,52 @@
+import json
+
+import numpy as np
+import pytest
+import tiny_evaluation
+
+import langcell
+from langcell.inference.unknown import Calibration
+from langcell.training.evaluation import calibration
+from langcell.training.evaluation.context import EvaluationContext
+from langcell.training.evaluation.report import write_report
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory, tiny_model_dir):
+    path = tiny_evaluation.save_cells(tmp_path_factory.mktemp("cells") / "cells.h5ad")
+    return EvaluationContext(path, model=tiny_model_dir, label_column="cell_type", device="cpu", progress=False)
+
+
+@pytest.fixture(scope="module")
+def result(context):
+    return calibration.run(context, target_risk=0.9, repeats=3)
+
+
+def test_confidence_is_measured_before_and_after(result):
+    report = result.report
+    json.dumps(report, allow_nan=False)
+    assert list(report["methods"]) == ["LangCell, calibrated", "LangCell, greatest score"]
+    for scores in report["methods"].values():
+        assert {"ece", "ece_sd", "aurc", "aurc_sd", "accuracy"} <= scores.keys()
+        assert scores["runs"] == 3
+    # A temperature orders no labels anew.
+    first, second = report["methods"].values()
+    assert first["accuracy"] == second["accuracy"]
+    assert {"temperature", "threshold", "coverage", "risk"} <= report["fits"].keys()
+
+
+def test_the_report_is_a_calibration_for_annotate(result, context, tmp_path):
+    path = write_report(result, tmp_path)[0]
+    loaded = Calibration.load(path)
+    assert loaded.temperature == result.report["temperature"] > 0
+    adata = context.cells.copy()
+    labels = context.labelled.labels
+    reading = context.memory_reading
+    langcell.annotate(adata, labels, model=context.loaded, unknown=str(path), **reading)
+    unknown = (adata.obs["langcell_label"].astype(str) == "unknown").to_numpy()
+    assert (adata.obs["langcell_confidence"].to_numpy()[~unknown] >= np.float32(loaded.threshold)).all()
+
+
+def test_a_risk_that_no_threshold_reaches_is_one_line(context):
+    with pytest.raises(ValueError, match="The target risk is -1"):
+        calibration.run(context, target_risk=-1.0, repeats=1)

@@ -1,0 +1,33 @@
+import pytest
+
+from langcell.training.tuning_options import LEARNING_RATES, TuningOptions
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        pytest.param({"method": "qlora"}, r"method is 'qlora'; legal are lora, full, head", id="method"),
+        pytest.param({"task": "match"}, r"task is 'match'; legal are text, classification", id="task"),
+        pytest.param({"balance": "yes"}, r"balance is 'yes'; legal are sampling, weights, none", id="balance"),
+        pytest.param({"shots": 0}, r"shots is 0; give 1 or more", id="shots"),
+        pytest.param({"steps": 0}, r"steps is 0; give 1 or more", id="steps"),
+        pytest.param({"lora_rank": 0}, r"lora_rank is 0; give 1 or more", id="rank"),
+        pytest.param({"lora_alpha": 0.0}, r"lora_alpha is 0\.0; give a positive number", id="alpha"),
+        pytest.param({"learning_rate": float("nan")}, r"learning_rate is nan; give a positive", id="learning rate"),
+        pytest.param({"gene_dropout": 1.0}, r"gene_dropout is 1\.0; legal are 0 to below 1", id="gene dropout"),
+        pytest.param({"validation_share": -0.1}, r"validation_share is -0\.1; legal are 0", id="validation share"),
+        pytest.param({"weight_decay": -1.0}, r"weight_decay is -1\.0; give 0 or more", id="weight decay"),
+    ],
+)
+def test_an_illegal_option_is_named_with_what_is_legal(option, message):
+    with pytest.raises(ValueError, match=message):
+        TuningOptions(**option)
+
+
+def test_steps_grow_with_the_cells_and_rates_go_by_method():
+    options = TuningOptions(batch_size=16)
+    assert options.completed(45).steps == options.completed(80).steps
+    assert options.completed(16_001).steps == 3_001
+    assert options.completed(45).learning_rate == LEARNING_RATES["lora"]
+    assert TuningOptions(method="full").completed(45).learning_rate == LEARNING_RATES["full"]
+    assert TuningOptions(steps=7, learning_rate=0.5).completed(10_000) == TuningOptions(steps=7, learning_rate=0.5)

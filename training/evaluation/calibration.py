@@ -1,0 +1,120 @@
+"""`langcell evaluate calibration`: what the confidence of a label is worth, before and after a temperature.
+
+Each repeat halves the cells: temperature and threshold are fitted on one half (as `langcell calibrate` does) and
+measured on the other. The report can be given to `langcell annotate --unknown` as it is: it carries the calibration of
+the first split.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from langcell.inference.calibrate import CalibrationRun, calibrate
+from langcell.inference.unknown import DEFAULT_TARGET_RISK
+from langcell.inference.zero_shot import check_alpha, combine_scores
+from langcell.training.evaluation.confidence_metrics import AreaUnderRiskCoverage, ExpectedCalibrationError
+from langcell.training.evaluation.context import MODEL_METHOD, EvaluationContext
+from langcell.training.evaluation.metrics import computed, mean_and_sd
+from langcell.training.evaluation.report import Section, Table, TaskResult, summary_table, with_sd
+from langcell.training.evaluation.splits import check_repeats
+
+TASK = "calibration"
+_CALIBRATED = f"{MODEL_METHOD}, calibrated"
+_RAW = f"{MODEL_METHOD}, greatest score"
+
+
+def run(
+    context: EvaluationContext,
+    *,
+    alpha: float | None = None,
+    target_risk: float = DEFAULT_TARGET_RISK,
+    repeats: int = 5,
+) -> TaskResult:
+    """Fit a temperature and a threshold for "unknown" on half of the cells, measure them on the other half.
+
+    Args:
+        context: data and model; needs a label column.
+        alpha: weight of the similarity; the model's own when None.
+        target_risk: share of wrong labels among the named cells that the threshold is to keep to.
+        repeats: splits behind each mean and standard deviation.
+
+    Raises:
+        ValueError: unusable data, labels, model or options, or a risk that no threshold reaches.
+    """
+    check_repeats(repeats)
+    if alpha is not None:
+        check_alpha(alpha)
+    labelled = context.labelled
+    alpha = float(context.loaded.config.alpha if alpha is None else alpha)
+    scored = context.scored(labelled.labels)
+    score = combine_scores(torch.from_numpy(scored.similarity), torch.from_numpy(scored.match), alpha=alpha).numpy()
+    score = np.where(scored.known[:, None], score, np.nan)[labelled.has_label]
+    truth = labelled.truth[labelled.has_label]
+    fits = [calibrate(score, truth, target_risk=target_risk, seed=context.seed + i) for i in range(repeats)]
+    report = context.describe(TASK, scored.settings, labelled)
+    report |= {
+        "alpha": alpha,
+        "target_risk": target_risk,
+        "repeats": repeats,
+        "fits": mean_and_sd([_fitted(fit) for fit in fits]),
+        "methods": {
+            _CALIBRATED: mean_and_sd([_measure(fit.confidence, fit.correct) for fit in fits]),
+            _RAW: mean_and_sd([_measure(fit.raw_confidence, fit.correct) for fit in fits]),
+        },
+        "risk_coverage": fits[0].report()["risk_coverage"],
+        # `Calibration.load` reads these three.
+        "temperature": fits[0].calibration.temperature,
+        "threshold": fits[0].calibration.threshold,
+        "fitted_with": {
+            **{name: scored.settings[name] for name in ("model_id", "model_revision", "vocabulary_fingerprint")},
+            "alpha": alpha,
+            "labels": labelled.names,
+        },
+    }
+    figure = fits[0].figure()
+    figure.suptitle(f"{report['model']['id']} on {report['data']['file']}, held-out half of the first split")
+    return TaskResult(report, _sections(report), {"reliability": figure})
+
+
+def _measure(confidence: np.ndarray, correct: np.ndarray) -> dict[str, float]:
+    columns: dict[str, Any] = {"predictions": confidence, "references": correct.astype(int)}
+    return {
+        **computed(ExpectedCalibrationError(), **columns),
+        **computed(AreaUnderRiskCoverage(), **columns),
+        "accuracy": float(correct.mean()),
+    }
+
+
+def _fitted(fit: CalibrationRun) -> dict[str, float]:
+    coverage, risk = fit.curve.at_threshold(fit.calibration.threshold)
+    return {
+        "temperature": fit.calibration.temperature,
+        "threshold": fit.calibration.threshold,
+        "coverage": coverage,
+        "risk": risk,
+    }
+
+
+def _sections(report: dict[str, Any]) -> list[Section]:
+    data, fits = report["data"], report["fits"]
+    text = (
+        f"{data['labelled_cells']:,} cells of {len(report['labels'])} types, alpha {report['alpha']:g}; fitted on one "
+        f"half, measured on the other. ECE: mean difference of confidence and accuracy over 15 bins. ± is the standard "
+        f"deviation over {report['repeats']} splits (seed {report['seed']})."
+    )
+    threshold = (
+        f"To keep at most {report['target_risk']:.0%} wrong labels, cells below the threshold are unknown. "
+        f"`langcell annotate --unknown {TASK}.json` uses the temperature {report['temperature']:.4g} and the threshold "
+        f"{report['threshold']:.4f} of the first split."
+    )
+    rows = [(name, with_sd(fits, name)) for name in ("temperature", "threshold", "coverage", "risk")]
+    curve = [
+        (f"{point['coverage']:.1%}", f"{point['threshold']:.3f}", f"{point['risk']:.3f}")
+        for point in report["risk_coverage"]
+    ]
+    return [
+        Section(f"{TASK}: {report['model']['id']} on {data['file']}", text, summary_table(TASK, report["methods"])),
+        Section("Threshold for --unknown", threshold, Table(("on the held-out half", "mean"), rows)),
+        Section("Risk and coverage, first split", table=Table(("coverage", "threshold", "risk"), curve)),
+    ]

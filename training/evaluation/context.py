@@ -1,0 +1,264 @@
+"""What the evaluation tasks share: a data set, a model, and everything that several tasks need, computed once."""
+
+import copy
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from scipy import sparse
+
+from langcell.inference.annotation import Model, ScoredCells, embed, score_data
+from langcell.loading import DEFAULT_MODEL, LoadedLangCell, load
+from langcell.processing.anndata_io import CellSource, open_cells
+from langcell.processing.labels import Label
+from langcell.training.evaluation.baselines import log_normalize, principal_components
+from langcell.training.evaluation.identity import digest_of_data
+from langcell.training.evaluation.labelled_cells import LabelledCells, read_labelled_cells
+
+MODEL_METHOD = "LangCell"
+_GENE_COLUMN = "gene"
+_ORIGIN = "langcell_evaluation"  # in uns of the cells in memory: what the file holds and where
+_LIBRARIES = ("langcell", "torch", "transformers", "peft", "anndata", "scanpy", "scikit-learn", "evaluate", "numpy")
+_TEXTS_PER_BATCH = 64
+
+
+@dataclass(frozen=True, eq=False)
+class CellEmbeddings:
+    """Embeddings of all cells.
+
+    Attributes:
+        projected: cell embeddings, unit length, float32, shape (cells, projection_dim).
+        hidden: the cell encoder's own state, float32, shape (cells, hidden_size).
+        settings: what `embed` writes into uns["langcell"] on model and data.
+    """
+
+    projected: np.ndarray
+    hidden: np.ndarray
+    settings: dict[str, Any]
+
+
+class EvaluationContext:
+    """A data set and a model; every property is computed at its first use and kept.
+
+    Args:
+        data: h5ad file or zarr folder.
+        model: folder, Hub id, "langcell-mini", or what `langcell.load` returned.
+        adapter: folder or Hub id of an adapter for the model.
+        label_column: column of obs with the types.
+        label_ids_column: column of obs with the ontology id of each type, which gives the texts.
+        labels_file: labels with texts; has to name every type in the column.
+        max_cells: evaluate on this many cells at most, drawn with `seed`; all when None.
+        seed: of every draw.
+        device: "cpu", "cuda", ...; the best one here when None.
+        dtype: "float32", "bfloat16" or "float16".
+        progress: show progress bars.
+        reading: fields of `ReadingOptions`: x_is, gene_column, layer, rows_per_chunk, max_batch_tokens.
+
+    Raises:
+        ValueError: illegal `max_cells`. What is wrong with data or model is told at the first use.
+    """
+
+    def __init__(
+        self,
+        data: str | Path,
+        *,
+        model: Model = DEFAULT_MODEL,
+        adapter: str | Path | None = None,
+        label_column: str | None = None,
+        label_ids_column: str | None = None,
+        labels_file: str | Path | None = None,
+        max_cells: int | None = None,
+        seed: int = 0,
+        device: str | None = None,
+        dtype: str = "float32",
+        progress: bool = True,
+        **reading: Any,
+    ) -> None:
+        if max_cells is not None and max_cells < 2:
+            raise ValueError(f"max_cells is {max_cells}; give at least 2, or leave it out for all cells.")
+        self.data, self.model, self.adapter = Path(data), model, adapter
+        self.label_column, self.label_ids_column, self.labels_file = label_column, label_ids_column, labels_file
+        self.max_cells, self.seed, self.device, self.dtype = max_cells, seed, device, dtype
+        self.reading = {"progress": progress, **reading}
+        self._scored: dict[tuple[str, ...], ScoredCells] = {}
+
+    def with_labels(
+        self, *, label_column: str | None, label_ids_column: str | None, labels_file: str | Path | None
+    ) -> "EvaluationContext":
+        """The same cells and model with other labels; what is computed of the cells by now is shared."""
+        other = copy.copy(self)
+        other.label_column, other.label_ids_column, other.labels_file = label_column, label_ids_column, labels_file
+        other.__dict__.pop("labelled", None)
+        return other
+
+    @property
+    def source_options(self) -> dict[str, Any]:
+        """x_is, gene_column and layer, as far as they were given, for `open_cells` on the file."""
+        return {name: self.reading[name] for name in ("x_is", "gene_column", "layer") if name in self.reading}
+
+    @cached_property
+    def loaded(self) -> LoadedLangCell:
+        """Model and processor, with the adapter."""
+        if isinstance(self.model, LoadedLangCell):
+            return self.model
+        adapter = {} if self.adapter is None else {"adapter": str(self.adapter)}
+        return load(self.model, device=self.device, dtype=self.dtype, **adapter)
+
+    @cached_property
+    def cells(self) -> AnnData:
+        """The cells in memory: X linear and sparse, all of obs, gene names in var["gene"]; see `memory_reading`."""
+        with open_cells(self.data, **self.source_options) as source:
+            rows = np.arange(source.n_cells)
+            if self.max_cells is not None and self.max_cells < source.n_cells:
+                rng = np.random.default_rng(self.seed)
+                rows = np.sort(rng.choice(source.n_cells, self.max_cells, replace=False))
+            counts = _read_rows(source, rows)
+            obs = source.obs.iloc[rows].copy()
+            obs.index = pd.Index([str(i) for i in range(len(obs))])
+            var = pd.DataFrame({_GENE_COLUMN: source.gene_names})
+            var.index = pd.Index([str(i) for i in range(len(var))])
+            origin = {"x_is": source.x_kind, "values_from": source.location, "cells_in_file": source.n_cells}
+        return AnnData(counts, obs=obs, var=var, uns={_ORIGIN: origin})
+
+    @property
+    def memory_reading(self) -> dict[str, Any]:
+        """Reading options for `cells`, which are linear whatever the file holds."""
+        kept = {name: value for name, value in self.reading.items() if name not in ("x_is", "gene_column", "layer")}
+        return {
+            **kept,
+            "x_is": "counts" if self.cells.uns[_ORIGIN]["x_is"] == "counts" else "linear",
+            "gene_column": _GENE_COLUMN,
+        }
+
+    @property
+    def source(self) -> tuple[Path | AnnData, dict[str, Any]]:
+        """What to read the cells from, and how: the file in chunks, or the cells in memory where they are there."""
+        if self.max_cells is None and "cells" not in self.__dict__:
+            return self.data, self.reading
+        return self.cells, self.memory_reading
+
+    @cached_property
+    def labelled(self) -> LabelledCells:
+        """The true types and the candidate labels."""
+        return self.read_labels()
+
+    def read_labels(self, **changes: Any) -> LabelledCells:
+        """The true types as `read_labelled_cells` reads them; `changes` replaces its options.
+
+        Raises:
+            ValueError: no label column was named, or see `read_labelled_cells`.
+        """
+        if self.label_column is None:
+            raise ValueError("The task needs the column of obs with the types; name it (--label-column).")
+        source, reading = self.source
+        options = {
+            "label_column": self.label_column,
+            "label_ids_column": self.label_ids_column,
+            "labels_file": self.labels_file,
+        }
+        reading = {name: reading[name] for name in ("x_is", "gene_column", "layer") if name in reading}
+        return read_labelled_cells(source, **(options | changes), **reading)
+
+    @cached_property
+    def embeddings(self) -> CellEmbeddings:
+        """Embeddings of all cells by the model as it is."""
+        return self.embed_with(self.loaded)
+
+    def embed_with(self, loaded: LoadedLangCell) -> CellEmbeddings:
+        """Embeddings of all cells by another model."""
+        cells = self.cells.copy()
+        embed(cells, model=loaded, hidden=True, **self.memory_reading)
+        projected, hidden = (np.asarray(cells.obsm[name]) for name in ("X_langcell", "X_langcell_hidden"))
+        return CellEmbeddings(projected, hidden, dict(cells.uns["langcell"]))
+
+    def scored(self, labels: Sequence[Label]) -> ScoredCells:
+        """Similarity and match of all cells for these labels; kept for the next task that asks the same."""
+        key = tuple(label.text for label in labels)
+        if key not in self._scored:
+            source, reading = self.source
+            self._scored[key] = score_data(source, labels, loaded=self.loaded, **reading)
+        return self._scored[key]
+
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Text embeddings, unit length, float32, shape (texts, projection_dim)."""
+        return embed_texts(self.loaded, texts)
+
+    @cached_property
+    def log_counts(self) -> sparse.csr_matrix:
+        """log1p of counts per 10,000, shape (cells, genes)."""
+        return log_normalize(sparse.csr_matrix(self.cells.X))
+
+    @cached_property
+    def components(self) -> np.ndarray:
+        """Principal components of the log-normalized counts, shape (cells, at most 50)."""
+        return principal_components(self.log_counts, seed=self.seed)
+
+    def describe(self, task: str, settings: dict[str, Any], labelled: LabelledCells | None = None) -> dict[str, Any]:
+        """The facts that every report starts with: task, model, data, labels, seed, versions.
+
+        Args:
+            task: name of the task.
+            settings: uns["langcell"] of `embed` or `annotate`, or `ScoredCells.settings`.
+            labelled: the truth, where the task has one.
+        """
+        device, dtype = str(self.loaded.model.device), str(self.loaded.model.dtype).removeprefix("torch.")
+        names = {"id": "model_id", "revision": "model_revision", "vocabulary_fingerprint": "vocabulary_fingerprint"}
+        facts = {
+            "task": task,
+            "model": {**{name: settings[key] for name, key in names.items()}, "device": device, "dtype": dtype},
+            "data": {
+                "file": self.data.name,
+                "sha256": digest_of_data(self.data),
+                "max_cells": self.max_cells,
+                **{key: settings[key] for key in ("x_is", "values_from", "gene_coverage", "count_coverage")},
+            },
+            "seed": self.seed,
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+        }
+        if self.adapter is not None:
+            facts["model"]["adapter"] = Path(str(self.adapter)).name
+        if "cells" in self.__dict__:  # the cells in memory stand for the file
+            facts["data"] |= self.cells.uns[_ORIGIN]
+        if labelled is not None:
+            n_labelled = int(labelled.has_label.sum())
+            facts["data"] |= {
+                "label_column": self.label_column,
+                "label_ids_column": self.label_ids_column,
+                "cells": len(labelled.truth),
+                "labelled_cells": n_labelled,
+                "left_out_without_label": len(labelled.truth) - n_labelled,
+            }
+            facts["labels"] = labelled.facts()
+        return facts
+
+
+def embed_texts(loaded: LoadedLangCell, texts: Sequence[str]) -> np.ndarray:
+    """Text embeddings in batches of like length; unit length, float32, shape (texts, projection_dim)."""
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    found = np.empty((len(texts), loaded.config.projection_dim), dtype=np.float32)
+    for begin in range(0, len(texts), _TEXTS_PER_BATCH):
+        rows = order[begin : begin + _TEXTS_PER_BATCH]
+        tokens = loaded.processor(text=[texts[i] for i in rows], return_tensors="pt").to(loaded.model.device)
+        with torch.inference_mode():
+            embeds = loaded.model.get_text_features(tokens["input_ids"], tokens["attention_mask"])
+        found[rows] = torch.nn.functional.normalize(embeds.float(), dim=-1).cpu().numpy()
+    return found
+
+
+def _read_rows(source: CellSource, rows: np.ndarray) -> sparse.csr_matrix:
+    """The chosen rows, ascending, read chunk by chunk."""
+    parts = []
+    for chunk in source.chunks():
+        n_rows = len(chunk.counts.indptr) - 1
+        kept = rows[(rows >= chunk.start) & (rows < chunk.start + n_rows)] - chunk.start
+        if len(kept):
+            parts.append(chunk.counts if len(kept) == n_rows else chunk.counts[kept])
+    return sparse.csr_matrix(sparse.vstack(parts), dtype=np.float32)

@@ -1,0 +1,64 @@
+"""`langcell evaluate disease`: subtypes of a disease by text, named as types are in `zero-shot`.
+
+The labels may be values of any column of obs. Their texts come from a labels file, else from ontology ids, else from
+the MONDO term of that name, else they are `disease: <value>; `.
+"""
+
+from collections.abc import Sequence
+
+from langcell.inference.zero_shot import check_alpha
+from langcell.processing.descriptions import describe_term
+from langcell.processing.labels import Label, resolve_labels
+from langcell.processing.ontology import Ontology
+from langcell.training.evaluation.context import EvaluationContext
+from langcell.training.evaluation.naming import draw_cells_and_texts, naming_sections
+from langcell.training.evaluation.plots import draw_confusion, draw_per_type
+from langcell.training.evaluation.report import TaskResult
+from langcell.training.evaluation.zero_shot import name_and_measure
+
+TASK = "disease"
+
+
+def run(context: EvaluationContext, *, alpha: float | None = None) -> TaskResult:
+    """Name the disease, or its subtype, of each cell by text alone; measures and baselines are those of `zero-shot`.
+
+    Args:
+        context: data and model; its label column is the one with the diseases.
+        alpha: weight of the similarity; the model's own when None.
+
+    Raises:
+        ValueError: unusable data, labels, model or options.
+    """
+    if alpha is not None:
+        check_alpha(alpha)
+    labelled = context.read_labels(resolve=resolve_diseases)
+    report = name_and_measure(context, labelled, task=TASK, alpha=alpha, baselines={})
+    figures = {
+        "confusion": draw_confusion(report),
+        "per-type": draw_per_type(report),
+        "embeddings": draw_cells_and_texts(context, labelled),
+    }
+    return TaskResult(report, naming_sections(report), figures)
+
+
+def resolve_diseases(names: Sequence[str], *, ontology: Ontology | None = None) -> list[Label]:
+    """Labels for names of diseases: the MONDO term where one has that name or synonym, else the name as it is.
+
+    Raises:
+        ValueError: see `resolve_labels`.
+
+    >>> for label in resolve_diseases(["lung adenocarcinoma", "H1975"]):
+    ...     print(label.name, label.ontology_term_id, label.text[:32].strip(), sep=" | ")
+    lung adenocarcinoma | MONDO:0005061 | disease: lung adenocarcinoma. a
+    H1975 | None | disease: h1975;
+    """
+    ontology = ontology or Ontology.cellxgene()
+    return resolve_labels([_disease(name, ontology) for name in names])
+
+
+def _disease(name: str, ontology: Ontology) -> Label:
+    found = ontology.find(name, prefix="MONDO")
+    if found is None:
+        return Label(name, describe_term("disease", name))
+    term, match = found
+    return Label(name, describe_term("disease", term), term.id, match)
