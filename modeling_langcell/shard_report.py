@@ -1,5 +1,6 @@
 """What a folder of shards holds, as tables and bars on a terminal, and the lengths of its cells as a picture."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -108,7 +109,7 @@ def _binned(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     first, last = int(found[0]), int(found[-1])
     step = -(-(last - first + 1) // _BINS)
     edges = np.arange(first, last + step + 1, step)
-    return np.array([lengths[a:b].sum() for a, b in zip(edges[:-1], edges[1:], strict=True)]), edges
+    return np.array([lengths[a:b].sum() for a, b in pairwise(edges)]), edges
 
 
 def draw_lengths(counts: ShardCounts, output: Path, *, title: str) -> None:
