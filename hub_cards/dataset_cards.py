@@ -57,14 +57,10 @@ def dataset_card(
         license=license_id,
         pretty_name=title,
         tags=list(_TAGS),
-        size_categories=[next((size for most, size in _SIZES if manifest.total_cells < most), "n>1T")],
+        size_categories=[next((size for most, size in _SIZES if manifest.total_cells < most), "n>1B")],
         configs=[
-            {
-                "config_name": "cells",
-                "data_files": [{"split": "train", "path": "data/train-*.parquet"}],
-                "default": True,
-            },
-            {"config_name": "descriptions", "data_files": [{"split": "train", "path": DESCRIPTIONS_FILE}]},
+            {"config_name": "cells", "data_files": _train("data/train-*.parquet"), "default": True},
+            {"config_name": "descriptions", "data_files": _train(DESCRIPTIONS_FILE)},
         ],
     )
     sources = [_source(source) for source in manifest.sources]
@@ -89,8 +85,12 @@ def dataset_card(
     return DatasetCard(f"---\n{metadata.to_yaml()}\n---\n\n{fill_template('dataset_card.md', values)}")
 
 
+def _train(path: str) -> list[dict[str, str]]:
+    return [{"split": "train", "path": path}]
+
+
 def _table(aspect: str, names: Mapping[str, int]) -> dict[str, Any]:
-    """A table of an aspect; the jinja template must not meet a dict's own `items`."""
+    """The most frequent names of an aspect, and how many there are besides."""
     rows = [(_cell(name), cells) for name, cells in names.items()]
     hidden = rows[_MOST_ROWS:]
     return {
@@ -104,13 +104,10 @@ def _table(aspect: str, names: Mapping[str, int]) -> dict[str, Any]:
 def _source(source: Mapping[str, Any]) -> dict[str, str]:
     """One source as text; "" for what is not known of it."""
     written, read, digest = source.get("written"), source.get("read"), source.get("sha256")
+    cells = "" if written is None else f"{written:,}"
     return {
         "name": _cell(str(source.get("name", "not named"))),
-        "cells": ""
-        if written is None
-        else f"{written:,} of {read:,}"
-        if read not in (None, written)
-        else f"{written:,}",
+        "cells": f"{cells} of {read:,}" if cells and read not in (None, written) else cells,
         "licence": _cell(str(source.get("licence") or source.get("license") or "")),
         "sha256": f"`{digest}`" if digest else "",
     }

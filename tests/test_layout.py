@@ -60,7 +60,8 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "training/run_state.py": "test_resume.py",
     # The options of one command, tested by its tasks.
     "modeling_langcell/cli_evaluate_options.py": "test_cli_evaluate.py",
-    # Fine-tuned models inside an evaluation, for three of its tasks.
+    # The cells of an evaluation's context, and fine-tuned models for three of its tasks.
+    "training/evaluation/cells_in_memory.py": "test_context.py",
     "training/evaluation/tuned.py": "test_evaluation_few_shot.py",
     # A run's last act, compared with the folder that it started from.
     "training/export.py": "test_pretrain.py",

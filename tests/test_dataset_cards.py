@@ -1,0 +1,79 @@
+"""Cards of shard folders: what is known stands there, and what is not is left out."""
+
+import numpy as np
+import pytest
+import yaml
+
+from langcell.hub_cards.dataset_cards import dataset_card
+from langcell.processing.shard_counts import ShardCounts
+from langcell.processing.shard_manifest import FileRecord, Manifest
+
+COUNTS = ShardCounts(
+    np.array([0, 0, 5, 5]),
+    {
+        "tissue": {"blood": 7, "lung | left": 3},
+        "cell type": {f"type {i}": 60 - i for i in range(60)},
+        "sex": {"male": 1},
+    },
+)
+COLUMNS = ["input_ids", "length", "disease_ontology_term_id"]
+
+
+def manifest(**changes) -> Manifest:
+    values = {
+        "schema_version": 2,
+        "vocabulary_fingerprint": "abcdef",
+        "max_length": 2048,
+        "total_cells": 1_234_567,
+        "shards": (FileRecord("data/train-00000.parquet", "00", 1_234_567, 9_876_543),),
+        "descriptions": FileRecord("descriptions.parquet", "11", 321),
+        "sources": (
+            {"name": "a.h5ad", "sha256": "c0ffee", "read": 12, "written": 10},
+            {"name": "b.h5ad", "sha256": "decade", "read": 5, "written": 5, "licence": "CC BY 4.0"},
+        ),
+    }
+    return Manifest(**{**values, **changes})
+
+
+def test_a_card_says_what_is_known():
+    card = dataset_card(
+        "org/cells", manifest(), COUNTS, columns=COLUMNS, summary="Blood.", license_id="cc-by-4.0", licence="As given."
+    )
+    for text in (
+        "# cells\n\nBlood.\n",
+        "1,234,567 cells as lists",
+        "`abcdef`",
+        'load_dataset("org/cells", "descriptions"',
+        "| `disease_ontology_term_id` | ontology id |",
+        "## Cells by tissue\n\n| tissue | cells |\n|---|---:|\n| blood | 7 |\n| lung \\| left | 3 |\n",
+        "and 10 more, in 55 cells.",
+        "| source | cells | licence | sha256 |\n|---|---|---|---|\n| a.h5ad | 10 of 12 |  | `c0ffee` |\n",
+        "| b.h5ad | 5 | CC BY 4.0 | `decade` |\n",
+        "## Licence\n\nAs given.\n",
+    ):
+        assert text in card.text, text
+    assert card.text.index("by tissue") < card.text.index("by cell type")
+    assert "by sex" not in card.text
+    assert (card.data.license, card.data.size_categories) == ("cc-by-4.0", ["1M<n<10M"])
+
+
+def test_what_is_not_known_is_left_out():
+    bare = manifest(sources=({"name": "a.h5ad"},), total_cells=5)
+    card = dataset_card("org/cells", bare, ShardCounts(COUNTS.lengths, {}), columns=COLUMNS)
+    for text in ("Licence", "Cells by", "licence", "sha256", "None", "simulated"):
+        assert text not in card.text, text
+    assert "| source |\n|---|\n| a.h5ad |\n" in card.text
+    assert "license" not in yaml.safe_load(card.content.split("---")[1])
+    assert "## Sources" not in dataset_card("o/c", manifest(sources=()), COUNTS, columns=COLUMNS).text
+
+
+def test_simulated_cells_are_called_so():
+    card = dataset_card("org/cells", manifest(simulation={"seed": 0}), COUNTS, columns=COLUMNS, title="Made up")
+    assert "# Made up" in card.text
+    assert "1,234,567 simulated cells" in card.text
+
+
+@pytest.mark.parametrize(("cells", "size"), [(999, "n<1K"), (27_500_000, "10M<n<100M"), (2 * 10**9, "n>1B")])
+def test_sizes(cells, size):
+    card = dataset_card("org/cells", manifest(total_cells=cells), COUNTS, columns=COLUMNS)
+    assert card.data.size_categories == [size]
