@@ -42,8 +42,6 @@ LONGER_FILES = {
 }
 # Files without a test file of their own, and where they are tested.
 TESTED_ELSEWHERE: dict[str, str] = {
-    # Counts in a manifest, tested by the shards that are written with them.
-    "processing/shard_counts.py": "test_tokenizing.py",
     # Parts of one stream of batches.
     "training/collation.py": "test_cell_batches.py",
     "training/shard_reader.py": "test_streaming.py",
@@ -60,8 +58,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "training/run_state.py": "test_resume.py",
     # The options of one command, tested by its tasks.
     "modeling_langcell/cli_evaluate_options.py": "test_cli_evaluate.py",
-    # The cells of an evaluation's context, and fine-tuned models for three of its tasks.
-    "training/evaluation/cells_in_memory.py": "test_context.py",
+    # Fine-tuned models inside an evaluation, for three of its tasks.
     "training/evaluation/tuned.py": "test_evaluation_few_shot.py",
     # A run's last act, compared with the folder that it started from.
     "training/export.py": "test_pretrain.py",
