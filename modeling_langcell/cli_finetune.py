@@ -160,9 +160,11 @@ def _launched() -> "Accelerator | None":
     """The accelerator of a process that `accelerate launch` or torchrun started."""
     if not {"ACCELERATE_MIXED_PRECISION", "WORLD_SIZE"} & os.environ.keys():
         return None
+    import torch
     from accelerate import Accelerator
 
-    return Accelerator()
+    # Without this Accelerate takes several processes without a GPU for as many runs of one process.
+    return Accelerator(cpu=not torch.accelerator.is_available())
 
 
 def _print_result(tuned: Any, output: Path, model: str, method: Method, task: Task) -> None:

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from .cell_metadata import PRIMARY_COLUMN, is_kept
 from .cell_source import gene_names
 from .gene_biotypes import KEPT_BIOTYPES, GeneEntry
 from .gene_tally import GeneTally
 from .genes import strip_version
-from .shard_plan import PRIMARY_COLUMN, TokenizeOptions, is_kept
 from .shard_sources import ReadOptions, RowSource, SourceSpec, open_source
 
 _ENSEMBL = re.compile(r"ENS[A-Z]*G\d{11}")
@@ -82,7 +82,7 @@ def _count(
     read = dropped = 0
     for block in source.metadata_blocks([PRIMARY_COLUMN], _ROWS):
         rows = block.index.to_numpy(dtype=np.int64)
-        rows = rows[is_kept(block, TokenizeOptions(keep_duplicates=keep_duplicates))]
+        rows = rows[is_kept(block, keep_duplicates=keep_duplicates)]
         tally.sketch.add(source.counts_of(rows), gene_index=index)
         read, dropped = read + len(rows), dropped + len(block) - len(rows)
         bar.update(len(block))

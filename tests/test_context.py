@@ -37,6 +37,14 @@ def test_scores_of_the_file_and_of_cells_in_memory_agree_and_are_kept(context, c
     np.testing.assert_allclose(other.scored(labels).similarity, from_file.similarity, atol=1e-5)
 
 
+def test_some_rows_of_a_file_are_embedded_alike_without_the_others(context):
+    rows = np.array([0, 5, 35])
+    found = context.embed_rows(rows)
+    assert "cells" not in context.__dict__
+    np.testing.assert_allclose(found, context.embeddings.projected[rows], atol=1e-5)
+    np.testing.assert_array_equal(context.embed_rows(rows), context.embeddings.projected[rows])
+
+
 def test_a_draw_of_the_cells_is_the_same_for_everything(cells, tiny_model_dir):
     options = {"model": tiny_model_dir, "label_column": "cell_type", "device": "cpu", "progress": False}
     few = EvaluationContext(cells, max_cells=10, seed=3, **options)

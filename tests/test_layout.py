@@ -48,6 +48,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "training/windows.py": "test_streaming.py",
     # What annotate and embed have in common, tested by what they do.
     "modeling_langcell/inference/job.py": "test_annotation.py",
+    "modeling_langcell/inference/scored_cells.py": "test_annotation.py",
     # Steps of one command, tested by what `langcell convert` and `verify` make of good and bad sources.
     "modeling_langcell/cli_convert.py": "test_verify.py",
     "modeling_langcell/converted_folder.py": "test_verify.py",

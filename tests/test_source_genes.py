@@ -6,9 +6,11 @@ import pytest
 from anndata import AnnData
 from scipy import sparse
 
+from langcell.processing.census import CensusSelection
 from langcell.processing.gene_biotypes import GeneEntry
 from langcell.processing.gene_medians import RELATIVE_ERROR
-from langcell.processing.shard_sources import find_sources
+from langcell.processing.gene_tally import GeneTally
+from langcell.processing.shard_sources import census_source, find_sources
 from langcell.processing.source_genes import tally_genes
 
 IDS = [f"ENSG{i:011d}" for i in range(6)]
@@ -100,3 +102,20 @@ def test_real_cells(shared_data):
     assert found.n_cells == 2_000
     vocabulary, _ = found.vocabulary(min_cells=10)
     assert vocabulary.match(["CD3D", "LYZ"]).min() >= 0
+
+
+def test_a_census_is_a_source_and_ranges_of_it_are_parts(tmp_path):
+    soma_io = pytest.importorskip("tiledbsoma.io", reason="the extra census is not installed")
+    counts = counts_of(40)
+    var = pd.DataFrame({"feature_id": IDS, "feature_name": SYMBOLS, "feature_type": BIOTYPES}, index=IDS)
+    obs = pd.DataFrame({"is_primary_data": [True] * 40}, index=[f"cell{i}" for i in range(40)])
+    place = str(tmp_path / "experiment")
+    adata = AnnData(sparse.csr_matrix(counts), obs=obs, var=var)
+    soma_io.from_anndata(place, adata, measurement_name="RNA", X_layer_name="raw")
+    parts = [CensusSelection(place, joinids=joinids) for joinids in (None, (0, 15), (15, 40))]
+    whole, *halves = (tally_genes([census_source(part)], progress=False) for part in parts)
+    merged = GeneTally.merged(halves)
+    assert (whole.n_cells, merged.n_cells) == (40, 40)
+    assert merged.vocabulary()[0].fingerprint == whole.vocabulary()[0].fingerprint
+    assert list(whole.vocabulary()[0].symbols) == [SYMBOLS[i] for i in (0, 2, 3, 4)]
+    np.testing.assert_allclose(whole.sketch.medians(), medians(counts), rtol=RELATIVE_ERROR)

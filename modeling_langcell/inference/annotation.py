@@ -12,19 +12,32 @@ import torch
 from anndata import AnnData
 from torch import Tensor
 
-from langcell.inference.cell_run import CellRun, Finished, run_in_memory
+from langcell.inference.batching import BatchFunction
+from langcell.inference.cell_run import CellRun, Finished
 from langcell.inference.job import Job, Model, model_facts, row_blocks, settings
 from langcell.inference.memory import TEXT_TOKENS_PER_GENE
 from langcell.inference.naming import UNASSIGNED, NamedCells, NamingOptions, masked_scores, name_cells, storable
+from langcell.inference.onnx_model import OnnxLangCell
+from langcell.inference.onnx_scores import onnx_embedder, onnx_scorer
 from langcell.inference.processes import Processes
 from langcell.inference.reading import Coverage, ReadingOptions
-from langcell.inference.zero_shot import DEFAULT_K, EncodedLabels, check_alpha, encode_labels, score_cells, unit_rows
+from langcell.inference.scored_cells import ScoredCells, encode_label_texts, score_data
+from langcell.inference.zero_shot import DEFAULT_K, EncodedLabels, check_alpha, score_cells, unit_rows
 from langcell.loading import AUTO_DTYPE, DEFAULT_MODEL, LoadedLangCell
 from langcell.processing.anndata_io import open_cells
 from langcell.processing.labels import Label, resolve_labels
 from langcell.processing.row_blocks import RowBlocks
 
-__all__ = ["UNASSIGNED", "Coverage", "ReadingOptions", "annotate", "embed", "list_plain_labels", "score_data"]
+__all__ = [
+    "UNASSIGNED",
+    "Coverage",
+    "ReadingOptions",
+    "ScoredCells",
+    "annotate",
+    "embed",
+    "list_plain_labels",
+    "score_data",
+]
 
 Labels = Sequence[str] | Mapping[str, str] | Sequence[Label]
 # Fewer text tokens at once would leave the processor idle.
@@ -60,7 +73,8 @@ def annotate(
         labels: a list of names, {name: text}, or resolved `Label`s, in the order in which results keep them. Names
             that the Cell Ontology knows (names, synonyms, ids) get its definition as text, others are used as they are.
         output: h5ad or zarr file to write; required for a path.
-        model: folder, Hub id, "langcell-mini", or what `langcell.load` returned.
+        model: folder, Hub id, "langcell-mini", or what `langcell.load` returned; a folder of `langcell export onnx`
+            or an `OnnxLangCell` as well.
         adapter: folder or Hub id of what `langcell finetune` made of that model.
         alpha: weight of the similarity in the score; the model's own when None.
         rerank: "exact" (the labels of "full" from fewer matches), "full", "top-k" (an approximation) or "none", as in
@@ -74,14 +88,17 @@ def annotate(
         ontology_backoff: where the two best labels are siblings whose scores differ by less than this, the answer is
             their lowest common ancestor. This, `smooth` and `unknown` need all scores: "exact" then becomes "full".
         device: "cpu", "cuda", ...; the best one here when None.
-        dtype: "float32", "bfloat16", "float16", or "auto": bfloat16 where the device is fast at it.
+        dtype: "float32", "bfloat16", "float16", or "auto": bfloat16 where the device is fast at it. An ONNX folder has
+            "float32" (its "auto") and "int8".
         distributed: share the cells of a file with the other processes that `torchrun` or `accelerate launch` started;
             each of them has to call this. Rank 0 writes the output. They need a common file system.
         reading: fields of `ReadingOptions`: x_is, gene_column, layer, rows_per_chunk, max_batch_tokens, progress.
 
     Returns:
         The AnnData with obs `langcell_label`, `langcell_ontology_term_id`, `langcell_confidence`, obsm `X_langcell`
-        (cell embeddings) and `langcell_scores`, and uns["langcell"]; None when a path was given. A cell without any
+        (cell embeddings) and `langcell_scores` (cells x labels, which `langcell.score_table` puts names to), and
+        uns["langcell"]; None when a path was given. CELLxGENE opens it: categories are the labels in their order, and
+        obsm holds arrays alone (a table there stops it). A cell without any
         known gene is called "unassigned" with confidence 0.
 
     Raises:
@@ -123,10 +140,7 @@ def run_annotation(job: Job, labels: Labels, naming: NamingOptions) -> Annotatio
             alpha = check_alpha(loaded.config.alpha if naming.alpha is None else naming.alpha)
             names = [label.name for label in resolved]
             naming.check_calibration(**model_facts(loaded), alpha=float(alpha), labels=names)
-            encoded = _encode_label_texts(loaded, resolved)
-            loaded.model.to(dtype)  # pyright: ignore[reportArgumentType]  # decorated without its types
-            encoded = replace(encoded, states=encoded.states.to(dtype))
-        function = partial(_score, loaded, encoded, alpha, naming)
+            function = _scorer(loaded, dtype, resolved, alpha, naming)
         run = CellRun(source, loaded, job.options, function, ("scores", "embeddings", "n_matches"), "naming cells")
         arguments = {
             "labels": [[label.name, label.text, label.ontology_term_id] for label in resolved],
@@ -172,9 +186,9 @@ def run_embedding(job: Job, *, hidden: bool = False) -> None:
             job.check()
             source = stack.enter_context(open_cells(job.data, **job.options.source))
             loaded, dtype = job.load()
-            loaded.model.to(dtype)  # pyright: ignore[reportArgumentType]  # decorated without its types
+            function = _embedder(loaded, dtype, hidden)
         columns = ("embeddings", "hidden") if hidden else ("embeddings",)
-        run = CellRun(source, loaded, job.options, partial(_embed, loaded, hidden), columns, "embedding cells")
+        run = CellRun(source, loaded, job.options, function, columns, "embedding cells")
         finished = stack.enter_context(job.finished(run, {"command": "embed", "hidden": hidden}))
         if finished is None:
             return
@@ -183,54 +197,28 @@ def run_embedding(job: Job, *, hidden: bool = False) -> None:
         job.store(source, {}, obsm, settings(run, finished.coverage))
 
 
-@dataclass(frozen=True)
-class ScoredCells:
-    """Both parts of the score of every cell, before alpha joins them (`zero_shot.combine_scores`).
-
-    Attributes:
-        similarity: cos / temperature, float32, shape (cells, labels).
-        match: match probability, float32, shape (cells, labels).
-        known: bool, shape (cells,); whether the cell has a known gene. One that has none is "unassigned".
-        coverage: how much of the data the gene vocabulary covers.
-        settings: what `annotate` writes into uns["langcell"] on model and data.
-    """
-
-    similarity: np.ndarray
-    match: np.ndarray
-    known: np.ndarray
-    coverage: Coverage
-    settings: dict[str, Any]
-
-
-def score_data(
-    adata: AnnData | str | Path, labels: Sequence[Label], *, loaded: LoadedLangCell, **reading: Any
-) -> ScoredCells:
-    """Score all cells for resolved labels as `annotate` does, and return the parts of the score; writes nothing.
-
-    Args and errors are those of `annotate`.
-    """
-    encoded, options = _encode_label_texts(loaded, labels), ReadingOptions(**reading)
-
-    def score(cell_input_ids: Tensor, cell_attention_mask: Tensor) -> tuple[Tensor, ...]:
-        scores = score_cells(loaded.model, encoded, cell_input_ids, cell_attention_mask)
-        return scores.similarity, scores.match
-
-    with open_cells(adata, **options.source) as source:
-        run = CellRun(source, loaded, options, score, ("similarity", "match"), "scoring cells")
-        finished = run_in_memory(run)
-        blocks = zip(*finished.parts.read("similarity", "match", "known"), strict=True)
-        similarity, match, known = (np.concatenate(column) for column in blocks)
-        return ScoredCells(similarity, match, known, finished.coverage, settings(run, finished.coverage))
-
-
 def list_plain_labels(labels: Sequence[Label]) -> list[str]:
     """Names of the labels that the Cell Ontology does not know, whose text is therefore the name alone."""
     return [label.name for label in labels if label.match is None]
 
 
-def _encode_label_texts(loaded: LoadedLangCell, labels: Sequence[Label]) -> EncodedLabels:
-    tokens = loaded.processor(text=[label.text for label in labels], return_tensors="pt").to(loaded.model.device)
-    return encode_labels(loaded.model, tokens["input_ids"], tokens["attention_mask"])
+def _scorer(
+    loaded: LoadedLangCell, dtype: torch.dtype, labels: Sequence[Label], alpha: float, naming: NamingOptions
+) -> BatchFunction:
+    """What names a batch of cells: the labels are encoded, and the model is in the dtype that it computes cells in."""
+    if isinstance(loaded, OnnxLangCell):
+        return onnx_scorer(loaded, labels, alpha=alpha, rerank=naming.rerank, k=naming.k)
+    encoded = encode_label_texts(loaded, labels)
+    loaded.model.to(dtype)  # pyright: ignore[reportArgumentType]  # decorated without its types
+    return partial(_score, loaded, replace(encoded, states=encoded.states.to(dtype)), alpha, naming)
+
+
+def _embedder(loaded: LoadedLangCell, dtype: torch.dtype, hidden: bool) -> BatchFunction:
+    """What embeds a batch of cells, in the dtype."""
+    if isinstance(loaded, OnnxLangCell):
+        return onnx_embedder(loaded, hidden=hidden)
+    loaded.model.to(dtype)  # pyright: ignore[reportArgumentType]  # decorated without its types
+    return partial(_embed, loaded, hidden)
 
 
 def _score(
@@ -271,9 +259,8 @@ def _matrices(named: NamedCells, labels: Sequence[Label], finished: Finished, n_
     def scores() -> Any:
         return masked_scores(finished.parts) if named.scores is None else [named.scores]
 
-    names = [label.name for label in labels]
     return {
-        "langcell_scores": RowBlocks(n_cells, len(names), scores, names),
+        "langcell_scores": RowBlocks(n_cells, len(labels), scores),
         "X_langcell": row_blocks(finished.parts, "embeddings", n_cells),
     }
 

@@ -3,46 +3,34 @@
 import copy
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from anndata import AnnData
 from scipy import sparse
 
-from langcell.inference.annotation import Model, ScoredCells, embed, score_data
+from langcell.inference.annotation import Model, ScoredCells, score_data
 from langcell.loading import DEFAULT_MODEL, LoadedLangCell, load
-from langcell.processing.anndata_io import CellSource, open_cells
 from langcell.processing.labels import Label
 from langcell.training.evaluation.baselines import log_normalize, principal_components
+from langcell.training.evaluation.cells_in_memory import (
+    ORIGIN,
+    CellEmbeddings,
+    embed_cells,
+    memory_reading,
+    read_cells,
+    source_options,
+)
 from langcell.training.evaluation.identity import digest_of_data
 from langcell.training.evaluation.labelled_cells import LabelledCells, read_labelled_cells
 
 MODEL_METHOD = "LangCell"
-_GENE_COLUMN = "gene"
-_ORIGIN = "langcell_evaluation"  # in uns of the cells in memory: what the file holds and where
 _LIBRARIES = ("langcell", "torch", "transformers", "peft", "anndata", "scanpy", "scikit-learn", "evaluate", "numpy")
 _TEXTS_PER_BATCH = 64
-
-
-@dataclass(frozen=True, eq=False)
-class CellEmbeddings:
-    """Embeddings of all cells.
-
-    Attributes:
-        projected: cell embeddings, unit length, float32, shape (cells, projection_dim).
-        hidden: the cell encoder's own state, float32, shape (cells, hidden_size).
-        settings: what `embed` writes into uns["langcell"] on model and data.
-    """
-
-    projected: np.ndarray
-    hidden: np.ndarray
-    settings: dict[str, Any]
 
 
 class EvaluationContext:
@@ -99,11 +87,6 @@ class EvaluationContext:
         other.__dict__.pop("labelled", None)
         return other
 
-    @property
-    def source_options(self) -> dict[str, Any]:
-        """x_is, gene_column and layer, as far as they were given, for `open_cells` on the file."""
-        return {name: self.reading[name] for name in ("x_is", "gene_column", "layer") if name in self.reading}
-
     @cached_property
     def loaded(self) -> LoadedLangCell:
         """Model and processor, with the adapter."""
@@ -114,29 +97,13 @@ class EvaluationContext:
 
     @cached_property
     def cells(self) -> AnnData:
-        """The cells in memory: X linear and sparse, all of obs, gene names in var["gene"]; see `memory_reading`."""
-        with open_cells(self.data, **self.source_options) as source:
-            rows = np.arange(source.n_cells)
-            if self.max_cells is not None and self.max_cells < source.n_cells:
-                rng = np.random.default_rng(self.seed)
-                rows = np.sort(rng.choice(source.n_cells, self.max_cells, replace=False))
-            counts = _read_rows(source, rows)
-            obs = source.obs.iloc[rows].copy()
-            obs.index = pd.Index([str(i) for i in range(len(obs))])
-            var = pd.DataFrame({_GENE_COLUMN: source.gene_names})
-            var.index = pd.Index([str(i) for i in range(len(var))])
-            origin = {"x_is": source.x_kind, "values_from": source.location, "cells_in_file": source.n_cells}
-        return AnnData(counts, obs=obs, var=var, uns={_ORIGIN: origin})
+        """The cells in memory, as `read_cells` has them; read with `memory_reading`."""
+        return read_cells(self.data, self.reading, max_cells=self.max_cells, seed=self.seed)
 
     @property
     def memory_reading(self) -> dict[str, Any]:
-        """Reading options for `cells`, which are linear whatever the file holds."""
-        kept = {name: value for name, value in self.reading.items() if name not in ("x_is", "gene_column", "layer")}
-        return {
-            **kept,
-            "x_is": "counts" if self.cells.uns[_ORIGIN]["x_is"] == "counts" else "linear",
-            "gene_column": _GENE_COLUMN,
-        }
+        """Reading options for `cells`."""
+        return memory_reading(self.cells, self.reading)
 
     @property
     def source(self) -> tuple[Path | AnnData, dict[str, Any]]:
@@ -164,8 +131,7 @@ class EvaluationContext:
             "label_ids_column": self.label_ids_column,
             "labels_file": self.labels_file,
         }
-        reading = {name: reading[name] for name in ("x_is", "gene_column", "layer") if name in reading}
-        return read_labelled_cells(source, **(options | changes), **reading)
+        return read_labelled_cells(source, **(options | changes), **source_options(reading))
 
     @cached_property
     def embeddings(self) -> CellEmbeddings:
@@ -174,10 +140,13 @@ class EvaluationContext:
 
     def embed_with(self, loaded: LoadedLangCell) -> CellEmbeddings:
         """Embeddings of all cells by another model."""
-        cells = self.cells.copy()
-        embed(cells, model=loaded, hidden=True, **self.memory_reading)
-        projected, hidden = (np.asarray(cells.obsm[name]) for name in ("X_langcell", "X_langcell_hidden"))
-        return CellEmbeddings(projected, hidden, dict(cells.uns["langcell"]))
+        return embed_cells(self.cells, loaded, self.reading)
+
+    def embed_rows(self, rows: np.ndarray) -> np.ndarray:
+        """Cell embeddings of some rows, ascending, shape (rows, projection_dim); of a file no other cells are kept."""
+        if "cells" in self.__dict__ or self.max_cells is not None:
+            return self.embeddings.projected[rows]
+        return embed_cells(read_cells(self.data, self.reading, rows=rows), self.loaded, self.reading).projected
 
     def scored(self, labels: Sequence[Label]) -> ScoredCells:
         """Similarity and match of all cells for these labels; kept for the next task that asks the same."""
@@ -226,7 +195,7 @@ class EvaluationContext:
         if self.adapter is not None:
             facts["model"]["adapter"] = Path(str(self.adapter)).name
         if "cells" in self.__dict__:  # the cells in memory stand for the file
-            facts["data"] |= self.cells.uns[_ORIGIN]
+            facts["data"] |= self.cells.uns[ORIGIN]
         if labelled is not None:
             n_labelled = int(labelled.has_label.sum())
             facts["data"] |= {
@@ -251,14 +220,3 @@ def embed_texts(loaded: LoadedLangCell, texts: Sequence[str]) -> np.ndarray:
             embeds = loaded.model.get_text_features(tokens["input_ids"], tokens["attention_mask"])
         found[rows] = torch.nn.functional.normalize(embeds.float(), dim=-1).cpu().numpy()
     return found
-
-
-def _read_rows(source: CellSource, rows: np.ndarray) -> sparse.csr_matrix:
-    """The chosen rows, ascending, read chunk by chunk."""
-    parts = []
-    for chunk in source.chunks():
-        n_rows = len(chunk.counts.indptr) - 1
-        kept = rows[(rows >= chunk.start) & (rows < chunk.start + n_rows)] - chunk.start
-        if len(kept):
-            parts.append(chunk.counts if len(kept) == n_rows else chunk.counts[kept])
-    return sparse.csr_matrix(sparse.vstack(parts), dtype=np.float32)

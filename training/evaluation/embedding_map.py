@@ -1,29 +1,10 @@
 """One map of cells and texts: UMAP of both, so that a label's text stands among the cells that it is closest to."""
 
-import warnings
-
 import numpy as np
 
-_NEIGHBOURS = 15
-_MOST_CELLS = 20_000
+from langcell.reporting.cell_map import umap_places
 
-
-def umap_places(vectors: np.ndarray, *, seed: int, metric: str = "cosine") -> np.ndarray:
-    """Two-dimensional UMAP; float32, shape (vectors, 2). One thread, so that the same seed gives the same map."""
-    n_neighbors = max(2, min(_NEIGHBOURS, len(vectors) - 1))
-    with warnings.catch_warnings():
-        # numba and umap say how they work, not that something is wrong.
-        warnings.simplefilter("ignore")
-        import umap
-
-        mapper = umap.UMAP(
-            n_neighbors=n_neighbors,
-            metric=metric,
-            random_state=seed,
-            n_jobs=1,
-            init="random" if len(vectors) < 4 * _NEIGHBOURS else "spectral",
-        )
-        return np.asarray(mapper.fit_transform(vectors), dtype=np.float32)
+_MOST_CELLS = 5000
 
 
 def map_cells_and_texts(cells: np.ndarray, texts: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -47,7 +28,7 @@ def map_cells_and_texts(cells: np.ndarray, texts: np.ndarray, *, seed: int) -> t
 
 
 def drawn_cells(n_cells: int, *, seed: int) -> np.ndarray:
-    """Rows of the cells to draw, ascending: all, or 20,000 of them, beyond which points only hide each other."""
+    """Rows of the cells to draw, ascending: all, or 5,000 of them, beyond which points only hide each other."""
     if n_cells <= _MOST_CELLS:
         return np.arange(n_cells)
     return np.sort(np.random.default_rng(seed).choice(n_cells, _MOST_CELLS, replace=False))

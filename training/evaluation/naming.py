@@ -100,7 +100,7 @@ def draw_cells_and_texts(context: EvaluationContext, labelled: LabelledCells) ->
     cells = np.flatnonzero(labelled.has_label)
     cells = cells[drawn_cells(len(cells), seed=context.seed)]
     texts = context.embed_texts([label.text for label in labelled.labels])
-    places = map_cells_and_texts(context.embeddings.projected[cells], texts, seed=context.seed)
+    places = map_cells_and_texts(context.embed_rows(cells), texts, seed=context.seed)
     return draw_embeddings(
         places[0],
         labelled.names_of(cells),

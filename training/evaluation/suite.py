@@ -9,6 +9,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from langcell.processing.anndata_io import open_cells
+from langcell.training.evaluation.cells_in_memory import source_options
 from langcell.training.evaluation.context import EvaluationContext
 from langcell.training.evaluation.labelled_cells import UNLABELLED
 from langcell.training.evaluation.report import Section, Table, page, write_text
@@ -139,7 +140,7 @@ def evaluate_all(
         ValueError: unusable data or model, or no task can be run.
     """
     folder = check_folder(output)
-    with open_cells(context.data, **context.source_options) as source:
+    with open_cells(context.data, **source_options(context.reading)) as source:
         obs = source.obs
     given = Columns(context.label_column, context.label_ids_column, batch_column, disease_column)
     columns = find_columns(obs, given)

@@ -9,6 +9,7 @@ import numpy as np
 from langcell.inference.annotation import Model
 from langcell.inference.zero_shot import check_alpha
 from langcell.loading import DEFAULT_MODEL
+from langcell.training.evaluation.cells_in_memory import source_options
 from langcell.training.evaluation.context import MODEL_METHOD, EvaluationContext
 from langcell.training.evaluation.identity import digest_of_data
 from langcell.training.evaluation.labelled_cells import LabelledCells
@@ -132,8 +133,8 @@ def nearest_profile(
     """What the JSON says of the nearest-profile baseline, and its predictions."""
     type_ids = [label.ontology_term_id for label in labelled.labels]
     source, reading = context.source
-    reading = {name: reading[name] for name in ("x_is", "gene_column", "layer") if name in reading}
-    result = name_by_nearest_profile(source, read_profiles(path), type_ids, cells=labelled.has_label, **reading)
+    options = source_options(reading)
+    result = name_by_nearest_profile(source, read_profiles(path), type_ids, cells=labelled.has_label, **options)
     facts = {
         "profiles_file": Path(path).name,
         "profiles_sha256": digest_of_data(path),

@@ -1,0 +1,60 @@
+"""Both parts of the score of every cell, for whoever joins or measures them in another way than `annotate`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from langcell.inference.cell_run import CellRun, run_in_memory
+from langcell.inference.job import settings
+from langcell.inference.reading import Coverage, ReadingOptions
+from langcell.inference.zero_shot import EncodedLabels, encode_labels, score_cells
+from langcell.loading import LoadedLangCell
+from langcell.processing.anndata_io import open_cells
+from langcell.processing.labels import Label
+
+
+@dataclass(frozen=True)
+class ScoredCells:
+    """Both parts of the score of every cell, before alpha joins them (`zero_shot.combine_scores`).
+
+    Attributes:
+        similarity: cos / temperature, float32, shape (cells, labels).
+        match: match probability, float32, shape (cells, labels).
+        known: bool, shape (cells,); whether the cell has a known gene. One that has none is "unassigned".
+        coverage: how much of the data the gene vocabulary covers.
+        settings: what `annotate` writes into uns["langcell"] on model and data.
+    """
+
+    similarity: np.ndarray
+    match: np.ndarray
+    known: np.ndarray
+    coverage: Coverage
+    settings: dict[str, Any]
+
+
+def score_data(adata: Any, labels: Sequence[Label], *, loaded: LoadedLangCell, **reading: Any) -> ScoredCells:
+    """Score all cells for resolved labels as `annotate` does, and return the parts of the score; writes nothing.
+
+    Args and errors are those of `annotate`.
+    """
+    encoded, options = encode_label_texts(loaded, labels), ReadingOptions(**reading)
+
+    def score(cell_input_ids: Tensor, cell_attention_mask: Tensor) -> tuple[Tensor, ...]:
+        scores = score_cells(loaded.model, encoded, cell_input_ids, cell_attention_mask)
+        return scores.similarity, scores.match
+
+    with open_cells(adata, **options.source) as source:
+        run = CellRun(source, loaded, options, score, ("similarity", "match"), "scoring cells")
+        finished = run_in_memory(run)
+        blocks = zip(*finished.parts.read("similarity", "match", "known"), strict=True)
+        similarity, match, known = (np.concatenate(column) for column in blocks)
+        return ScoredCells(similarity, match, known, finished.coverage, settings(run, finished.coverage))
+
+
+def encode_label_texts(loaded: LoadedLangCell, labels: Sequence[Label]) -> EncodedLabels:
+    """The texts of the labels, encoded in whatever the model computes in."""
+    tokens = loaded.processor(text=[label.text for label in labels], return_tensors="pt").to(loaded.model.device)
+    return encode_labels(loaded.model, tokens["input_ids"], tokens["attention_mask"])
