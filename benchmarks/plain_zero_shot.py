@@ -12,7 +12,6 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from langcell.modeling_langcell import LangCellModel
 
@@ -70,7 +69,7 @@ def plain_scores(
             longest = max(map(len, cells[batch : batch + CELLS_PER_BATCH]))
             ids, mask = (part.to(device) for part in padded(wanted[begin : begin + CELLS_AT_ONCE], longest))
             states = model.cell_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-            cell_embeds = F.normalize(model.cell_projection(states[:, 0]), dim=-1)
+            cell_embeds = model.project_cells(states, mask)
             similarity = cell_embeds @ text_embeds.T / model.config.logit_temperature
             match = torch.stack([_match(model, text.to(device), states, mask) for text in texts], dim=1)
             scores.append(alpha * similarity.softmax(-1) + (1 - alpha) * match.softmax(-1))

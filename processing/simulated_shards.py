@@ -1,7 +1,6 @@
 """Simulated cells as tokenized shards: drawn from profiles, ranked, and each given one of the texts of its type."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -12,12 +11,11 @@ import numpy as np
 from tqdm import tqdm
 
 from .cell_profiles import CellProfiles
-from .descriptions import describe_term, text_forms
 from .genes import GeneVocabulary
-from .ontology import Ontology, Term
+from .ontology import Ontology
+from .profile_texts import TEXT_SHARES, ProfileTexts, profile_texts, tissue_ids
 from .rank_values import rank_encode
 from .shards import (
-    Description,
     FileRecord,
     Manifest,
     cell_table,
@@ -27,84 +25,6 @@ from .shards import (
     write_shard,
 )
 from .simulation import CellSimulator, SimulationConfig
-
-
-@dataclass(frozen=True, eq=False)
-class ProfileTexts:
-    """The texts that a cell of each profile may be given.
-
-    Attributes:
-        descriptions: All texts, each once; a position is a description id.
-        ids: For each profile the description ids to choose from.
-        weights: For each profile their probabilities.
-    """
-
-    descriptions: list[Description]
-    ids: list[np.ndarray]
-    weights: list[np.ndarray]
-
-    def choose(self, profile: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """A description id for each cell, int32; `profile` is the row of the profiles it was drawn from."""
-        chosen = np.empty(len(profile), dtype=np.int32)
-        for row in np.unique(profile):
-            cells = np.flatnonzero(profile == row)
-            chosen[cells] = rng.choice(self.ids[row], size=len(cells), p=self.weights[row])
-        return chosen
-
-
-def profile_texts(profiles: CellProfiles, ontology: Ontology, *, full_share: float = 0.5) -> ProfileTexts:
-    """Collect the texts of all profiles: full description, name, synonyms, definition, with tissue.
-
-    A text that two types share (a common synonym) describes neither and is left out.
-
-    Args:
-        profiles: Profiles whose obs has `cl_id` and, where known, `uberon_id`.
-        ontology: Where the terms are looked up.
-        full_share: Probability of the full description of the type; its other texts share the rest equally.
-
-    Raises:
-        ValueError: `full_share` is not between 0 and 1, or an id is unknown.
-    """
-    if not 0 <= full_share <= 1:
-        raise ValueError(f"full_share is {full_share}; a probability lies between 0 and 1.")
-    pairs = zip(profiles.obs["cl_id"], _tissue_ids(profiles), strict=True)
-    candidates = [_forms(ontology, *pair) for pair in pairs]
-    types_of_text: dict[str, set[str]] = defaultdict(set)
-    for description in (description for forms in candidates for description in forms):
-        types_of_text[description.text].add(description.cell_type_ontology_term_id)
-    number: dict[Description, int] = {}
-    ids, weights = [], []
-    for forms in candidates:
-        own = [d for d in forms if d.form == "full" or len(types_of_text[d.text]) == 1]
-        ids.append(np.array([number.setdefault(d, len(number)) for d in own], dtype=np.int32))
-        is_full = np.array([d.form == "full" for d in own])
-        others = (1 - full_share) / max(1, int((~is_full).sum()))
-        weight = np.where(is_full, full_share, others)
-        weights.append(weight / weight.sum() if weight.sum() > 0 else is_full.astype(float))
-    return ProfileTexts(list(number), ids, weights)
-
-
-def _tissue_ids(profiles: CellProfiles) -> np.ndarray:
-    """Uberon id of each profile, "" where it is not known."""
-    if "uberon_id" not in profiles.obs:
-        return np.full(len(profiles), "", dtype=object)
-    return profiles.obs["uberon_id"].to_numpy(dtype=object)
-
-
-def _forms(ontology: Ontology, cl_id: str, tissue_id: str) -> list[Description]:
-    term = ontology.term(cl_id)
-    tissue: Term | None = ontology.term(tissue_id) if tissue_id else None
-    alone = set(text_forms(term))
-    form_of = {describe_term("cell type", term): "full"}
-    form_of.setdefault(describe_term("cell type", term, form="name"), "name")
-    if term.definition:
-        form_of.setdefault(describe_term("cell type", term, form="definition"), "definition")
-    return [
-        Description(text, cl_id, "", form_of.get(text, "synonym"))
-        if text in alone
-        else Description(text, cl_id, tissue_id, "with tissue")
-        for text in text_forms(term, tissue=tissue)
-    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +44,7 @@ class _ShardMaker:
         obs = self.simulator.profiles.obs.iloc[cells.profile]
         columns = {
             "cell_type_ontology_term_id": obs["cl_id"].to_numpy(dtype=object),
-            "tissue_ontology_term_id": _tissue_ids(self.simulator.profiles)[cells.profile],
+            "tissue_ontology_term_id": tissue_ids(self.simulator.profiles)[cells.profile],
             "source": ("simulated:" + obs["study"]).to_numpy(dtype=object),
         }
         ranked = rank_encode(cells.counts, self.gene_index, self.vocabulary, max_length=self.max_length)
@@ -155,7 +75,7 @@ def write_simulated_shards(
     ontology: Ontology,
     config: SimulationConfig | None = None,
     max_length: int = 2048,
-    full_share: float = 0.5,
+    text_shares: Mapping[str, float] = TEXT_SHARES,
     cells_per_shard: int = 20_000,
     workers: int = 1,
     overwrite: bool = False,
@@ -175,7 +95,7 @@ def write_simulated_shards(
         ontology: Where cell types and tissues are looked up for their texts.
         config: What the cells go through.
         max_length: Most ids a cell may have, `<cls>` included.
-        full_share: Probability that a cell is given the full description of its type.
+        text_shares: How often a cell is given each kind of text (`langcell.processing.profile_texts.TEXT_SHARES`).
         cells_per_shard: Cells in every shard but the last.
         workers: Processes that make shards.
         overwrite: Replace finished shards.
@@ -193,7 +113,7 @@ def write_simulated_shards(
             raise ValueError(f"{name} is {value}; it must be at least 1.")
     profiles = CellProfiles.read(profiles_path)
     config = config if config is not None else SimulationConfig()
-    texts = profile_texts(profiles, ontology, full_share=full_share)
+    texts = profile_texts(profiles, ontology, shares=text_shares)
     maker = _ShardMaker(
         simulator=CellSimulator(profiles, config),
         vocabulary=vocabulary,
@@ -213,7 +133,7 @@ def write_simulated_shards(
         vocabulary=vocabulary,
         max_length=max_length,
         sources=[{"name": Path(profiles_path).name, "sha256": sha256_of(profiles_path), "profiles": len(profiles)}],
-        simulation={"seed": seed, "full_share": full_share, "cells_per_shard": cells_per_shard, **_plain(config)},
+        simulation={"seed": seed, "text_shares": dict(text_shares), "cells_per_shard": cells_per_shard, **_plain(config)},
     )
 
 

@@ -55,7 +55,9 @@ class Case:
 CASES = {
     "stage_1": Case(STAGE_1),
     "stage_2": Case(STAGE_2),
-    "stage_2_without_cell_text": Case(replace(STAGE_2, cell_text=CellText(weight=0.0))),
+    "stage_2_without_cell_text": Case(
+        replace(STAGE_2, cell_text=CellText(weight=0.0), cell_text_matching=CellTextMatching(weight=0.8, negatives=3))
+    ),
     "stage_2_frozen_text_encoder": Case(STAGE_2, frozen=(r"^text_encoder\.(?!.*crossattention)",)),
 }
 CASES |= {f"{name}_in_chunks": replace(case, chunk=2) for name, case in CASES.items()}
@@ -82,8 +84,7 @@ class DrawsAsProcesses(PretrainingStage):
             drawn.append(
                 MatchingPairs(whose[pairs.texts_of_cells], whose[pairs.texts], pairs.cells + rows.start, pairs.targets)
             )
-        of_cells = [pairs.targets[: 2 * size] for pairs in drawn]
-        others = [pairs.targets[2 * size :] for pairs in drawn]
+        of_cells, others = zip(*(pairs.targets.tensor_split([pairs.texts_of_cells.numel()]) for pairs in drawn), strict=True)
         joined = (torch.cat(column) for column in zip(*(pairs[:3] for pairs in drawn), strict=True))
         return MatchingPairs(*joined, torch.cat([*of_cells, *others]))
 

@@ -45,3 +45,15 @@ def test_padding_is_that_of_single_rows(part, max_length):
 def test_no_cells_pad_to_nothing():
     ids, mask = CellBatch.of([]).padded(max_length=5, pad_token_id=0)
     assert ids.shape == mask.shape == (0, 0)
+
+
+def test_thinned_cells_keep_the_first_id_and_the_order_of_the_others():
+    batch = CellBatch.of(cells())
+    lost = np.linspace(0, 1, len(batch))
+    thin = batch[2:].thinned(lost[2:], np.random.default_rng(0))
+    for before, after in zip(batch[2:], thin, strict=True):
+        assert after.input_ids[0] == before.input_ids[0]
+        assert after.description == before.description
+        rest = iter(before.input_ids.tolist())
+        assert all(gene in rest for gene in after.input_ids.tolist())  # a part of them, in the same order
+    assert len(thin[len(thin) - 1].input_ids) == 1

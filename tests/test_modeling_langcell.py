@@ -5,6 +5,7 @@ from torch.testing import assert_close
 from transformers import BertConfig, BertModel
 
 from langcell.modeling_langcell import (
+    LangCellForCellClassification,
     LangCellForPreTraining,
     LangCellOutput,
 )
@@ -261,13 +262,32 @@ def test_pooling(batch, pooling):
         assert_close(output.text_embeds[row], expected, **CLOSE)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_pooling_of_cells(batch, pooling):
+    config = tiny_config(cell={"pooling": pooling})
+    model = tiny_model(config)
+    output = run(model, batch)
+    states = output.cell_model_output.last_hidden_state
+    for row, length in enumerate(batch["cell_attention_mask"].sum(1)):
+        pooled = states[row, 0] if pooling == "cls" else states[row, :length].mean(0)
+        expected = torch.nn.functional.normalize(model.cell_projection(pooled), dim=-1)
+        assert_close(output.cell_embeds[row], expected, **CLOSE)
+    assert_close(model.pool_cells(states, None)[0], states[0, 0] if pooling == "cls" else states[0].mean(0), **CLOSE)
+    classifier = LangCellForCellClassification(config).eval()
+    cells = batch["cell_input_ids"], batch["cell_attention_mask"]
+    states = classifier.cell_encoder(*cells).last_hidden_state
+    pooled = states[:, 0] if pooling == "cls" else model.pool_cells(states, cells[1])
+    assert_close(classifier(*cells).logits, classifier.classifier(pooled), **CLOSE)
+
+
 # The same cell gets the same result, whatever batch it came in
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
 def test_padding_changes_nothing(batch, implementation, pooling):
-    model = tiny_model(tiny_config(text={"pooling": pooling}))
+    model = tiny_model(tiny_config(text={"pooling": pooling}, cell={"pooling": pooling}))
     model.set_attn_implementation(implementation)
     assert_same_results(run(model, padded(batch, 6, 9)), run(model, batch))
 

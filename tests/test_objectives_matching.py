@@ -60,3 +60,45 @@ def test_loss_leaves_out_what_is_not_judged():
     loss, accuracy = cell_text_matching_loss(logits, torch.tensor([1, NOT_JUDGED, 0]))
     assert loss.item() == pytest.approx((math.log1p(math.exp(-2.0)) + math.log(2.0)) / 2, abs=1e-6)
     assert accuracy.item() == 1.0
+
+
+def test_several_negatives_are_distinct_and_missing_ones_are_not_judged():
+    negative = torch.tensor([[False, True, True, True], [True, False, False, True]])
+    embeds = normalize(torch.randn(4, 4, generator=torch.Generator().manual_seed(0)), dim=1)
+    pairs = draw_matching_pairs(
+        embeds[:2],
+        embeds,
+        own_text=torch.tensor([0, 1]),
+        relations=Relations(~negative, negative),
+        temperature=1.0,
+        negatives=3,
+    )
+    assert pairs.texts_of_cells.shape == (2, 4)
+    assert set(pairs.texts_of_cells[0, 1:].tolist()) == {1, 2, 3}
+    assert set(pairs.texts_of_cells[1, 1:3].tolist()) == {0, 3}
+    assert pairs.texts_of_cells[1, 3] == 1
+    assert pairs.targets[:8].tolist() == [1, 0, 0, 0, 1, 0, 0, NOT_JUDGED]
+    few = draw_matching_pairs(
+        embeds[:2],
+        embeds,
+        own_text=torch.tensor([0, 1]),
+        relations=Relations(~negative, negative),
+        temperature=1.0,
+        negatives=9,
+    )
+    assert few.texts_of_cells.shape == (2, 10)  # more than there are texts
+    assert (few.targets[:20] == NOT_JUDGED).sum() == 13
+
+
+def test_with_several_negatives_the_own_text_is_asked_to_match_best():
+    logits = torch.tensor([[0.0, 1.0], [0.0, 0.5], [0.0, -1.0], [0.0, 2.0]], requires_grad=True)
+    targets = torch.tensor([1, 0, NOT_JUDGED, 0])  # one cell with three texts, and a hard negative cell
+    loss, accuracy = cell_text_matching_loss(logits, targets, of_cells=3)
+    pairs = torch.tensor([math.log1p(math.exp(-1.0)), math.log1p(math.exp(0.5)), math.log1p(math.exp(2.0))])
+    among = math.log1p(math.exp(0.5 - 1.0))
+    assert loss.item() == pytest.approx((pairs.sum().item() + 3 * among) / 3, rel=1e-5)
+    assert accuracy.item() == pytest.approx(1 / 3)
+    loss.backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+    assert logits.grad[2].abs().sum() == 0

@@ -6,11 +6,10 @@ import pytest
 import tiny_profiles
 from tiny_profiles import IDS
 
-from langcell.processing.cell_profiles import CellProfiles
 from langcell.processing.genes import GeneVocabulary
 from langcell.processing.ontology import Ontology
 from langcell.processing.shards import read_descriptions, read_manifest, verify
-from langcell.processing.simulated_shards import profile_texts, write_simulated_shards
+from langcell.processing.simulated_shards import write_simulated_shards
 from langcell.processing.simulation import SimulationConfig
 
 VOCABULARY = GeneVocabulary(IDS[:250], np.full(250, 2.0), [""] * 250)
@@ -69,35 +68,12 @@ def test_another_seed_gives_other_cells(folder, profiles_path, tmp_path):
     assert other.descriptions == read_manifest(folder).descriptions
 
 
-def test_full_descriptions_have_their_share(profiles_path):
-    texts = profile_texts(CellProfiles.read(profiles_path), Ontology.cellxgene(), full_share=0.5)
-    chosen = texts.choose(np.repeat([0, 1, 2], 2_000), np.random.default_rng(0))
-    forms = [texts.descriptions[i].form for i in chosen]
-    assert forms.count("full") / len(forms) == pytest.approx(0.5, abs=0.03)
-    assert {"name", "synonym", "definition", "with tissue"} < set(forms)
-
-
-def test_a_text_shared_by_two_types_is_left_out(tmp_path, profiles_path):
-    obo = tmp_path / "tiny.obo"
-    terms = "".join(
-        f'\n[Term]\nid: {cl_id}\nname: {name}\nsynonym: "lymph cell" EXACT []\nsynonym: "{name}s" EXACT []\n'
-        for cl_id, name in [("CL:0000236", "B cell"), ("CL:0000084", "T cell")]
-    )
-    tissues = "".join(f"\n[Term]\nid: {i}\nname: {i}\n" for i in ("UBERON:0000178", "UBERON:0002048"))
-    obo.write_text(f"format-version: 1.2\nontology: tiny\n{terms}{tissues}")
-    texts = profile_texts(CellProfiles.read(profiles_path), Ontology.from_file(obo))
-    written = [description.text for description in texts.descriptions]
-    assert "cell type: b cells; " in written
-    assert not any("lymph cell" in text for text in written)
-    assert len(set(written)) == len(written)
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         pytest.param({"n_cells": 0}, "n_cells is 0", id="no_cells"),
         pytest.param({"workers": 0}, "workers is 0", id="no_workers"),
-        pytest.param({"full_share": 1.5}, "full_share is 1.5", id="share"),
+        pytest.param({"text_shares": {"full": 0.0}}, "The shares of texts are", id="share"),
     ],
 )
 def test_refusals_leave_nothing_behind(profiles_path, tmp_path, changes, message):

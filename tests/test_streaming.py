@@ -222,3 +222,20 @@ def test_stage_1_batches_need_no_text(unlabelled):
 def test_a_cell_without_text_is_refused_where_texts_are_needed(unlabelled):
     with pytest.raises(ValueError, match="Use such shards in stage 1 only"):
         collator(unlabelled, tokenizer=tiny.tiny_tokenizer())(next(batches_of(unlabelled)))
+
+
+def test_gene_dropout_thins_cells_alike_in_every_run_and_with_any_workers(folder):
+    whole, first, again, by_worker = (
+        take(batches_of(folder, seed=3, **options), 6)
+        for options in ({}, {"gene_dropout": 0.8}, {"gene_dropout": 0.8}, {"gene_dropout": 0.8, "workers": 1})
+    )
+    assert first == again == by_worker
+    lengths = [[len(ids) for batch in batches for ids, _ in batch] for batches in (whole, first)]
+    assert sum(lengths[1]) < 0.8 * sum(lengths[0])
+    assert min(lengths[1]) >= 1
+
+
+def test_thinned_cells_still_come_in_batches_of_like_lengths(folder):
+    batches = take(batches_of(folder, gene_dropout=0.9, batch_size=8, window=8), 8)
+    lengths = np.array([[len(ids) for ids, _ in batch] for batch in batches])
+    assert lengths.std(axis=1).mean() < lengths.std()

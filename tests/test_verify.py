@@ -115,7 +115,8 @@ def _change_code_and_hash(folder: Path) -> None:
     code = folder / "modeling_langcell.py"
     code.write_text(
         code.read_text().replace(
-            "F.normalize(self.cell_projection(cell_states[:, 0]), dim=-1)", "self.cell_projection(cell_states[:, 0])"
+            "F.normalize(self.cell_projection(self.pool_cells(cell_states, cell_attention_mask)), dim=-1)",
+            "self.cell_projection(self.pool_cells(cell_states, cell_attention_mask))",
         )
     )
     _rehash(folder, code.name)

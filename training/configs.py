@@ -79,10 +79,11 @@ class CellText:
 
 @dataclass(kw_only=True)
 class CellTextMatching:
-    """`cell_text_matching`. `temperature`: how hard the negatives are (lower is harder)."""
+    """`cell_text_matching`. `temperature`: how hard the negatives are (lower is harder); `negatives`: texts a cell."""
 
     weight: float = 0.0
     temperature: float = 0.05
+    negatives: int = 1
 
 
 @dataclass(kw_only=True)
@@ -132,6 +133,7 @@ class Batch:
         window: batches that are drawn together, shuffled, and sorted by length into batches of like lengths.
         text_variants: texts that each description is read in, paraphrases of its plain text; 1: the plain text alone.
         aspect_dropout: probability that a paraphrase leaves out an aspect other than the cell type.
+        gene_dropout: each cell loses a share of its genes, drawn between 0 and this, before it is cut to `max_length`.
         workers: processes a stream that read and shuffle cells ahead of their turn; the batches are the same with any
             number. 0: they are read when they are asked for.
     """
@@ -146,6 +148,7 @@ class Batch:
     window: int = 32
     text_variants: int = 1
     aspect_dropout: float = 0.0
+    gene_dropout: float = 0.0
     workers: int = 0
 
 
@@ -217,6 +220,7 @@ class PretrainConfig:
             "checkpoint.keep",
             "validation.every",
             "validation.cells",
+            "objectives.cell_text_matching.negatives",
         ):
             value: Any = self
             for part in name.split("."):
@@ -226,6 +230,8 @@ class PretrainConfig:
         for name, meaning in (("chunk", "no chunks"), ("streams", "one for each process")):
             if (value := getattr(self.batch, name)) < 0:
                 raise ValueError(f"batch.{name} is {value}; it has to be at least 1, or 0 for {meaning}.")
+        if not 0.0 <= self.batch.gene_dropout <= 1.0:
+            raise ValueError(f"batch.gene_dropout is {self.batch.gene_dropout}; it is a share, from 0 to 1.")
         if not 0.0 <= self.ema_decay < 1.0:
             raise ValueError(f"ema_decay is {self.ema_decay}; it has to be at least 0 and less than 1.")
 

@@ -179,7 +179,9 @@ class _ChunkedPass:
             pairs = _pairs_of(self.pairs, rows)
             part = part | {"attention_mask": self.batch["attention_mask"]}
             logits = self.stage.match_logits(part, states=read.states, before=self.embedded["before"], pairs=pairs)
-            means["cell_text_matching"] = cell_text_matching_loss(logits, pairs.targets)
+            means["cell_text_matching"] = cell_text_matching_loss(
+                logits, pairs.targets, of_cells=pairs.texts_of_cells.shape[1]
+            )
         result: dict[str, Tensor] = {}
         for name, (loss, accuracy) in means.items():
             total = total + self.stage.on[name] * self.scale * self.shares[name][index] * loss

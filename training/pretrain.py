@@ -64,6 +64,7 @@ def build(config: PretrainConfig) -> Pretrainer:
             seed=config.seed,
             rank=number,
             variants=batch.text_variants,
+            gene_dropout=batch.gene_dropout,
             workers=batch.workers,
         )
 

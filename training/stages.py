@@ -80,8 +80,8 @@ class PretrainingStage(nn.Module):
         text encoder: one for each distinct text of the batch, which gives both its embedding and what the match needs
             of it; without gradient where it is frozen, and none where the run encoded its texts beforehand
             (`frozen_texts`, set by whoever builds the run).
-        text encoder reading a cell: at most 3 (own text, hard negative text, and the hard negative cell of its text),
-            and only what comes after the first cross-attention; keys and values once for each cell.
+        text encoder reading a cell: at most 2 + K (own text, K hard negative texts, and the hard negative cell of its
+            text), and only what comes after the first cross-attention; keys and values once for each cell.
 
     Args:
         model: to be trained; its frozen parameters are already marked.
@@ -181,12 +181,12 @@ class PretrainingStage(nn.Module):
         if "masked_gene" in self.on and ("cell_cell" in self.on or not for_contrast_alone):
             masked = self.hide_genes(batch, draw=draw)
             hidden = model.get_cell_states(masked.input_ids, mask)
-            first = model.project_cells(hidden) if "cell_cell" in self.on else None
+            first = model.project_cells(hidden, mask) if "cell_cell" in self.on else None
             if not for_contrast_alone:
                 logits, targets = model.masked_gene_logits(hidden[masked.positions]), masked.targets
         if self.on.keys() - {"masked_gene"}:
             states = model.get_cell_states(batch["cell_input_ids"], mask)
-            cells = model.project_cells(states)
+            cells = model.project_cells(states, mask)
         if "cell_cell" in self.on and first is None:
             first = model.get_cell_features(batch["cell_input_ids"], mask)
         return CellPass(logits, targets, first, cells, states)
@@ -272,6 +272,7 @@ class PretrainingStage(nn.Module):
             own_text=batch["own_text"],
             relations=relations,
             temperature=self.objectives.cell_text_matching.temperature,
+            negatives=self.objectives.cell_text_matching.negatives,
             generator=generator,
         )
 
@@ -284,12 +285,12 @@ class PretrainingStage(nn.Module):
         assert before is not None
         pairs = self.draw_pairs(batch, cells=read.cells, texts=texts, draw=draw)
         logits = self.match_logits(batch, states=read.states, before=before, pairs=pairs)
-        return cell_text_matching_loss(logits, pairs.targets)
+        return cell_text_matching_loss(logits, pairs.targets, of_cells=pairs.texts_of_cells.shape[1])
 
     def match_logits(self, batch: dict[str, Tensor], *, states: Tensor, before: Tensor, pairs: MatchingPairs) -> Tensor:
-        """Match logits of all pairs, `[2 B + N, 2]`.
+        """Match logits of all pairs, `[(1 + K) B + N, 2]`.
 
-        The two texts of a cell are queries to the same keys and values; only the N others need copies.
+        The texts of a cell are queries to the same keys and values; only the N others need copies.
 
         Args:
             batch: its masks are read.

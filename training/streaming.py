@@ -46,6 +46,7 @@ class CellBatches:
         seed: of the draws and the shuffling.
         rank: number of this stream.
         variants: texts that each description has (`Descriptions.variants`).
+        gene_dropout: each cell loses a share of its genes, drawn between 0 and this.
         workers: processes that make windows ahead; 0: windows are made when they are asked for.
 
     Raises:
@@ -63,6 +64,7 @@ class CellBatches:
         seed: int,
         rank: int = 0,
         variants: int = 1,
+        gene_dropout: float = 0.0,
         workers: int = 0,
     ):
         if len(weights) != len(readers) or min(weights) <= 0:
@@ -71,7 +73,7 @@ class CellBatches:
             raise ValueError(f"workers is {workers}; it has to be at least 0.")
         self.readers, self.shares = readers, np.array(weights) / np.sum(weights)
         self.batch_size, self.window, self.seed, self.workers = batch_size, window, seed, workers
-        self._maker = WindowMaker(readers, batch_size, window, max_length, seed, rank, variants)
+        self._maker = WindowMaker(readers, batch_size, window, max_length, seed, rank, variants, gene_dropout)
         self._windows: Iterator[tuple[WindowPlan, CellBatch]] | None = None
         self._cells: CellBatch = CellBatch.of([])
         self._at = WindowPlan(0, [reader.state_dict() for reader in readers], [])

@@ -218,7 +218,7 @@ def _read_cells(model: LangCellForPreTraining, batch: dict[str, Tensor]) -> dict
         answer["masked_gene"] = functional.cross_entropy(logits, batch["targets"], reduction="none")
         answer["masked_right"] = logits.argmax(dim=-1) == batch["targets"]
     states = model.get_cell_states(batch["cell_input_ids"], mask)
-    answer["embeds"] = model.project_cells(states).float()
+    answer["embeds"] = model.project_cells(states, mask).float()
     if "texts_of_cells" in batch:
         encoder, text_mask = model.text_encoder, batch["attention_mask"]
         texts = batch["texts_of_cells"].flatten()

@@ -41,6 +41,7 @@ class WindowMaker(Dataset[CellBatch]):
         seed: of the shuffling and of the choice of paraphrases.
         rank: number of the stream.
         variants: texts that each description has.
+        gene_dropout: each cell loses a share of its genes drawn between 0 and this.
     """
 
     readers: Sequence[ShardReader]
@@ -50,6 +51,7 @@ class WindowMaker(Dataset[CellBatch]):
     seed: int
     rank: int
     variants: int
+    gene_dropout: float = 0.0
 
     def __getitem__(self, plan: WindowPlan) -> CellBatch:
         """The cells of all batches, batch after batch."""
@@ -57,10 +59,15 @@ class WindowMaker(Dataset[CellBatch]):
         table = pa.concat_tables(parts).combine_chunks()
         rng = np.random.default_rng([self.seed, self.rank, plan.index])
         shuffled = rng.permutation(table.num_rows)
-        lengths = np.minimum(np.asarray(table["input_ids"].chunk(0).value_lengths())[shuffled], self.max_length)
-        by_length = shuffled[np.argsort(lengths, kind="stable")].reshape(self.window, self.batch_size)
+        lengths = np.asarray(table["input_ids"].chunk(0).value_lengths())[shuffled]
+        lost = rng.uniform(0, self.gene_dropout, len(shuffled)) if self.gene_dropout else np.zeros(len(shuffled))
+        lengths = np.minimum(lengths * (1 - lost), self.max_length)
+        by_length = np.argsort(lengths, kind="stable").reshape(self.window, self.batch_size)
         order = rng.permutation(by_length).ravel()
-        return self._with_variants(as_cells(table.take(order)), plan.index)
+        cells = as_cells(table.take(shuffled[order]))
+        if self.gene_dropout:
+            cells = cells.thinned(lost[order], rng)
+        return self._with_variants(cells, plan.index)
 
     def _with_variants(self, cells: CellBatch, index: int) -> CellBatch:
         # Without the rank: batches that the processes read at one time hold each description in one form.
