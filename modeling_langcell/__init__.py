@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langcell.configuration_langcell import LangCellCellConfig, LangCellConfig, LangCellTextConfig
     from langcell.inference.annotation import annotate, embed
+    from langcell.inference.onnx_model import OnnxLangCell
     from langcell.inference.retrieval import retrieve
+    from langcell.inference.score_table import score_table
     from langcell.inference.zero_shot import LabelScores, score_labels
     from langcell.loading import DEFAULT_MODEL, load
     from langcell.modeling_langcell import (
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from langcell.processing.feature_extraction_langcell import LangCellFeatureExtractor
     from langcell.processing.genes import GeneVocabulary
     from langcell.processing.processing_langcell import LangCellProcessor
+    from langcell.reporting.page import write_report
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -39,18 +42,23 @@ __all__ = [
     "LangCellOutput",
     "LangCellProcessor",
     "LangCellTextConfig",
+    "OnnxLangCell",
     "annotate",
     "embed",
     "load",
     "retrieve",
     "score_labels",
+    "score_table",
+    "write_report",
 ]
 
 # Where each name is, so that it is imported when it is first asked for; a name that is added here is added above too.
 _HOMES = {
     "langcell.configuration_langcell": ("LangCellCellConfig", "LangCellConfig", "LangCellTextConfig"),
     "langcell.inference.annotation": ("annotate", "embed"),
+    "langcell.inference.onnx_model": ("OnnxLangCell",),
     "langcell.inference.retrieval": ("retrieve",),
+    "langcell.inference.score_table": ("score_table",),
     "langcell.inference.zero_shot": ("LabelScores", "score_labels"),
     "langcell.loading": ("DEFAULT_MODEL", "load"),
     "langcell.modeling_langcell": (
@@ -62,6 +70,7 @@ _HOMES = {
     "langcell.processing.feature_extraction_langcell": ("LangCellFeatureExtractor",),
     "langcell.processing.genes": ("GeneVocabulary",),
     "langcell.processing.processing_langcell": ("LangCellProcessor",),
+    "langcell.reporting.page": ("write_report",),
 }
 
 

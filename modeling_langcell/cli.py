@@ -11,14 +11,18 @@ from typing import Annotated, Any
 import typer
 
 from langcell.cli_annotate import register as register_annotation
+from langcell.cli_app import register as register_app
 from langcell.cli_calibrate import register as register_calibration
 from langcell.cli_convert import register as register_conversion
 from langcell.cli_evaluate import register as register_evaluation
+from langcell.cli_export import register as register_export
 from langcell.cli_finetune import register as register_finetuning
 from langcell.cli_genes import register as register_genes
+from langcell.cli_publish import register as register_publishing
 from langcell.cli_retrieve import register as register_retrieval
 from langcell.cli_shards import register as register_shards
 from langcell.cli_tokenize import register as register_tokenizing
+from langcell.one_line import MENDABLE, one_line
 
 app = typer.Typer(
     help="Name, embed and find single cells by text.",
@@ -40,11 +44,10 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
         logging.getLogger("langcell").setLevel(logging.INFO if is_main else logging.ERROR)
         try:
             command(*args, **kwargs)
-        except (ValueError, OSError, MemoryError) as error:
+        except MENDABLE as error:
             # ... but for what another one alone has met with, which its error's note says.
-            notes = getattr(error, "__notes__", [])
-            if is_main or notes:
-                print(f"langcell: {' '.join(': '.join([*notes, str(error)]).split())}", file=sys.stderr)
+            if is_main or getattr(error, "__notes__", []):
+                print(f"langcell: {one_line(error)}", file=sys.stderr)
             raise typer.Exit(2) from error
 
     return run
@@ -74,6 +77,9 @@ register_retrieval(app, one_line_errors)
 register_tokenizing(app, one_line_errors)
 register_genes(app, one_line_errors)
 register_shards(app, one_line_errors)
+register_publishing(app, one_line_errors)
+register_app(app, one_line_errors)
+register_export(app, one_line_errors)
 
 
 def main() -> None:

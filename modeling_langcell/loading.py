@@ -13,6 +13,8 @@ from transformers.utils.hub import cached_file
 import langcell.auto_classes  # noqa: F401  (AutoModel below has to know the model)
 from langcell.adapter_files import AdapterFiles, find_adapter, merge_into
 from langcell.configuration_langcell import LangCellConfig
+from langcell.download_checks import check_download
+from langcell.inference.onnx_model import is_onnx_folder
 from langcell.inference.precision import fast_dtype
 from langcell.modeling_langcell import LangCellModel
 from langcell.processing.genes import VOCABULARY_FILE, check_same_vocabulary
@@ -132,6 +134,10 @@ def read_model(model_class: Any, model: str | Path, *, revision: str | None = No
         ValueError: there is no such model, a file is missing or damaged, or the weights and the gene vocabulary have
             different fingerprints.
     """
+    if is_onnx_folder(model):
+        raise ValueError(
+            f"{model} is an ONNX export, which annotate, embed and OnnxLangCell run; give the model it was made of."
+        )
     place = _find(model)
     is_folder = Path(place).is_dir()
     try:
@@ -139,6 +145,8 @@ def read_model(model_class: Any, model: str | Path, *, revision: str | None = No
         processor = AutoProcessor.from_pretrained(place, revision=revision)
         folder = Path(place) if is_folder else Path(str(cached_file(place, "config.json", revision=revision))).parent
         digest = weights_digest(folder)
+        if not is_folder:
+            check_download(folder)
     except Exception as error:  # damaged files raise a dozen types; the user needs to know which model it is
         raise ValueError(f"{model} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
     check_same_vocabulary(
@@ -151,7 +159,7 @@ def read_model(model_class: Any, model: str | Path, *, revision: str | None = No
         model=loaded.eval(),
         processor=processor,
         model_id=Path(place).resolve().name if is_folder else str(model),
-        revision=getattr(loaded.config, "_commit_hash", None) or digest,
+        revision=digest if is_folder else folder.name,  # the Hub's cache has a folder for each commit
         weights=digest,
         missing=sorted(report["missing_keys"]),
     )
@@ -192,7 +200,7 @@ def load_config(model: str | Path = DEFAULT_MODEL) -> LangCellConfig:
     Raises:
         ValueError: there is no such model, or a file is missing or damaged.
     """
-    place = _find(model)
+    place = model if is_onnx_folder(model) else _find(model)
     try:
         return LangCellConfig.from_pretrained(place)
     except Exception as error:  # as in load

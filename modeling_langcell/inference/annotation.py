@@ -247,10 +247,10 @@ def _score(
 def _embed(
     loaded: LoadedLangCell, hidden: bool, cell_input_ids: Tensor, cell_attention_mask: Tensor
 ) -> tuple[Tensor, ...]:
-    """Embeddings, and on request the states of `<cls>`."""
+    """Embeddings, and on request what they are projected from."""
     states = loaded.model.get_cell_states(cell_input_ids, cell_attention_mask)
-    embeddings = unit_rows(loaded.model.project_cells(states))
-    return (embeddings, states[:, 0]) if hidden else (embeddings,)
+    embeddings = unit_rows(loaded.model.project_cells(states, cell_attention_mask))
+    return (embeddings, loaded.model.pool_cells(states, cell_attention_mask)) if hidden else (embeddings,)
 
 
 def _matrices(named: NamedCells, labels: Sequence[Label], finished: Finished, n_cells: int) -> dict[str, Any]:

@@ -136,10 +136,9 @@ def classify(
         finished = stack.enter_context(job.finished(run, arguments))
         assert finished is not None, "one process has all cells"
         scores = _join(finished.parts)
-        obs_names = source.obs_names
         uns = {**settings(run, finished.coverage), "labels": loaded.names, "task": "classification"}
         uns["label_ontology_term_ids"] = loaded.ontology_term_ids
-        obsm = {"langcell_scores": pd.DataFrame(scores, index=obs_names, columns=pd.Index(loaded.names))}
+        obsm = {"langcell_scores": scores}
         job.store(source, _columns(scores, loaded), obsm, uns)
     return adata if isinstance(adata, AnnData) else None
 

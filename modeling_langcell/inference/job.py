@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from langcell.inference.cell_run import CellRun, Finished, run_in_memory, run_on_disk
+from langcell.inference.onnx_model import OnnxLangCell, check_dtype, is_onnx_folder
 from langcell.inference.parts import Parts, identity_of
 from langcell.inference.precision import dtype_name
 from langcell.inference.processes import Processes
@@ -21,7 +22,7 @@ from langcell.loading import AUTO_DTYPE, DEFAULT_MODEL, LoadedLangCell, as_dtype
 from langcell.processing.anndata_io import CellSource, check_output, write_annotated
 from langcell.processing.row_blocks import RowBlocks
 
-Model = str | Path | LoadedLangCell
+Model = str | Path | LoadedLangCell | OnnxLangCell
 
 
 class Table(Protocol):
@@ -39,7 +40,7 @@ class Job:
     Attributes:
         data: an AnnData, or the path of an h5ad or zarr file.
         output: h5ad or zarr file to write.
-        model: folder, Hub id, "langcell-mini", or what `langcell.load` returned.
+        model: folder, Hub id, "langcell-mini", or what `langcell.load` returned; an ONNX export, opened or not.
         device: "cpu", "cuda", ...; the best one here when None.
         dtype: "auto", "float32", "bfloat16" or "float16"; a loaded model keeps its own.
         options: how the cells are read and batched.
@@ -65,18 +66,28 @@ class Job:
         """Refuse what could not be computed or written, before hours of work rather than after.
 
         Raises:
-            ValueError: no usable output, device or dtype.
+            ValueError: no usable output, device, dtype or adapter.
             FileNotFoundError: the folder of the output does not exist.
         """
         if self.output is not None:
             check_output(Path(self.output))
         elif not self.in_memory:
             raise ValueError(f"{self.data} is a file: say where the result goes (output=...), or pass an AnnData.")
-        if isinstance(self.model, LoadedLangCell):
+        if isinstance(self.model, OnnxLangCell) or is_onnx_folder(self.model):
+            self._check_onnx()
+        elif isinstance(self.model, LoadedLangCell):
             if self.adapter is not None:
                 raise ValueError("The model is loaded already; give the adapter to langcell.load.")
         else:
             as_dtype(self.dtype, choose_device(self.processes.device(self.device)))
+
+    def _check_onnx(self) -> None:
+        if self.adapter is not None:
+            raise ValueError("An ONNX export takes no adapter; give it to langcell export onnx.")
+        if self.device not in (None, "cpu"):
+            raise ValueError(f"device is {self.device!r}; an ONNX export is run on the cpu here.")
+        if not isinstance(self.model, OnnxLangCell):
+            check_dtype(self.dtype)
 
     def load(self) -> tuple[LoadedLangCell, torch.dtype]:
         """The model, and the dtype that it shall compute in.
@@ -84,11 +95,15 @@ class Job:
         A model that is loaded here comes in float32: labels are encoded once, and their embeddings are worth it. Cast
         it to the dtype before the cells.
         """
-        if isinstance(self.model, LoadedLangCell):
-            return self.model, self.model.model.dtype
+        model = OnnxLangCell(self.model, dtype=self.dtype) if is_onnx_folder(self.model) else self.model
+        if isinstance(model, OnnxLangCell):
+            # Of a loaded model a run needs what both kinds have; who calls torch asks first which of them it is.
+            return cast(LoadedLangCell, model), model.model.dtype
+        if isinstance(model, LoadedLangCell):
+            return model, model.model.dtype
         if not self.processes.is_main:
             transformers_logging.disable_progress_bar()
-        loaded = load(self.model, adapter=self.adapter, device=self.processes.device(self.device), dtype="float32")
+        loaded = load(model, adapter=self.adapter, device=self.processes.device(self.device), dtype="float32")
         return loaded, as_dtype(self.dtype, loaded.model.device)
 
     @contextmanager

@@ -120,19 +120,15 @@ class NamedCells:
 
 
 def storable(labels: list[Label], options: NamingOptions) -> list[Label]:
-    """The labels, if the results can hold them as categories and as columns (where files write "/" as "_").
+    """The labels, if the results can hold them as categories.
 
     Raises:
-        ValueError: a name is one that the results use themselves, or two names become one.
+        ValueError: a name is one that the results use themselves.
     """
-    reserved = [UNASSIGNED, "_index", *([UNKNOWN] if options.unknown is not None else [])]
-    columns: dict[str, str] = {}
+    reserved = [UNASSIGNED, *([UNKNOWN] if options.unknown is not None else [])]
     for label in labels:
         if label.name in reserved:
             raise ValueError(f"{label.name!r} cannot be a label, results use the word themselves; give another name.")
-        other = columns.setdefault(label.name.replace("/", "_"), label.name)
-        if other != label.name:
-            raise ValueError(f"Labels {other!r} and {label.name!r} cannot be told apart in a file; rename one of them.")
     return labels
 
 

@@ -86,7 +86,7 @@ def score_cells(
     alpha = check_alpha(model.config.alpha if alpha is None else alpha)
     check_rerank(rerank, k)
     cell_states = model.get_cell_states(cell_input_ids, cell_attention_mask)
-    cell_embeds = unit_rows(model.project_cells(cell_states))
+    cell_embeds = unit_rows(model.project_cells(cell_states, cell_attention_mask))
     similarity = cell_embeds @ unit_rows(labels.text_embeds).T / model.config.logit_temperature
     if rerank == "none":
         return LabelScores(similarity, torch.full_like(similarity, torch.nan), similarity.softmax(-1), cell_embeds)

@@ -1,0 +1,289 @@
+"""One export of the tiny model, with int8, and all that is done with it."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import anndata
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from tiny import TEXTS, tiny_batch, tiny_counts, tiny_gene_names, tiny_model, tiny_processor
+from typer.testing import CliRunner
+
+import langcell
+from langcell.cli import app
+from langcell.inference.onnx_model import onnx_file, require_onnx
+from langcell.inference.zero_shot import score_labels
+from langcell.loading import load, load_config, weights_digest
+from langcell.onnx_export import export_onnx
+from langcell.onnx_graphs import graphs_of
+from langcell.onnx_parity import TOLERANCE, check_int8, check_parity
+
+pytestmark = pytest.mark.slow  # torch's exporter takes its time, whatever the size
+
+LABELS = ["natural killer cell", "B cell", "my odd cells", "monocyte"]
+READING = {"progress": False, "rows_per_chunk": 5, "max_batch_tokens": 100}
+
+
+@pytest.fixture(scope="module")
+def varied_dir(tiny_model_dir, tmp_path_factory):
+    """The tiny model with cell embeddings that point everywhere: as it is, all cells get the same label."""
+    folder = shutil.copytree(tiny_model_dir, tmp_path_factory.mktemp("varied") / "langcell-tiny")
+    model = tiny_model()
+    with torch.no_grad():
+        batch = tiny_batch(20)
+        embedded = model.cell_projection(model.get_cell_states(batch["cell_input_ids"], batch["cell_attention_mask"]))
+        model.cell_projection.bias.sub_(embedded[:, 0].mean(0))
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(varied_dir, tmp_path_factory):
+    """Folder that the command wrote; read only."""
+    folder = tmp_path_factory.mktemp("onnx") / "tiny-onnx"
+    result = CliRunner().invoke(app, ["export", "onnx", str(varied_dir), "-o", str(folder), "--int8"])
+    assert result.exit_code == 0, result.output
+    assert "Largest difference from torch, int8" in result.output
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runner(exported):
+    return langcell.OnnxLangCell(exported, threads=1)
+
+
+def tiny_cells() -> anndata.AnnData:
+    counts = tiny_counts(23).tolil()
+    counts[7] = 0
+    counts[7, -2] = 9  # of an unknown gene
+    cells = anndata.AnnData(counts.tocsr())
+    cells.var_names = tiny_gene_names()
+    cells.obs_names = [f"cell{i}" for i in range(cells.n_obs)]
+    return cells
+
+
+# The folder
+
+
+def test_the_folder_stands_alone_and_says_what_it_is(exported, varied_dir):
+    facts = json.loads((exported / "onnx_export.json").read_text())
+    assert facts["model_id"] == "langcell-tiny"
+    assert facts["model_revision"] == weights_digest(varied_dir)
+    assert facts["opset"] == 20
+    assert set(facts["largest_difference"]) == set(facts["int8_difference"])
+    assert max(facts["largest_difference"].values()) <= TOLERANCE
+    assert set(facts["sha256"]) == set(facts["files"]) == {path.name for path in exported.glob("*.onnx")}
+    assert len(facts["files"]) == 6
+    # transformers alone reads the configuration and the processor, by the code beside them.
+    code = (
+        "from transformers import AutoConfig, AutoProcessor; import sys; f = sys.argv[1]; "
+        "AutoConfig.from_pretrained(f, trust_remote_code=True); "
+        "p = AutoProcessor.from_pretrained(f, trust_remote_code=True); "
+        "print(type(p).__name__, 'langcell' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(exported)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["LangCellProcessor", "False"]
+
+
+def test_no_file_names_a_path_of_the_machine_that_wrote_it(exported, varied_dir):
+    for path in exported.iterdir():
+        content = path.read_bytes()
+        assert b"site-packages" not in content, path.name
+        assert b"onnx_graphs.py" not in content, path.name
+        assert str(varied_dir.parent).encode() not in content, path.name
+
+
+def test_the_axes_are_open_and_named(exported):
+    axes = {}
+    for name in ("cell_encoder", "text_encoder", "match"):
+        program = onnx.load(exported / onnx_file(name))
+        onnx.checker.check_model(program, full_check=True)
+        for value in program.graph.input:
+            axes[name, value.name] = [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
+    assert axes["cell_encoder", "cell_input_ids"] == ["cells", "genes"]
+    assert axes["text_encoder", "input_ids"] == ["labels", "tokens"]
+    assert all(isinstance(axis, str) for axis in axes["match", "label_index"])
+    assert [type(axis) for axis in axes["match", "text_states"]] == [str, str, int]
+
+
+def test_int8_files_hold_no_float_weight_of_a_product(exported):
+    for name in ("cell_encoder", "text_encoder", "match"):
+        program = onnx.load(exported / onnx_file(name, "int8"))
+        weights = {tensor.name for tensor in program.graph.initializer}
+        products = [node for node in program.graph.node if node.op_type in ("MatMul", "Gemm")]
+        transposed = [node for node in program.graph.node if node.op_type == "Transpose" and node.input[0] in weights]
+        assert not transposed, name
+        assert not [node.name for node in products if weights & set(node.input)], name
+        assert any(node.op_type == "MatMulInteger" for node in program.graph.node), name
+
+
+def test_an_export_can_be_replaced_and_another_folder_not(exported, varied_dir, tmp_path):
+    (tmp_path / "note.txt").write_text("mine")
+    with pytest.raises(ValueError, match="exists and is no ONNX export"):
+        export_onnx(varied_dir, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
+
+
+# Parity
+
+
+@pytest.mark.parametrize("seed", [pytest.param(seed, id=f"draw {seed}") for seed in (3, 4)])
+def test_other_random_shapes_are_within_the_tolerance_too(runner, varied_dir, seed):
+    graphs = graphs_of(load(varied_dir, device="cpu").model)
+    differences = check_parity(runner, graphs, seed=seed)
+    assert set(differences) == {"cell_embeds", "cell_states", "text_embeds", "text_states", "match_probability"}
+
+
+def test_files_of_other_weights_are_refused(runner, varied_dir):
+    other = load(varied_dir, device="cpu").model
+    with torch.no_grad():
+        other.match_head.bias[1] += 0.01
+    with pytest.raises(ValueError, match=r"differ from torch \(match_probability by .*not kept"):
+        check_parity(runner, graphs_of(other))
+
+
+def test_int8_numbers_that_are_not_finite_are_refused(exported, varied_dir):
+    broken = load(varied_dir, device="cpu").model
+    with torch.no_grad():
+        broken.match_head.weight.fill_(torch.nan)
+    with pytest.raises(ValueError, match=r"not finite \(match_probability\)"):
+        check_int8(langcell.OnnxLangCell(exported, dtype="int8"), graphs_of(broken))
+
+
+# The runner
+
+
+@pytest.mark.parametrize(
+    ("n_cells", "texts"),
+    [
+        pytest.param(1, TEXTS[:1], id="one cell and one label"),
+        pytest.param(1, TEXTS, id="one cell"),
+        pytest.param(9, TEXTS, id="more cells than labels"),
+    ],
+)
+def test_scores_are_those_of_torch(runner, varied_dir, n_cells, texts):
+    cells, names = tiny_counts(n_cells), tiny_gene_names()
+    found = runner.score(cells, texts, gene_names=names)
+    batch = tiny_processor()(cells=cells, text=list(texts), gene_names=names, return_tensors="pt")
+    expected = score_labels(load(varied_dir, device="cpu").model, **batch)
+    for name in ("similarity", "match", "score", "cell_embeds"):
+        assert_allclose(getattr(found, name), getattr(expected, name).numpy(), atol=TOLERANCE, err_msg=name)
+        assert getattr(found, name).dtype == np.float32
+
+
+def test_blocks_of_cells_change_no_match(runner, monkeypatch):
+    batch = {name: tensor.numpy() for name, tensor in tiny_batch(7).items()}
+    texts = runner.encode_texts(batch["input_ids"], batch["attention_mask"])
+    _, states = runner.encode_cells(batch["cell_input_ids"], batch["cell_attention_mask"])
+    chosen = np.tile(np.array([2, 0]), (7, 1))
+    whole = runner.match(texts, states, batch["cell_attention_mask"], chosen)
+    monkeypatch.setattr("langcell.inference.onnx_model._TOKENS_PER_MATCH", 2 * chosen.shape[1] * texts.states.shape[1])
+    assert_allclose(runner.match(texts, states, batch["cell_attention_mask"], chosen), whole, atol=1e-6)
+
+
+def test_alpha_outside_its_range_is_refused(runner):
+    with pytest.raises(ValueError, match="alpha is 2"):
+        runner.score(tiny_counts(2), TEXTS, gene_names=tiny_gene_names(), alpha=2)
+
+
+@pytest.mark.parametrize("rerank", ["exact", "full", "top-k", "none"])
+def test_annotate_says_what_it_says_with_torch(exported, varied_dir, rerank):
+    options = {"rerank": rerank, "k": 2, **READING}
+    found = langcell.annotate(tiny_cells(), LABELS, model=exported, **options)
+    expected = langcell.annotate(tiny_cells(), LABELS, model=varied_dir, dtype="float32", device="cpu", **options)
+    assert found.obs["langcell_label"].tolist() == expected.obs["langcell_label"].tolist()
+    assert found.obs["langcell_label"].iloc[7] == "unassigned"
+    assert found.obs["langcell_label"].nunique() > 2
+    for name in ("langcell_scores", "X_langcell"):
+        assert_allclose(found.obsm[name], expected.obsm[name], atol=TOLERANCE, err_msg=name)
+    settings = expected.uns["langcell"]
+    assert found.uns["langcell"] == settings
+
+
+def test_files_are_named_and_embedded_by_the_command(exported, varied_dir, tmp_path):
+    tiny_cells().write_h5ad(tmp_path / "cells.h5ad")
+    arguments = [str(tmp_path / "cells.h5ad"), "--model", str(exported), "--dtype", "int8"]
+    named, embedded = tmp_path / "named.h5ad", tmp_path / "embedded.h5ad"
+    result = CliRunner().invoke(app, ["annotate", *arguments, "-o", str(named), "--labels", "B cell,monocyte"])
+    assert result.exit_code == 0, result.output
+    settings = anndata.read_h5ad(named).uns["langcell"]
+    assert (settings["dtype"], settings["model_revision"]) == ("int8", f"{weights_digest(varied_dir)}+int8")
+    result = CliRunner().invoke(app, ["embed", *arguments, "-o", str(embedded)])
+    assert result.exit_code == 0, result.output
+    assert_allclose(np.linalg.norm(anndata.read_h5ad(embedded).obsm["X_langcell"], axis=1), 1, atol=1e-5)
+
+
+def test_int8_is_near_and_not_the_same(exported):
+    found, other = (
+        langcell.annotate(tiny_cells(), LABELS, model=exported, dtype=dtype, rerank="full", **READING)
+        for dtype in ("float32", "int8")
+    )
+    scores, quantized = (np.asarray(cells.obsm["langcell_scores"]) for cells in (found, other))
+    difference = np.nanmax(np.abs(scores - quantized))
+    assert 1e-6 < difference < 0.1
+
+
+# What can go wrong
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param({"dtype": "bfloat16"}, "an ONNX export has float32, int8", id="dtype"),
+        pytest.param({"device": "cuda"}, "run on the cpu", id="device"),
+        pytest.param({"adapter": "my-adapter"}, "takes no adapter", id="adapter"),
+    ],
+)
+def test_what_an_export_has_not_is_refused(exported, options, message):
+    with pytest.raises(ValueError, match=message):
+        langcell.annotate(tiny_cells(), LABELS, model=exported, **options, **READING)
+
+
+def test_hidden_states_are_refused(exported):
+    with pytest.raises(ValueError, match="no hidden state"):
+        langcell.embed(tiny_cells(), model=exported, hidden=True, **READING)
+
+
+def test_a_folder_without_int8_says_how_to_get_it(exported, tmp_path):
+    folder = shutil.copytree(exported, tmp_path / "export")
+    (folder / "match.int8.onnx").unlink()
+    with pytest.raises(ValueError, match=r"lacks match\.int8\.onnx; export it with --int8"):
+        langcell.OnnxLangCell(folder, dtype="int8")
+
+
+def test_a_damaged_file_is_named_in_one_line(exported, tmp_path):
+    folder = shutil.copytree(exported, tmp_path / "export")
+    content = (folder / "match.onnx").read_bytes()
+    (folder / "match.onnx").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        langcell.OnnxLangCell(folder)
+
+
+def test_another_folder_is_no_export(varied_dir):
+    with pytest.raises(ValueError, match="is no ONNX export; make one with langcell export onnx"):
+        langcell.OnnxLangCell(varied_dir)
+
+
+def test_what_needs_torch_says_so(exported):
+    with pytest.raises(ValueError, match="is an ONNX export, which annotate, embed and OnnxLangCell run"):
+        load(exported)
+    assert load_config(exported).projection_dim == 8
+
+
+def test_a_missing_library_names_the_extra():
+    with pytest.raises(ValueError, match=r'ONNX needs no_such_library: pip install "langcell\[onnx\]"'):
+        require_onnx("no_such_library")
+
+
+def test_an_unknown_opset_is_one_line_and_exit_code_2(varied_dir, tmp_path):
+    command = ["export", "onnx", str(varied_dir), "-o", str(tmp_path / "x"), "--opset", "9"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 2
+    assert "opset is 9; legal are 18 to 21" in result.output
+    assert not (tmp_path / "x").exists()
