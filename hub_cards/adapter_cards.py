@@ -5,7 +5,12 @@ from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
 
-from langcell.hub_cards.cards import render_card
+from langcell.hub_cards.cards import TEXT_PIPELINE, render_card
+from langcell.hub_cards.measurements import Measurement, all_results
+
+HISTORY_FILE = "history.json"
+"""Looks at the losses, beside an adapter or a fine-tuned model, so that its card can be filled again."""
+CLASSIFICATION_PIPELINE = "tabular-classification"
 
 _TAGS = ("langcell", "single-cell", "transcriptomics", "biology", "cell-annotation")
 _OPTIONS = (
@@ -24,7 +29,19 @@ _LIMITS = (
 
 
 def fine_tuned_card(
-    model_id: str, facts: Mapping[str, Any], *, is_adapter: bool, history: Sequence[Mapping[str, float]] = ()
+    model_id: str,
+    facts: Mapping[str, Any],
+    *,
+    is_adapter: bool,
+    history: Sequence[Mapping[str, float]] = (),
+    measurements: Sequence[Measurement] = (),
+    license_id: str | None = None,
+    licence: str | None = None,
+    base_model: str | None = None,
+    title: str | None = None,
+    summary: str | None = None,
+    data: str | None = None,
+    limits: Sequence[str] = (),
 ) -> ModelCard:
     """The card of what `langcell finetune` or `langcell merge` wrote.
 
@@ -33,20 +50,38 @@ def fine_tuned_card(
         facts: `fine_tuning` of the model's config.
         is_adapter: whether the folder needs its base.
         history: looks at the losses.
+        measurements: evaluations; their results go into the metadata.
+        license_id: the Hub's identifier, such as "apache-2.0".
+        licence: the licences of weights and data in words.
+        base_model: Hub id of the base, where it was a folder or the bundled weights when this was trained.
+        title: heading; by default base and data.
+        summary: a sentence or two; by default what it does, and by how many cells.
+        data: more on the training data, in Markdown.
+        limits: sentences beside the usual ones.
     """
-    base, is_text = facts["base"], facts["task"] == "text"
+    is_text, base = facts["task"] == "text", dict(facts["base"])
+    if base_model is not None:
+        base["model_id"] = base_model
+    facts = {**facts, "base": base}
     hub_base = base["model_id"] if base["model_id"].count("/") == 1 and "+" not in base["model_id"] else None
+    title = title or f"{base['model_id']}, fine-tuned on {facts['data']}"
+    results = all_results(measurements)
     metadata = ModelCardData(
         language="en",
+        license=license_id,
         library_name="peft" if is_adapter else "transformers",
+        pipeline_tag=TEXT_PIPELINE if is_text else CLASSIFICATION_PIPELINE,
+        model_name=title if results else None,
+        eval_results=results,
         base_model=hub_base,
         base_model_relation=(("adapter" if is_adapter else "finetune") if hub_base else None),
         tags=[*_TAGS, *(["lora"] if is_adapter else [])],
     )
     values = {
         "model_id": model_id,
-        "title": f"{base['model_id']}, fine-tuned on {facts['data']}",
-        "summary": _summary(facts, is_adapter),
+        "title": title,
+        "summary": summary or _summary(facts, is_adapter),
+        "data": data,
         "commands": _commands(model_id, facts, is_adapter),
         "is_adapter": is_adapter,
         "is_text": is_text,
@@ -55,7 +90,10 @@ def fine_tuned_card(
         "facts": _without_pipes(facts),
         "options": {name: facts[name] for name in _OPTIONS if facts["method"] == "lora" or "lora" not in name},
         "history": [{name: f"{value:.4g}" for name, value in row.items()} for row in history],
-        "limits": (*(_TEXT_LIMITS if is_text else ()), *_LIMITS),
+        "measured": None,
+        "measurements": measurements,
+        "licence": licence or (f"`{license_id}`" if license_id else None),
+        "limits": (*limits, *(_TEXT_LIMITS if is_text else ()), *_LIMITS),
     }
     return render_card("adapter_card.md", metadata, values)
 

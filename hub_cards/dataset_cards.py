@@ -1,14 +1,19 @@
 """The card of a folder of shards as a dataset on the Hub."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from huggingface_hub import DatasetCard, DatasetCardData
 
 from langcell.hub_cards.cards import fill_template
-from langcell.processing.shard_counts import ShardCounts
+from langcell.hub_cards.repository_kinds import CARD_FILE, check_repo_id
+from langcell.processing.atomic_output import atomic_output
+from langcell.processing.ontology import Ontology
+from langcell.processing.shard_counts import ShardCounts, count_shards
 from langcell.processing.shard_files import DESCRIPTIONS_FILE
-from langcell.processing.shard_manifest import Manifest
+from langcell.processing.shard_manifest import Manifest, read_manifest, verify
 
 _TAGS = ["langcell", "single-cell", "transcriptomics", "biology"]
 ASPECTS = ("tissue", "disease", "assay", "cell type")
@@ -25,6 +30,54 @@ _MEANINGS = {
     "suspension_type": "cell or nucleus",
 }
 _SOURCE_COLUMNS = ("cells", "licence", "sha256")
+
+
+def write_dataset_card(
+    folder: str | Path,
+    repo_id: str,
+    *,
+    title: str | None = None,
+    summary: str | None = None,
+    license_id: str | None = None,
+    licence: str | None = None,
+    progress: bool = True,
+) -> Path:
+    """Check a folder of shards and write its card, `README.md`, into it.
+
+    With the card `datasets.load_dataset(folder)` reads the cells, and `load_dataset(folder, "descriptions")` the texts.
+
+    Args:
+        folder: finished shards.
+        repo_id: of the dataset, such as `org/cells`.
+        title, summary, license_id, licence: for the card, see `dataset_card`.
+        progress: show a progress bar.
+
+    Returns:
+        Path of the card.
+
+    Raises:
+        ValueError: the id is none, or the shards are not finished or not what their manifest says.
+    """
+    folder = Path(folder)
+    check_repo_id(repo_id)
+    manifest = read_manifest(folder)
+    if problems := verify(folder):
+        raise ValueError(f"{folder} is not what its manifest says: {'; '.join(problems[:3])}. Write the shards again.")
+    counts = count_shards(folder, ontology=Ontology.cellxgene(), aspects=ASPECTS, progress=progress)
+    columns = pq.read_schema(manifest.shard_paths(folder)[0]).names if manifest.shards else []
+    card = dataset_card(
+        repo_id,
+        manifest,
+        counts,
+        columns=columns,
+        title=title,
+        summary=summary,
+        license_id=license_id,
+        licence=licence,
+    )
+    with atomic_output(folder / CARD_FILE) as temporary:
+        temporary.write_text(card.content, encoding="utf-8", newline="\n")
+    return folder / CARD_FILE
 
 
 def dataset_card(

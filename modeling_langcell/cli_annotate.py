@@ -1,5 +1,6 @@
-"""`langcell annotate` and `langcell embed`."""
+"""`langcell annotate`, `langcell embed` and `langcell report`."""
 
+import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -36,6 +37,9 @@ Dtype = Annotated[str, typer.Option(help="float32, bfloat16, float16, or auto: b
 XIs = Annotated[Values, typer.Option("--x-is", help="What the values are; linear is TPM or counts per 10k.")]
 GeneColumn = Annotated[str | None, typer.Option(help="Column of var with Ensembl ids or symbols.")]
 Layer = Annotated[str | None, typer.Option(help="Layer with the values; found when not given.")]
+SampleColumn = Annotated[
+    str | None, typer.Option(help="Column of obs that names the samples, for the report; found when not given.")
+]
 MaxBatchTokens = Annotated[
     int | None, typer.Option(help="Padded genes in a batch at most; found from the free memory when not given.")
 ]
@@ -43,7 +47,7 @@ MaxBatchTokens = Annotated[
 
 def register(app: typer.Typer, one_line_errors: Callable[[Command], Command]) -> None:
     """Add the commands to `app`; `one_line_errors` turns what a user can mend into one line and exit code 2."""
-    for command in (annotate, embed):
+    for command in (annotate, embed, report):
         app.command()(one_line_errors(command))
 
 
@@ -57,7 +61,7 @@ def annotate(
         Path | None, typer.Option(help="One label a line, label<TAB>text, or JSON.", show_default=False)
     ] = None,
     ontology_root: Annotated[
-        str | None, typer.Option(help="Cell Ontology id: its descendants among the model's training types.")
+        str | None, typer.Option(help="Cell Ontology id or name: what is below it among the model's training types.")
     ] = None,
     model: Model = "langcell-mini",
     adapter: Adapter = None,
@@ -88,6 +92,10 @@ def annotate(
     gene_column: GeneColumn = None,
     layer: Layer = None,
     max_batch_tokens: MaxBatchTokens = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Also write an HTML page on the named cells (extra app).", show_default=False)
+    ] = None,
+    sample_column: SampleColumn = None,
 ) -> None:
     """Name the cells of INPUT by labels in words, and write them to OUTPUT.
 
@@ -99,9 +107,14 @@ def annotate(
     from langcell.inference.naming import NamingOptions
     from langcell.inference.processes import Processes
     from langcell.inference.reading import ReadingOptions
+    from langcell.reporting.page import check_report, write_report
 
     with Processes.launched() as processes:
         with processes.together():
+            if report is not None:
+                check_report(report, cells, sample_column)
+            elif sample_column is not None:
+                raise ValueError("--sample-column is for the report; give --report report.html, too.")
             options = ReadingOptions(x_is.value, gene_column, layer, max_batch_tokens=max_batch_tokens)
             job = Job(cells, output, model, device, dtype, options, processes, adapter)
             job.check()
@@ -113,6 +126,29 @@ def annotate(
     if summary is not None:
         _print_summary(summary)
         print(f"Wrote {output}")
+        if report is not None:
+            command = ["langcell", *sys.argv[1:]]
+            write_report(output, report, sample_column=sample_column, command=command, data_name=cells.name)
+            print(f"Wrote {report}")
+
+
+def report(
+    named: Annotated[
+        Path, typer.Argument(metavar="NAMED", help="h5ad file or zarr folder that annotate wrote.", show_default=False)
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.")] = Path("report.html"),
+    sample_column: SampleColumn = None,
+    max_drawn: Annotated[int, typer.Option(min=1, help="Cells of the map; of more, so many at random.")] = 100_000,
+    seed: Annotated[int, typer.Option(help="Of the map.")] = 0,
+) -> None:
+    """Show the named cells of NAMED on one HTML page: maps, samples, confidence, coverage, settings (extra app).
+
+    The page needs no network. The same as annotate --report, for a file that is there already.
+    """
+    from langcell.reporting.page import write_report
+
+    write_report(named, output, sample_column=sample_column, most_drawn=max_drawn, seed=seed)
+    print(f"Wrote {output}")
 
 
 def embed(

@@ -31,6 +31,14 @@ class Task(StrEnum):
     classification = "classification"
 
 
+class TrainingDtype(StrEnum):
+    """What products are computed in."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
 class Balance(StrEnum):
     """What is done about types of unlike size."""
 
@@ -80,6 +88,9 @@ def finetune(
         Balance, typer.Option(help="Types of unlike size: equal parts of batches, weights in the loss, or nothing.")
     ] = Balance.sampling,
     device: Device = None,
+    dtype: Annotated[
+        TrainingDtype, typer.Option(help="Of products in training; auto: bfloat16 where it is fast.")
+    ] = TrainingDtype.auto,
     x_is: XIs = Values.counts,
     gene_column: GeneColumn = None,
     layer: Layer = None,
@@ -113,6 +124,7 @@ def finetune(
         patience=patience,
         balance=balance.value,
         device=device,
+        dtype=dtype.value,
         accelerator=accelerator,
         progress=accelerator is None or accelerator.is_main_process,
         x_is=x_is.value,
@@ -163,8 +175,9 @@ def _launched() -> "Accelerator | None":
     import torch
     from accelerate import Accelerator
 
-    # Without this Accelerate takes several processes without a GPU for as many runs of one process.
-    return Accelerator(cpu=not torch.accelerator.is_available())
+    # Unless told that there is no GPU, Accelerate takes several processes on CPUs for as many runs of one process. The
+    # number format is an option of the training (--dtype), which float16, an option of the launcher, would spoil.
+    return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision="no")
 
 
 def _print_result(tuned: Any, output: Path, model: str, method: Method, task: Task) -> None:

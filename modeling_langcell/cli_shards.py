@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from langcell.cli_publish import DryRun, LicenceNote, LicenseId, Private, Summary, Tag, Title, send
+
 Command = Callable[..., None]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of finished shards.", show_default=False)]
 
@@ -52,28 +54,20 @@ def info(
 def push_shards(
     folder: Folder,
     repo_id: Annotated[str, typer.Argument(metavar="REPO_ID", help="Dataset on the Hub, such as org/cells.")],
-    private: Annotated[bool, typer.Option("--private", help="Make the dataset private, if it is made.")] = False,
-    title: Annotated[str | None, typer.Option(help="Heading of the card.", show_default=False)] = None,
-    summary: Annotated[str | None, typer.Option(help="What these cells are, in a sentence or two.")] = None,
-    license_id: Annotated[
-        str | None, typer.Option("--license", help="The Hub's identifier, such as cc-by-4.0.", show_default=False)
-    ] = None,
-    licence: Annotated[
-        str | None, typer.Option("--licence-note", help="The licences of the sources in words.", show_default=False)
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Write the card and list the files; send nothing.")
-    ] = False,
+    private: Private = False,
+    title: Title = None,
+    summary: Summary = None,
+    license_id: LicenseId = None,
+    licence: LicenceNote = None,
+    dry_run: DryRun = False,
+    tag: Tag = None,
 ) -> None:
-    """Publish a folder of shards as a dataset on the Hub, with a card that counts its cells."""
-    from langcell.hub_cards.publish_shards import prepare_upload, push_shards
+    """Write a card that counts the cells of a folder of shards, and publish both as a dataset on the Hub.
 
-    upload = prepare_upload(folder, repo_id, title=title, summary=summary, license_id=license_id, licence=licence)
-    size = f"{len(upload.files):,} files, {upload.size / 1e6:,.1f} MB"
-    if dry_run:
-        for file in upload.files:
-            print(f"{(folder / file).stat().st_size:>14,}  {file}")
-        print(f"{size} would go to the dataset {repo_id}; the card is {folder / 'README.md'}. Nothing was sent.")
-        return
-    address = push_shards(upload, private=private)
-    print(f"Pushed {size} to {address}")
+    The card takes the place of one that is there; `langcell publish` keeps it.
+    """
+    from langcell.hub_cards.dataset_cards import write_dataset_card
+    from langcell.hub_cards.publishing import prepare_upload
+
+    write_dataset_card(folder, repo_id, title=title, summary=summary, license_id=license_id, licence=licence)
+    send(prepare_upload(folder, repo_id), private=private, dry_run=dry_run, tag=tag)

@@ -27,6 +27,7 @@ from transformers.models.bert.modeling_bert import (
 from transformers.utils.generic import ModelOutput
 
 from .configuration_langcell import LangCellConfig, LangCellTextConfig
+from .pipeline_langcell import LangCellPipeline as LangCellPipeline  # saved with the model: imports are copied
 
 KeysValues = tuple[Tensor, Tensor]
 
@@ -66,6 +67,16 @@ def _additive_mask(mask: Tensor | None, states: Tensor) -> Tensor | None:
         return None
     hidden = torch.finfo(states.dtype).min
     return torch.zeros_like(mask, dtype=states.dtype).masked_fill(mask == 0, hidden)[:, None, None, :]
+
+
+def _pool(states: Tensor, mask: Tensor | None, pooling: str) -> Tensor:
+    """States (rows, positions, hidden) -> one vector a row: that of position 0, or the mean over what is not padding."""
+    if pooling == "cls":
+        return states[:, 0]
+    if mask is None:
+        return states.mean(1)
+    weights = mask.to(states.dtype).unsqueeze(1)
+    return (weights @ states).squeeze(1) / weights.sum(2)
 
 
 class LangCellTextEmbeddings(nn.Module):
@@ -338,18 +349,17 @@ class LangCellModel(LangCellPreTrainedModel):
         """Last states of the cell encoder, (cells, genes, cell hidden)."""
         return self.cell_encoder(input_ids=cell_input_ids, attention_mask=cell_attention_mask).last_hidden_state
 
-    def project_cells(self, cell_states: Tensor) -> Tensor:
-        """Cell embeddings from position 0 (`<cls>`), unit length, (cells, projection_dim)."""
-        return F.normalize(self.cell_projection(cell_states[:, 0]), dim=-1)
+    def pool_cells(self, cell_states: Tensor, cell_attention_mask: Tensor | None) -> Tensor:
+        """One vector for each cell, (cells, cell hidden), read from the states as the cell config says."""
+        return _pool(cell_states, cell_attention_mask, self.config.cell_config.pooling)
+
+    def project_cells(self, cell_states: Tensor, cell_attention_mask: Tensor | None) -> Tensor:
+        """Cell embeddings, unit length, (cells, projection_dim)."""
+        return F.normalize(self.cell_projection(self.pool_cells(cell_states, cell_attention_mask)), dim=-1)
 
     def pool_texts(self, text_states: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """One vector for each text, (texts, text hidden), read from the states as the text config says."""
-        if self.config.text_config.pooling == "cls":
-            return text_states[:, 0]
-        if attention_mask is None:
-            return text_states.mean(1)
-        weights = attention_mask.to(text_states.dtype).unsqueeze(-1)
-        return (text_states * weights).sum(1) / weights.sum(1)
+        return _pool(text_states, attention_mask, self.config.text_config.pooling)
 
     def project_texts(self, text_states: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Text embeddings, unit length, (texts, projection_dim)."""
@@ -365,7 +375,8 @@ class LangCellModel(LangCellPreTrainedModel):
         Returns:
             (cells, projection_dim).
         """
-        return self.project_cells(self.get_cell_states(cell_input_ids, cell_attention_mask))
+        states = self.get_cell_states(cell_input_ids, cell_attention_mask)
+        return self.project_cells(states, cell_attention_mask)
 
     def get_text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Text embeddings, unit length.
@@ -468,7 +479,7 @@ class LangCellModel(LangCellPreTrainedModel):
                 output_hidden_states=output_hidden_states,
             )
             cell_states = cells.last_hidden_state
-            output.cell_embeds = self.project_cells(cells.last_hidden_state)
+            output.cell_embeds = self.project_cells(cells.last_hidden_state, cell_attention_mask)
         if input_ids is not None:
             output.text_model_output = texts = self.text_encoder(
                 input_ids, attention_mask, output_hidden_states=output_hidden_states
@@ -537,7 +548,7 @@ class LangCellForPreTraining(LangCellModel):
 
 
 class LangCellForCellClassification(LangCellPreTrainedModel):
-    """The cell encoder with a classification head on `<cls>` (LangCell-CE in the paper)."""
+    """The cell encoder with a classification head on its pooled states (LangCell-CE in the paper)."""
 
     _keys_to_ignore_on_load_unexpected = [  # noqa: RUF012
         r"^text_encoder\.",
@@ -588,7 +599,8 @@ class LangCellForCellClassification(LangCellPreTrainedModel):
             attention_mask=cell_attention_mask,
             output_hidden_states=self._asked(output_hidden_states, "output_hidden_states"),
         )
-        logits = self.classifier(self.dropout(encoded.last_hidden_state[:, 0]))
+        pooled = _pool(encoded.last_hidden_state, cell_attention_mask, self.config.cell_config.pooling)
+        logits = self.classifier(self.dropout(pooled))
         loss = F.cross_entropy(logits, labels) if labels is not None else None
         output = SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=encoded.hidden_states)
         return output if self._asked(return_dict, "return_dict") else output.to_tuple()

@@ -66,16 +66,21 @@ def read_entries(path: Path) -> list[LabelEntry]:
         content = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"Cannot read labels from {path}: {error}. Give a text file in UTF-8.") from error
-    return list(_json_entries(content, path) if suffix == ".json" else _line_entries(content, path))
+    return list(_json_entries(content, path) if suffix == ".json" else line_entries(content, path))
 
 
-def _line_entries(content: str, path: Path) -> Iterator[LabelEntry]:
+def line_entries(content: str, where: str | Path) -> Iterator[LabelEntry]:
+    """Labels, one a line, or label, tab, text; blank lines and lines that start with `#` are skipped.
+
+    Raises:
+        ValueError: a line has more than one tab, or nothing on one side of it; `where` and the line are named.
+    """
     for number, line in enumerate(content.splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#") or (number == 1 and line == "label\ttext"):
             continue
         columns = [column.strip() for column in line.split("\t")]
         if len(columns) > 2 or "" in columns:
-            raise ValueError(f"{path}, line {number}: {line!r}. Expected a label, or a label, one tab and its text.")
+            raise ValueError(f"{where}, line {number}: {line!r}. Expected a label, or a label, one tab and its text.")
         yield LabelEntry(*columns)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from .descriptions import describe_term
-from .label_syntax import LabelEntry, read_entries, split_fields
+from .label_syntax import LabelEntry, line_entries, read_entries, split_fields
 from .ontology import MatchKind, Ontology, Term, looks_like_id, normalize_name
 
 LabelMatch = Literal["id", "name", "synonym", "given"]
@@ -72,25 +72,25 @@ def resolve_labels(
     return _checked([label if isinstance(label, Label) else _resolve(LabelEntry(label), ontology) for label in labels])
 
 
-def labels_under(root_id: str, *, among: Iterable[str], ontology: Ontology) -> list[Label]:
+def labels_under(root: str, *, among: Iterable[str], ontology: Ontology) -> list[Label]:
     """The labels for a term and all terms below it, as far as they are in `among`, sorted by id.
 
     Args:
-        root_id: ontology id at the top, such as CL:0000842.
+        root: the term at the top, by id, such as CL:0000542, or by name, such as lymphocyte.
         among: ontology ids to choose from, such as the types that a model was trained on. An obsolete id counts as
             its successor; ids that the ontology does not have are below nothing.
         ontology: where the terms below are looked up.
 
     Raises:
-        ValueError: `root_id` is unknown or obsolete, or fewer than two terms are left.
+        ValueError: `root` is unknown or obsolete, or fewer than two terms are left.
     """
-    root = _usable_term(root_id, ontology)
+    top = _term_at(root, ontology)
     candidates = {ontology.current(term_id).id for term_id in among if term_id in ontology}
-    ids = sorted(candidates & (ontology.descendants(root.id) | {root.id}))
+    ids = sorted(candidates & (ontology.descendants(top.id) | {top.id}))
     if len(ids) < 2:
         found = f"only {ids[0]} ({ontology.term(ids[0]).name})" if ids else "none"
         raise ValueError(
-            f"Of the {len(candidates)} types to choose from, {found} is {root.id} ({root.name}) or below it; naming "
+            f"Of the {len(candidates)} types to choose from, {found} is {top.id} ({top.name}) or below it; naming "
             "needs at least two labels. Give a term higher up, or list the labels."
         )
     return resolve_labels(ids, ontology=ontology)
@@ -119,6 +119,26 @@ def split_labels(text: str, *, ontology: Ontology | None = None) -> list[str]:
         labels.append(joined[taken - 1] if joined else fields[0].text)
         fields = fields[taken:]
     return labels
+
+
+def typed_labels(text: str, *, ontology: Ontology | None = None) -> list[Label]:
+    """Resolve labels that somebody typed: one a line, or several in a line as `split_labels` has them, or label, tab,
+    text.
+
+    Raises:
+        ValueError: a line is malformed, or see `resolve_labels`.
+
+    >>> for label in typed_labels("NK cell, B cell\\nmine\\ta cell of mine"):
+    ...     print(label.name, label.match, label.text[:24], sep=" | ")
+    NK cell | synonym | cell type: natural kille
+    B cell | name | cell type: b cell. a lym
+    mine | given | a cell of mine
+    """
+    ontology, entries = ontology or Ontology.cellxgene(), []
+    for entry in line_entries(text, "Labels"):
+        names = [entry.name] if entry.text is not None else split_labels(entry.name, ontology=ontology)
+        entries += [LabelEntry(name, entry.text) for name in names]
+    return _checked([_resolve(entry, ontology) for entry in entries])
 
 
 def read_labels(path: str | Path, *, ontology: Ontology | None = None) -> list[Label]:
@@ -194,6 +214,15 @@ def _find(name: str, ontology: Ontology) -> tuple[Term, MatchKind] | None:
     """Look among cell types; in a file without Cell Ontology terms, among all of its terms."""
     prefixes = ("CL",) if "CL" in ontology.prefixes else ontology.prefixes
     return next((found for prefix in prefixes if (found := ontology.find(name, prefix=prefix))), None)
+
+
+def _term_at(text: str, ontology: Ontology) -> Term:
+    """The term that an id or a name means."""
+    if looks_like_id(text := text.strip()):
+        return _usable_term(text, ontology)
+    if found := _find(text, ontology):
+        return found[0]
+    raise ValueError(f"No cell type is called {text!r}; give the name or the id of a term, such as CL:0000542.")
 
 
 def _usable_term(term_id: str, ontology: Ontology) -> Term:

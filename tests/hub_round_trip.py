@@ -41,10 +41,23 @@ def outputs(
         results["masked_gene_logits"] = masked_genes["masked_gene_logits"].numpy()
         classified = models[2](cell_input_ids=ids, cell_attention_mask=mask, output_hidden_states=True)
         results["classifier_states"] = classified.hidden_states[-1].numpy()
+    results |= pipeline_outputs(folder, adata, texts, **options)
     models[1].save_pretrained(saved_again)
     processor.save_pretrained(saved_again)
     results["classes"] = np.array([type(thing).__name__ for thing in (config, processor, *models)])
     return results
+
+
+def pipeline_outputs(folder: Path, adata: AnnData, texts: list[str], **options) -> dict[str, np.ndarray]:
+    """Scores in the order of the texts, and embeddings, from both tasks of the folder's own pipeline."""
+    name_cells = transformers.pipeline("zero-shot-cell-annotation", model=str(folder), device="cpu", **options)
+    named = name_cells(adata, candidate_labels={text: text for text in texts}, batch_size=2)
+    scores = [[dict(zip(cell["labels"], cell["scores"], strict=True))[text] for text in texts] for cell in named]
+    # The task is one of transformers' own, whose name langcell does not take.
+    trusting = {**options, "trust_remote_code": True}
+    embed = transformers.pipeline("feature-extraction", model=str(folder), device="cpu", **trusting)
+    embeddings = embed(adata, return_tensors=True)
+    return {"pipeline.scores": np.array(scores), "pipeline.embeddings": embeddings.numpy()}
 
 
 def main() -> None:

@@ -1,6 +1,10 @@
 import pytest
+from huggingface_hub import EvalResult
 
 from langcell.hub_cards.adapter_cards import fine_tuned_card
+from langcell.hub_cards.measurements import Measurement
+
+ACCURACY = EvalResult("zero-shot-classification", "h5ad", "blood", "accuracy", 0.7)
 
 FACTS = {
     "task": "text", "method": "lora", "data": "blood.h5ad", "label_column": "type", "cells": 10, "validation_cells": 2,
@@ -36,6 +40,24 @@ def test_a_merged_model_needs_no_base():
     assert "peft" not in card.text
     assert "langcell classify cells.h5ad -o named.h5ad --model org/merged" in card.text
     assert "AutoModelForSequenceClassification" in card.text
+
+
+def test_licence_results_and_base_are_what_was_given():
+    measured = Measurement("zero-shot on blood", [ACCURACY], "| method |", "| type |")
+    base = {**FACTS["base"], "model_id": "langcell-mini"}
+    card = fine_tuned_card(
+        "org/a", {**FACTS, "base": base}, is_adapter=True, measurements=[measured], license_id="mit",
+        base_model="org/mini", limits=["One donor."], data="Blood of one donor.",
+    )  # fmt: skip
+    data = card.data.to_dict()
+    assert (data["license"], data["base_model"], data["pipeline_tag"]) == (
+        "mit",
+        "org/mini",
+        "zero-shot-classification",
+    )
+    assert data["model-index"][0]["name"] == "org/mini, fine-tuned on blood.h5ad"
+    for text in ("### zero-shot on blood", "| type |", "- One donor.", "Blood of one donor.", "--model org/mini"):
+        assert text in card.text, text
 
 
 @pytest.mark.parametrize("model_id", ["langcell-mini", "org/base+first"])

@@ -1,7 +1,8 @@
 import pytest
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from langcell.hub_cards.cards import PUBLISHED_RUN, converted_model_card, measurement_table, model_card, render_card
+from langcell.hub_cards.cards import PUBLISHED_RUN, converted_model_card, model_card, render_card
+from langcell.hub_cards.measurements import Measurement
 
 ACCURACY = EvalResult("zero-shot-classification", "h5ad", "PBMC 3k", "accuracy", 0.71)
 FACTS = {
@@ -45,9 +46,28 @@ def test_card_is_read_back_from_its_file(tmp_path) -> None:
     assert ModelCard.load(tmp_path / "README.md").data.library_name == "transformers"
 
 
-def test_a_card_without_measurements_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one result"):
-        _trained(results=[])
+def test_what_is_not_given_is_left_out() -> None:
+    card = _trained(results=[], license_id=None, licence=None, making=None, limits=[])
+    assert not {"license", "model-index", "base_model", "datasets"} & card.data.to_dict().keys()
+    for heading in ("## Results", "## Licence", "## How it was made", "## Training data", "## Limits"):
+        assert heading not in card.text, heading
+    assert "## Intended use" in card.text
+
+
+def test_measurements_are_shown_per_cell_type_and_stand_in_the_model_index() -> None:
+    measured = Measurement(
+        "zero-shot on PBMC 3k", [ACCURACY], "| method |\n|---|\n| LangCell |", "| type |\n|---|\n| B |"
+    )
+    card = _trained(results=[], measurements=[measured], base_model="org/base", datasets=["org/cells"])
+    for text in ("| PBMC 3k | accuracy | 0.71 |", "### zero-shot on PBMC 3k", "| LangCell |", "| B |"):
+        assert text in card.text
+    data = card.data.to_dict()
+    assert data["model-index"][0]["results"][0]["metrics"][0]["value"] == 0.71
+    assert (data["base_model"], data["datasets"]) == ("org/base", ["org/cells"])
+    assert data["pipeline_tag"] == "zero-shot-classification"
+    converted = converted_model_card("org/x", FACTS, measurements=[measured])
+    assert "### zero-shot on PBMC 3k" in converted.text
+    assert "hf download org/x --local-dir download" in converted.text
 
 
 def test_converted_card_has_hashes_commands_licence_and_the_published_run() -> None:
@@ -63,7 +83,7 @@ def test_converted_card_has_hashes_commands_licence_and_the_published_run() -> N
 
 def test_converted_card_opens_with_the_remarks() -> None:
     card = converted_model_card("x", {**FACTS, "remarks": ["No row for <cls>."]})
-    assert card.text.index("- No row for <cls>.") < card.text.index("## Use")
+    assert card.text.index("- No row for <cls>.") < card.text.index("## Intended use")
 
 
 def test_markdown_is_not_escaped() -> None:
@@ -73,8 +93,3 @@ def test_markdown_is_not_escaped() -> None:
 def test_a_missing_value_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"model_card\.md needs a value that was not given: 'title'"):
         render_card("model_card.md", ModelCardData(license="mit"), {})
-
-
-def test_measurement_table_prefers_the_readable_name() -> None:
-    result = EvalResult("zero-shot-classification", "h5ad", "PBMC 3k", "f1", 0.5, metric_name="macro-F1")
-    assert "| PBMC 3k | macro-F1 | 0.5 |" in measurement_table([result])

@@ -11,6 +11,7 @@ from anndata import AnnData
 from tiny import tiny_counts, tiny_gene_names
 from typer.testing import CliRunner
 
+import langcell
 from langcell.cli import app
 from langcell.inference.unknown import Calibration
 
@@ -48,7 +49,7 @@ def pairs_said(stdout: str) -> tuple[int, int, str]:
 @pytest.mark.parametrize("rerank", ["exact", "full", "top-k", "none"])
 def test_the_output_and_the_command_say_what_was_evaluated(run, rerank):
     stdout, written = run("--rerank", rerank, "--k", "3", "--dtype", "float32")
-    settings, scores = written.uns["langcell"], written.obsm["langcell_scores"]
+    settings, scores = written.uns["langcell"], langcell.score_table(written)
     evaluated = int(settings["pairs_evaluated"])
     assert pairs_said(stdout) == (evaluated, N_CELLS * len(NAMES), "top-k (3)" if rerank == "top-k" else rerank)
     assert settings["rerank"] == rerank
@@ -89,7 +90,7 @@ def test_unknown_by_a_number(run):
 def test_unknown_by_a_calibration(run, tmp_path):
     Calibration(temperature=0.01, threshold=0.9).save(tmp_path / "calibration.json")
     _, written = run("--unknown", str(tmp_path / "calibration.json"), "--dtype", "float32")
-    scores = written.obsm["langcell_scores"].to_numpy()
+    scores = langcell.score_table(written).to_numpy()
     expected = Calibration(0.01, 0.9).confidence(scores)
     np.testing.assert_allclose(written.obs["langcell_confidence"], expected, atol=1e-6)
     assert ((written.obs["langcell_label"] == "unknown") == (expected < 0.9)).all()
@@ -99,8 +100,8 @@ def test_smoothing_is_written_and_scores_stay_distributions(run):
     _, plain = run("--rerank", "full", "--dtype", "float32")
     _, smooth = run("--smooth", "2", "--dtype", "float32")
     assert smooth.uns["langcell"]["smooth"] == 2.0
-    np.testing.assert_allclose(smooth.obsm["langcell_scores"].sum(axis=1), 1, atol=1e-5)
-    assert smooth.obsm["langcell_scores"].std().sum() < plain.obsm["langcell_scores"].std().sum()
+    np.testing.assert_allclose(langcell.score_table(smooth).sum(axis=1), 1, atol=1e-5)
+    assert langcell.score_table(smooth).std().sum() < langcell.score_table(plain).std().sum()
 
 
 def test_ontology_backoff_names_ancestors(run):
@@ -155,3 +156,34 @@ def test_what_needs_no_model_is_refused_before_it_is_loaded(tmp_path, changes, m
     assert result.exit_code == 2
     assert message in result.stderr
     assert list(tmp_path.iterdir()) == [source]
+
+
+def test_the_report_is_written_as_well_and_again_by_its_own_command(run, tmp_path):
+    stdout, _ = run("--report", str(tmp_path / "report.html"))
+    assert stdout.endswith(f"Wrote {tmp_path / 'report.html'}\n")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<h1>cells.h5ad</h1>" in page
+    assert f"Of 1 label the model read the name alone: {NAMES[-1]}" in page
+    words = ["report", str(tmp_path / "out.h5ad"), "-o", str(tmp_path / "again.html"), "--max-drawn", "5"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert f"5 of the {N_CELLS} cells are drawn" in (tmp_path / "again.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param(["--report", "report.pdf"], "call it report.html", id="suffix"),
+        pytest.param(["--report", "nowhere/report.html"], "does not exist", id="folder"),
+        pytest.param(["--report", "r.html", "--sample-column", "x"], "no column 'x'", id="column"),
+        pytest.param(["--sample-column", "x"], "give --report report.html, too", id="column_without_report"),
+    ],
+)
+def test_a_report_that_could_not_be_written_is_refused_before_the_work(tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    AnnData(tiny_counts(3), var=pd.DataFrame(index=tiny_gene_names())).write_h5ad("cells.h5ad")
+    words = ["annotate", "cells.h5ad", "-o", "out.h5ad", "--labels", "B cell,T cell", "--model", "no such model"]
+    result = CliRunner().invoke(app, [*words, *options])
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cells.h5ad"]

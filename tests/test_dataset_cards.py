@@ -1,12 +1,21 @@
 """Cards of shard folders: what is known stands there, and what is not is left out."""
 
+import shutil
+
 import numpy as np
 import pytest
+import tiny
+import tiny_sources
 import yaml
+from datasets import load_dataset
+from huggingface_hub import DatasetCard
 
-from langcell.hub_cards.dataset_cards import dataset_card
+from langcell.hub_cards.dataset_cards import dataset_card, write_dataset_card
 from langcell.processing.shard_counts import ShardCounts
-from langcell.processing.shard_manifest import FileRecord, Manifest
+from langcell.processing.shard_manifest import FileRecord, Manifest, read_manifest, verify
+from langcell.processing.shard_sources import find_sources
+from langcell.processing.shards import read_descriptions
+from langcell.processing.tokenizing import tokenize
 
 COUNTS = ShardCounts(
     np.array([0, 0, 5, 5]),
@@ -77,3 +86,58 @@ def test_simulated_cells_are_called_so():
 def test_sizes(cells, size):
     card = dataset_card("org/cells", manifest(total_cells=cells), COUNTS, columns=COLUMNS)
     assert card.data.size_categories == [size]
+
+
+# Written into a folder
+
+
+@pytest.fixture(scope="module")
+def tokenized(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("published")
+    specs = find_sources([tiny_sources.write_h5ad(folder / "a.h5ad")])
+    tokenize(specs, folder / "shards", tiny.tiny_vocabulary(), options=tiny_sources.OPTIONS, progress=False)
+    return folder / "shards"
+
+
+@pytest.fixture
+def folder(tokenized, tmp_path):
+    return shutil.copytree(tokenized, tmp_path / "shards")
+
+
+def test_the_written_card_counts_the_cells(folder):
+    card = DatasetCard.load(write_dataset_card(folder, "org/cells", license_id="cc-by-4.0", progress=False))
+    for heading in ("tissue", "disease", "assay", "cell type"):
+        assert f"## Cells by {heading}" in card.text
+    assert "| a.h5ad | " in card.text
+    assert verify(folder) == []
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_load_dataset_reads_cells_and_descriptions(folder, tmp_path, streaming):
+    write_dataset_card(folder, "org/cells", progress=False)
+    options = {"split": "train", "streaming": streaming, "cache_dir": str(tmp_path / "cache")}
+    cells, texts = (list(load_dataset(str(folder), *name, **options)) for name in ((), ("descriptions",)))
+    assert len(cells) == read_manifest(folder).total_cells
+    assert all(len(cell["input_ids"]) == cell["length"] for cell in cells)
+    assert [row["text"] for row in texts] == [description.text for description in read_descriptions(folder)]
+    assert list(load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))) == ["train"]
+
+
+def test_preparing_twice_gives_the_same_card(folder):
+    write_dataset_card(folder, "org/cells", progress=False)
+    first = (folder / "README.md").read_bytes()
+    write_dataset_card(folder, "org/cells", progress=False)
+    assert (folder / "README.md").read_bytes() == first
+
+
+def test_damaged_shards_get_no_card(folder):
+    (folder / "data" / "train-00000.parquet").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"train-00000\.parquet has changed"):
+        write_dataset_card(folder, "org/cells", progress=False)
+    assert not (folder / "README.md").exists()
+
+
+def test_no_card_for_what_is_no_id(folder):
+    with pytest.raises(ValueError, match="is no Hub id"):
+        write_dataset_card(folder, "org/ce lls", progress=False)
+    assert not (folder / "README.md").exists()

@@ -6,16 +6,14 @@ import pytest
 import scanpy as sc
 from anndata import AnnData
 from numpy.testing import assert_array_equal
-from tiny import MAX_CELL_LENGTH, MAX_TEXT_LENGTH, tiny_config, tiny_model, tiny_tokenizer
+from tiny_sample import save_sample_model
 from typer.testing import CliRunner
 
+import langcell
 from langcell.cli import app
 from langcell.demo import BULK_LABELS, draw_confusion, draw_umap, run_demo, sample_cells, summary_table
 from langcell.loading import bundled_model_folder
-from langcell.processing.feature_extraction_langcell import LangCellFeatureExtractor
-from langcell.processing.genes import GeneVocabulary
 from langcell.processing.ontology import Ontology
-from langcell.processing.processing_langcell import LangCellProcessor
 
 LABELS = list(BULK_LABELS.values())
 PNG = b"\x89PNG\r\n"
@@ -44,15 +42,7 @@ def sample():
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory):
     """A tiny model that knows the sample's genes by their symbols."""
-    symbols = list(sc.datasets.pbmc68k_reduced().raw.var_names)
-    medians = np.random.default_rng(0).uniform(0.5, 8.0, len(symbols))
-    vocabulary = GeneVocabulary([f"ENSG{i:011d}" for i in range(len(symbols))], medians, symbols)
-    folder = tmp_path_factory.mktemp("hub") / "langcell-sample"
-    config = tiny_config(cell={"vocab_size": vocabulary.n_tokens}, vocabulary_fingerprint=vocabulary.fingerprint)
-    tiny_model(config).save_pretrained(folder)
-    extractor = LangCellFeatureExtractor(vocabulary, max_length=MAX_CELL_LENGTH)
-    LangCellProcessor(extractor, tiny_tokenizer(), max_text_length=MAX_TEXT_LENGTH).save_pretrained(folder)
-    return folder
+    return save_sample_model(tmp_path_factory.mktemp("hub") / "langcell-sample")
 
 
 def test_the_sample_has_whole_counts_of_the_right_depth(sample):
@@ -122,7 +112,7 @@ def test_the_demo_from_end_to_end(model_dir, tmp_path):
         "umap.png",
     ]
     written = anndata.read_h5ad(tmp_path / "demo" / "pbmc_named.h5ad")
-    assert list(written.obsm["langcell_scores"].columns) == LABELS
+    assert list(langcell.score_table(written).columns) == LABELS
     assert written.obs["cell_type"].notna().all()
     assert written.uns["langcell"]["gene_coverage"] == 1
 

@@ -8,6 +8,7 @@ import tiny
 
 import langcell
 from langcell.processing.labels import resolve_labels
+from langcell.training.evaluation.naming import naming_sections
 from langcell.training.evaluation.zero_shot import ALPHAS, evaluate_zero_shot
 
 TYPES = ["B cell", "T cell", "monocyte", "B cell", "unknown", "T cell", "B cell", None]
@@ -81,7 +82,9 @@ def test_baselines_stand_beside_the_model(report):
         "LangCell", "similarity only", "match only", "majority class", "nearest profile",
     ]  # fmt: skip
     assert report["methods"]["majority class"]["accuracy"] == 0.5
-    assert report["methods"]["nearest profile"]["types_without_profile"] == ["CL:0000576"]
+    assert report["methods"]["nearest profile"]["types_without_profile"] == ["monocyte"]
+    (text,) = (section.text for section in naming_sections(report) if section.text)
+    assert "so that the nearest profile never names them: monocyte." in text
 
 
 def test_alpha_of_the_caller_wins_and_needs_no_place_in_the_sweep(cells, tiny_model_dir):

@@ -31,14 +31,21 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path, tiny_model_dir, capsys)
     assert "absent.h5ad" in capsys.readouterr().err.splitlines()[-1]
 
 
+ACCELERATE = ["-m", "accelerate.commands.launch", "--config_file", "training/configs/accelerate/cpu2.yaml"]
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+
+
 @pytest.mark.slow
-def test_two_processes_learn_what_one_does(tmp_path):
+@pytest.mark.parametrize(
+    "launch", [pytest.param(ACCELERATE, id="accelerate launch"), pytest.param(TORCHRUN, id="torchrun")]
+)
+def test_two_processes_learn_what_one_does(tmp_path, launch):
     labelled_cells().write_h5ad(tmp_path / "cells.h5ad")
     base = save_tiny_folder(tmp_path / "base")
     tiny_model(tiny_config(cell=NO_DROPOUT, text=NO_DROPOUT)).save_pretrained(base)
     options = {"label_column": "type", "shots": 4, "steps": 4, "batch_size": 5, "learning_rate": 0.01}
+    options["dtype"] = "float32"  # another share of a batch is rounded otherwise
     written = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-    launch = ["-m", "accelerate.commands.launch", "--config_file", "training/configs/accelerate/cpu2.yaml"]
     run = subprocess.run(
         [sys.executable, *launch, SCRIPT, tmp_path / "cells.h5ad", "--model", base, "-o", tmp_path / "two", *written],
         capture_output=True, text=True, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False,

@@ -32,14 +32,23 @@ def accuracy(tuned, cells, rows):
     return (named == cells.obs["type"].to_numpy()[rows]).mean()
 
 
-@pytest.mark.parametrize(("method", "task"), [("lora", "text"), ("lora", "classification"), ("full", "classification")])
-def test_a_few_cells_teach_the_model_to_name_the_others(cells, base, method, task, request):
-    if (method, task) == ("full", "text"):
-        reason = "all weights of a random text encoder learn too slowly in this many steps"
-        request.applymarker(pytest.mark.xfail(strict=False, reason=reason))
+# The drawn text encoder gives all labels nearly the same embedding (cos 0.97). Training all of it goes to labels that
+# are all alike first, where the loss stays flat for 60 steps, and tells them apart after that: it takes 150 steps.
+LONGER = {"learning_rate": 0.005, "steps": 150}
+
+
+@pytest.mark.parametrize(
+    ("method", "task", "changes"),
+    [
+        pytest.param("lora", "text", {}, id="lora-text"),
+        pytest.param("full", "text", LONGER, id="full-text"),
+        pytest.param("lora", "classification", {}, id="lora-classification"),
+        pytest.param("full", "classification", {"learning_rate": 0.002}, id="full-classification"),
+    ],
+)
+def test_a_few_cells_teach_the_model_to_name_the_others(cells, base, method, task, changes):
     before = {name: weight.clone() for name, weight in base.model.state_dict().items()}
-    rate = 0.002 if method == "full" else 0.01
-    options = FAST | {"learning_rate": rate, "gene_dropout": 0.3}
+    options = FAST | {"gene_dropout": 0.3} | changes
     tuned = finetune(cells, model=base, shots=8, method=method, task=task, **options)
     assert [label.name for label in tuned.labels] == sorted(TYPES)
     assert tuned.config.id2label == dict(enumerate(sorted(TYPES)))
@@ -58,9 +67,7 @@ def test_a_few_cells_teach_the_model_to_name_the_others(cells, base, method, tas
 
 
 def test_all_weights_are_trained_on_request(cells, base):
-    # Naming is not asked for: drawn text weights as few as these fall together when all of them are trained.
-    tuned = finetune(cells, model=base, method="full", **FAST | {"learning_rate": 0.002})
-    assert tuned.history[-1]["loss"] < 0.6 * tuned.history[0]["loss"]
+    tuned = finetune(cells, model=base, method="full", **FAST | {"steps": 2})
     state = tuned.model.model.state_dict()
     same = [name for name, weight in base.model.state_dict().items() if torch.equal(weight, state[name])]
     assert not same, same
@@ -81,7 +88,7 @@ def test_the_score_is_that_of_annotate(cells, base):
     named = cells.copy()
     langcell.annotate(named, tuned.labels, model=tuned.model, rerank="full", progress=False)
     scores = tuned.score(cells, progress=False)
-    np.testing.assert_allclose(scores, named.obsm["langcell_scores"].to_numpy(), rtol=1e-5)
+    np.testing.assert_allclose(scores, langcell.score_table(named).to_numpy(), rtol=1e-5)
     np.testing.assert_allclose(scores.sum(1), 1, rtol=1e-5)
 
 

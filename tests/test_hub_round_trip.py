@@ -14,6 +14,8 @@ import pytest
 import torch
 from tiny import TEXTS, save_tiny_folder, tiny_counts, tiny_gene_names, tiny_model, tiny_processor
 
+from langcell.inference.zero_shot import combine_scores
+
 SCRIPT = Path(__file__).with_name("hub_round_trip.py")
 EXPECTED_FILES = {
     "config.json",
@@ -23,6 +25,7 @@ EXPECTED_FILES = {
     "genes.py",
     "model.safetensors",
     "modeling_langcell.py",
+    "pipeline_langcell.py",
     "preprocessor_config.json",
     "processing_langcell.py",
     "processor_config.json",
@@ -79,6 +82,8 @@ def expected():
     results = {name: tensor.numpy() for name, tensor in batch.items()}
     for name in ("cell_embeds", "text_embeds", "logits_per_cell", "match_logits"):
         results[f"AutoModel.{name}"] = results[f"AutoModelForPreTraining.{name}"] = output[name].numpy()
+    scores = combine_scores(output.logits_per_cell, output.match_logits.softmax(-1)[..., 1], alpha=model.config.alpha)
+    results["pipeline.scores"], results["pipeline.embeddings"] = scores.numpy(), output.cell_embeds.numpy()
     results["masked_gene_logits"] = output.masked_gene_logits.numpy()
     results["classifier_states"] = output.cell_model_output.last_hidden_state.numpy()
     return results

@@ -4,6 +4,7 @@ import pytest
 import tiny
 from tiny_labelled import labelled_cells
 
+import langcell
 from langcell.inference.classification import classify, load_classifier
 from langcell.training.finetuning import finetune
 
@@ -33,7 +34,7 @@ def test_cells_get_class_confidence_and_scores(cells, adapter, tiny_model_dir):
     assert list(labels.cat.categories) == ["B cell", "T cell", "monocyte", "unassigned"]
     assert (labels.iloc[0], named.obs["langcell_confidence"].iloc[0]) == ("unassigned", 0)
     assert (labels.astype(str)[1:] == named.obs["type"].astype(str)[1:]).mean() > 0.8
-    scores = named.obsm["langcell_scores"]
+    scores = langcell.score_table(named)
     assert list(scores.columns) == ["B cell", "T cell", "monocyte"]
     assert scores.iloc[0].isna().all()
     np.testing.assert_allclose(scores[1:].max(axis=1), named.obs["langcell_confidence"][1:], rtol=1e-6)
@@ -51,7 +52,7 @@ def test_a_file_gives_the_same_whatever_the_chunks(cells, adapter, tiny_model_di
     assert result is None
     named = anndata.read_h5ad(tmp_path / "named.h5ad")
     assert named.obs["langcell_label"].astype(str).tolist() == in_memory.obs["langcell_label"].astype(str).tolist()
-    np.testing.assert_allclose(named.obsm["langcell_scores"], in_memory.obsm["langcell_scores"], rtol=1e-4)
+    np.testing.assert_allclose(langcell.score_table(named), langcell.score_table(in_memory), rtol=1e-4)
 
 
 def test_ontology_ids_are_those_of_the_training(tiny_model_dir, cells):

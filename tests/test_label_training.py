@@ -5,9 +5,11 @@ import torch
 from tiny_labelled import labelled_cells
 from torch import nn
 
+from langcell.modeling_langcell import LangCellModel
 from langcell.processing.anndata_io import open_cells
 from langcell.training.few_shot_data import RankedRows
-from langcell.training.label_training import train_on_labels
+from langcell.training.label_learners import TextLearner
+from langcell.training.label_training import _products, train_on_labels
 from langcell.training.tuning_options import TuningOptions
 
 
@@ -43,6 +45,22 @@ def cells():
 def options(**changes):
     fields = {"steps": 20, "learning_rate": 0.3, "batch_size": 6, "progress": False, **changes}
     return TuningOptions(**fields)
+
+
+def test_products_are_bfloat16_on_request_and_the_similarity_is_not():
+    model = LangCellModel(tiny.tiny_config()).eval()
+    whole = tiny.tiny_batch()
+    learner = TextLearner(model, {name: whole[name] for name in ("input_ids", "attention_mask")})
+    cells = {name: whole[name] for name in ("cell_input_ids", "cell_attention_mask")}
+    seen = {}
+    for dtype in ("float32", "bfloat16"):
+        with _products(learner, options(dtype=dtype)):
+            similarity, states, _ = learner._compare(cells)
+            seen[dtype] = similarity
+            assert learner.model.match_head(states.new_zeros(1, 24)).dtype == getattr(torch, dtype)
+    assert seen["bfloat16"].dtype == torch.float32
+    assert not torch.equal(seen["bfloat16"], seen["float32"])
+    torch.testing.assert_close(seen["bfloat16"], seen["float32"], rtol=0, atol=0.3)
 
 
 def test_it_learns_and_says_how(cells):

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from langcell.processing import labels as labels_module
-from langcell.processing.labels import Label, labels_under, read_labels, resolve_labels, split_labels
+from langcell.processing.labels import Label, labels_under, read_labels, resolve_labels, split_labels, typed_labels
 from langcell.processing.ontology import Ontology
 
 OBO = """format-version: 1.2
@@ -194,18 +194,46 @@ class TestUnder:
         labels = labels_under("CL:0000000", among=["CL:0000003", "CL:0000236"], ontology=ontology)
         assert [label.name for label in labels] == ["cell", "B cell"]
 
+    def test_the_root_by_name(self, ontology):
+        among = ["CL:0000623", "CL:0000236", "CL:0000233"]
+        by_id, by_name = (labels_under(root, among=among, ontology=ontology) for root in ("CL:0000542", " lymphocyte "))
+        assert by_name == by_id
+
     @pytest.mark.parametrize(
         ("root_id", "among", "message"),
         [
             pytest.param("CL:0000540", ["CL:0000236"], r"Of the 1 types .* none is CL:0000540 \(neuron\)", id="none"),
             pytest.param("CL:0000542", ["CL:0000236"], r"only CL:0000236 \(B cell\) is .* at least two", id="one"),
             pytest.param("CL:9999999", ["CL:0000236"], "Unknown ontology id 'CL:9999999'", id="unknown"),
+            pytest.param(
+                "lymphocites", ["CL:0000236"], "No cell type is called 'lymphocites'", id="unknown_name"
+            ),
             pytest.param("CL:0000003", ["CL:0000236"], "is obsolete. Give its successor CL:0000000", id="obsolete"),
         ],
     )
     def test_errors(self, ontology, root_id, among, message):
         with pytest.raises(ValueError, match=message):
             labels_under(root_id, among=among, ontology=ontology)
+
+
+class TestTyped:
+    def test_lines_and_commas_are_what_a_file_has(self, tmp_path):
+        path = tmp_path / "labels.txt"
+        path.write_text("NK cell\nCD4-positive, alpha-beta T cell\nmine\ta cell of mine\n")
+        typed = "NK cell, CD4-positive, alpha-beta T cell\n\n# of my own\n mine\ta cell of mine"
+        assert typed_labels(typed) == read_labels(path)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            pytest.param("", "Got no labels", id="nothing"),
+            pytest.param("B cell\nNK cell\t", "Labels, line 2: .* Expected a label, or a label, one tab", id="no_text"),
+            pytest.param("B cell,, NK cell", "label 2 is empty. Remove the extra comma", id="comma"),
+        ],
+    )
+    def test_errors(self, text, message):
+        with pytest.raises(ValueError, match=message):
+            typed_labels(text)
 
 
 class TestRead:

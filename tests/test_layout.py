@@ -42,10 +42,18 @@ LONGER_FILES = {
 }
 # Files without a test file of their own, and where they are tested.
 TESTED_ELSEWHERE: dict[str, str] = {
+    # The script that another process runs.
+    "hub_cards/fresh_load.py": "test_load_checks.py",
     # Parts of one stream of batches.
     "training/collation.py": "test_cell_batches.py",
     "training/shard_reader.py": "test_streaming.py",
     "training/windows.py": "test_streaming.py",
+    # Parts of one export, which takes its time; one fixture makes it for all of them.
+    "modeling_langcell/cli_export.py": "test_onnx_export.py",
+    "modeling_langcell/onnx_graphs.py": "test_onnx_export.py",
+    "modeling_langcell/onnx_parity.py": "test_onnx_export.py",
+    "modeling_langcell/inference/onnx_model.py": "test_onnx_export.py",
+    "modeling_langcell/inference/onnx_scores.py": "test_onnx_export.py",
     # What annotate and embed have in common, tested by what they do.
     "modeling_langcell/inference/job.py": "test_annotation.py",
     "modeling_langcell/inference/scored_cells.py": "test_annotation.py",
@@ -55,6 +63,12 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "modeling_langcell/self_test.py": "test_verify.py",
     # Both of its users read real checkpoint folders with it.
     "modeling_langcell/bert_parts.py": "test_assemble.py",
+    # The app, tested by what its page does in a browser; the process alone is in test_cli_app.
+    "modeling_langcell/app/desk.py": "test_app.py",
+    "modeling_langcell/app/messages.py": "test_app.py",
+    "modeling_langcell/app/serving.py": "test_app.py",
+    # The line that bad input makes, on the command line and in the app.
+    "modeling_langcell/one_line.py": "test_bad_input.py",
     # What a killed run goes on from.
     "training/run_state.py": "test_resume.py",
     # The options of one command, tested by its tasks.

@@ -117,7 +117,7 @@ def test_texts_for_cells_re_ranked_over_all_choices_are_the_scores_of_naming(loa
     found = retrieve(store, CHOICES, cells=[3, 20], model=loaded, rerank=4)
     for row in (3, 20):
         part = found[found["row"] == row]
-        scores = named.obsm["langcell_scores"].iloc[row]
+        scores = langcell.score_table(named).iloc[row]
         assert part["found"].tolist() == scores.sort_values(ascending=False).index.tolist()
         assert_allclose(part["score"], scores[part["found"]], atol=1e-5)
 

@@ -1,5 +1,6 @@
 """What a fine-tuning gives: a model that names cells, and its files."""
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 from anndata import AnnData
 
-from langcell.hub_cards.adapter_cards import fine_tuned_card
+from langcell.hub_cards.adapter_cards import HISTORY_FILE, fine_tuned_card
 from langcell.inference.annotation import score_data
 from langcell.inference.classification import LoadedClassifier, classify_cells
 from langcell.inference.zero_shot import combine_scores
@@ -83,6 +84,7 @@ class FineTuned:
             else:
                 model.save_pretrained(building)
                 self.processor.save_pretrained(building)
+            (building / HISTORY_FILE).write_text(json.dumps(self.history, indent=1) + "\n", encoding="utf-8")
             card = fine_tuned_card(
                 Path(output).name, self.config.fine_tuning, is_adapter=self.adapter is not None, history=self.history
             )

@@ -78,8 +78,13 @@ class TextLearner(nn.Module):
         cells = self.model(
             cell_input_ids=batch["cell_input_ids"], cell_attention_mask=batch["cell_attention_mask"], return_dict=True
         )
-        similarity = cells.cell_embeds @ text_embeds.T / self.model.config.logit_temperature
+        similarity = self._similarity(cells.cell_embeds, text_embeds)
         return similarity, cells.cell_model_output.last_hidden_state, before_cell
+
+    def _similarity(self, cell_embeds: Tensor, text_embeds: Tensor) -> Tensor:
+        """cos / temperature, float32: what bfloat16 rounds off a cosine, the temperature makes 20 times as large."""
+        with torch.autocast(cell_embeds.device.type, enabled=False):
+            return cell_embeds.float() @ text_embeds.float().T / self.model.config.logit_temperature
 
     def _match(self, batch: Batch, cell_states: Tensor, before_cell: Tensor, labels: Tensor) -> Tensor:
         """Match logits of each cell with its `labels` (cells, M), (cells, M, 2)."""

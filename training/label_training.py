@@ -5,6 +5,7 @@ what the whole batch weighs, so that the averaged gradient is that of one proces
 """
 
 import math
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm.auto import tqdm
 
+from langcell.loading import as_dtype
 from langcell.training.few_shot_data import RankedRows, cell_weights, endless_batches
 from langcell.training.label_learners import ClassLearner, TextLearner
 from langcell.training.tuning_options import TuningOptions
@@ -60,7 +62,7 @@ def train_on_labels(
     every = max(1, steps // _LOOKS)
     bar = tqdm(range(1, steps + 1), desc="fine-tuning", unit="step", disable=not options.progress)
     for step in bar:
-        losses.append(_update(module, next(batches), accelerator))
+        losses.append(_update(module, next(batches), options, accelerator))
         nn.utils.clip_grad_norm_(trained, options.max_grad_norm)
         optimizer.step()
         schedule.step()
@@ -69,7 +71,7 @@ def train_on_labels(
             row = {"step": step, "loss": float(torch.stack(losses).mean())}
             losses.clear()
             if validation is not None:
-                row |= _validate(learner, validation, options.batch_size)
+                row |= _validate(learner, validation, options)
             history.append(row)
             bar.set_postfix({name: value for name, value in row.items() if name != "step"})
             if validation is not None and stopper.ends_after(row["validation_loss"]):
@@ -101,10 +103,13 @@ class _Batches:
         return {**batch, "shares": torch.from_numpy(share[mine] * self.world)}
 
 
-def _update(module: nn.Module, batch: dict[str, Tensor], accelerator: Accelerator | None) -> Tensor:
+def _update(
+    module: nn.Module, batch: dict[str, Tensor], options: TuningOptions, accelerator: Accelerator | None
+) -> Tensor:
     """One backward pass; the loss without gradient."""
     batch = _to_device(batch, module)
-    loss = (module(batch) * batch["shares"]).sum()
+    with _products(module, options):
+        loss = (module(batch) * batch["shares"]).sum()
     if accelerator is None:
         loss.backward()
         return loss.detach()
@@ -113,16 +118,17 @@ def _update(module: nn.Module, batch: dict[str, Tensor], accelerator: Accelerato
 
 
 @torch.no_grad()
-def _validate(learner: TextLearner | ClassLearner, cells: RankedRows, batch_size: int) -> dict[str, float]:
+def _validate(learner: TextLearner | ClassLearner, cells: RankedRows, options: TuningOptions) -> dict[str, float]:
     """Mean loss and accuracy on whole cells, every type weighing the same."""
     was_training = learner.training
     learner.eval()
     losses, right = [], []
-    for begin in range(0, len(cells), batch_size):
-        chosen = np.arange(begin, min(begin + batch_size, len(cells)))
+    for begin in range(0, len(cells), options.batch_size):
+        chosen = np.arange(begin, min(begin + options.batch_size, len(cells)))
         batch = _to_device(cells.pad(cells.views(chosen), chosen), learner)
-        losses.append(learner(batch).cpu())
-        right.append((learner.scores(batch).argmax(1) == batch["codes"]).float().cpu())
+        with _products(learner, options):
+            losses.append(learner(batch).cpu())
+            right.append((learner.scores(batch).argmax(1) == batch["codes"]).float().cpu())
     learner.train(was_training)
     weights = torch.from_numpy(cell_weights(cells.codes, "weights"))
     means = {"validation_loss": torch.cat(losses), "validation_accuracy": torch.cat(right)}
@@ -160,5 +166,16 @@ def _rate(step: int, steps: int) -> float:
 
 
 def _to_device(batch: dict[str, Any], module: nn.Module) -> dict[str, Tensor]:
-    device = next(module.parameters()).device
+    device = _device_of(module)
     return {name: tensor.to(device) for name, tensor in batch.items()}
+
+
+def _products(module: nn.Module, options: TuningOptions) -> AbstractContextManager[Any]:
+    """Where products are computed in the number format of the options."""
+    device = _device_of(module)
+    dtype = as_dtype(options.dtype, device)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype is torch.bfloat16)
+
+
+def _device_of(module: nn.Module) -> torch.device:
+    return next(module.parameters()).device

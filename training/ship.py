@@ -23,9 +23,9 @@ _LIMITS = (
     "Human cells only. Mitochondrial genes are not in its vocabulary.",
     "It learned cell types from cells that were simulated from mean expression profiles, not from real labelled cells: "
     "states within a type, rare types and closely related T cell types are told apart least well (see the tables).",
-    "At most 384 ranked genes of a cell are read.",
-    "The match was trained briefly: alone it names cells badly, and the score leans on the similarity. The tables "
-    "below say so, and also where the nearest mean profile names cells better than this model.",
+    "At most 256 ranked genes of a cell are read.",
+    "The tables below have similarity and match alone beside the score, and the nearest mean profile: where one of "
+    "them names cells better, they say so.",
     "Scores rank the labels; the confidence is no calibrated probability, and one of the given labels always wins.",
     "Measured on blood only. Types of other tissues are in its training set, but no real cells of them were measured.",
     "For research; not for diagnosis.",
@@ -88,13 +88,14 @@ def describe_making(work: Path) -> str:
         [
             f"1. {simulated.total_cells:,} cells were simulated (seed {seed}) from mean expression profiles, with "
             "per-experiment gene effects, ambient counts, gene panels, depths of 300 to 50,000 counts and TPM-like "
-            "values, each with a text form of its Cell Ontology type:",
+            "values, each with a text form of its Cell Ontology type or with a name as people write it:",
             *_source_lines(simulated),
             f"2. Stage 1 also read {real.total_cells:,} real blood cells, without labels:",
             *_source_lines(real),
             f"3. Gene vocabulary: fingerprint `{simulated.vocabulary_fingerprint}`.",
             "4. Stage 1 (`stage1.yaml`) trained the cell encoder, stage 2 (`stage2.yaml`) cells and texts; the text "
-            "encoder is all-MiniLM-L6-v2, frozen, without word pieces that the Cell Ontology and UBERON do not use.",
+            "encoder is all-MiniLM-L6-v2, frozen, without the word pieces that neither the Cell Ontology and UBERON "
+            "nor the names that people write for cell types use.",
             "5. Nothing of the two data sets below was in the training, gene medians included: pbmc700 is scanpy's "
             "`pbmc68k_reduced` with its counts recovered (`langcell.demo.sample_cells`), pbmc3k is 10x Genomics' PBMC "
             "3k with Seurat's labels. Alpha is the paper's and was not tuned.",

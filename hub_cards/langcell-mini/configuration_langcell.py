@@ -10,12 +10,26 @@ AUTO_MAP = {
     "AutoModelForPreTraining": "modeling_langcell.LangCellForPreTraining",
     "AutoModelForSequenceClassification": "modeling_langcell.LangCellForCellClassification",
 }
+# What `pipeline(task, model=...)` finds. A model that was loaded as another class of AUTO_MAP can be given to it, too.
+CUSTOM_PIPELINES = {
+    task: {"impl": "pipeline_langcell.LangCellPipeline", "pt": ["AutoModel"]}
+    for task in ("zero-shot-cell-annotation", "feature-extraction")
+}
+
+
+def _check_pooling(pooling: str) -> None:
+    if pooling not in ("cls", "mean"):
+        raise ValueError(f"pooling is {pooling!r}; legal are 'cls' and 'mean'.")
 
 
 class LangCellCellConfig(PretrainedConfig):
     """The cell encoder: a BERT over ranked genes (defaults: Geneformer V1, as in the released LangCell).
 
     Field names are those of BertConfig, because the encoder is transformers' BertModel.
+
+    Args:
+        pooling: how one vector is read from the states of a cell: "cls" (position 0, as released) or "mean" (over
+            `<cls>` and genes: what an encoder of few layers learns fastest).
     """
 
     model_type = "langcell_cell"
@@ -38,8 +52,10 @@ class LangCellCellConfig(PretrainedConfig):
         pad_token_id: int = 0,
         mask_token_id: int = 1,
         cls_token_id: int | None = None,
+        pooling: str = "cls",
         **kwargs: Any,
     ):
+        _check_pooling(pooling)
         self.vocab_size = vocab_size
         self.hidden_size = hidden_size
         self.num_hidden_layers = num_hidden_layers
@@ -52,6 +68,7 @@ class LangCellCellConfig(PretrainedConfig):
         self.type_vocab_size = type_vocab_size
         self.initializer_range = initializer_range
         self.layer_norm_eps = layer_norm_eps
+        self.pooling = pooling
         self.mask_token_id = mask_token_id
         # `<cls>` is the last row of the table.
         self.cls_token_id = vocab_size - 1 if cls_token_id is None else cls_token_id
@@ -92,8 +109,7 @@ class LangCellTextConfig(PretrainedConfig):
         pooling: str = "cls",
         **kwargs: Any,
     ):
-        if pooling not in ("cls", "mean"):
-            raise ValueError(f"pooling is {pooling!r}; legal are 'cls' and 'mean'.")
+        _check_pooling(pooling)
         if not 0 <= cross_attention_start < num_hidden_layers:
             raise ValueError(
                 f"cross_attention_start is {cross_attention_start}; legal are 0 to {num_hidden_layers - 1}, the layers."
@@ -165,6 +181,7 @@ class LangCellConfig(PretrainedConfig):
         # Complete from the start: saving one class would only name that one, and AutoModel of a pre-training
         # checkpoint would not find its code.
         kwargs.setdefault("auto_map", dict(AUTO_MAP))
+        kwargs.setdefault("custom_pipelines", {task: dict(facts) for task, facts in CUSTOM_PIPELINES.items()})
         super().__init__(**kwargs)
 
 

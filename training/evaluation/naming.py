@@ -73,6 +73,8 @@ def naming_sections(report: Mapping[str, Any]) -> list[Section]:
         f"{report['cells_per_second']:.0f} cells/s on {model['device']}. Model revision {model['revision']}. "
         f"± is the standard deviation over draws of the cells (seed {report['seed']})."
     )
+    if unnamed := [name for row in report["methods"].values() for name in row.get("types_without_profile", ())]:
+        text += f" The file of profiles lacks, so that the nearest profile never names them: {', '.join(unnamed)}."
     if "ontology_accuracy" in model_scores(report):
         text += f" {RULE}"
     return [

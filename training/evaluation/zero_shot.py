@@ -135,11 +135,14 @@ def nearest_profile(
     source, reading = context.source
     options = source_options(reading)
     result = name_by_nearest_profile(source, read_profiles(path), type_ids, cells=labelled.has_label, **options)
+    lacking = set(result.types_without_profile)
     facts = {
         "profiles_file": Path(path).name,
         "profiles_sha256": digest_of_data(path),
         "shared_genes": result.n_shared_genes,
         "genes_read": result.n_genes,
-        "types_without_profile": result.types_without_profile,
+        "types_without_profile": [
+            label.name for label in labelled.labels if (label.ontology_term_id or "no id") in lacking
+        ],
     }
     return facts, result.predicted

@@ -1,0 +1,91 @@
+"""Whether a folder loads in a process that has never seen it: fresh caches, no network, no langcell."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from huggingface_hub import SpaceCard, snapshot_download
+
+from langcell.hub_cards import fresh_load
+from langcell.hub_cards.repository_kinds import ADAPTER, SPACE, Kind
+
+_TIMEOUT_S = 900
+# What a process that runs the code of a folder does not need to know.
+_SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "API_KEY", "ACCESS_KEY")
+
+
+def check_loading(folder: str | Path, kind: Kind, *, base: str | Path | None = None) -> list[str]:
+    """List what keeps a folder from loading and running; an empty list is what one wants.
+
+    A model or an adapter is loaded by transformers and peft with `trust_remote_code` and computes one cell; of shards
+    `datasets` reads the first cell; a Space's app runs up to where it would be served.
+
+    Args:
+        folder: to load.
+        kind: of the folder.
+        base: of an adapter: folder or Hub id; by default the one that it was trained on.
+
+    Raises:
+        ValueError: the base of an adapter cannot be found, or is not the one that it was trained on.
+    """
+    folder = Path(folder).resolve()
+    more: list[str] = []
+    if kind == ADAPTER:
+        more = [str(find_base(folder, base).resolve())]
+    elif kind == SPACE:
+        more = [str(SpaceCard.load(folder / "README.md").data.to_dict().get("app_file", "app.py"))]
+    with tempfile.TemporaryDirectory() as home:
+        return _run([kind.name, str(folder), *more], Path(home))
+
+
+def find_base(adapter: Path, base: str | Path | None) -> Path:
+    """The folder of an adapter's base, downloaded where it is on the Hub.
+
+    Raises:
+        ValueError: there is none, or it has other weights than the adapter was trained on.
+    """
+    from langcell.adapter_files import find_adapter
+    from langcell.loading import DEFAULT_MODEL, bundled_model_folder, load_config, weights_digest
+
+    files = find_adapter(adapter)
+    name = str(base or files.facts["base"]["model_id"])
+    folder = bundled_model_folder() if name == DEFAULT_MODEL else Path(name)
+    if not folder.is_dir():
+        if name.count("/") != 1 or name.startswith((".", "/", "~")):
+            raise ValueError(f"The adapter's base {name} is neither a folder here nor a Hub id; give it with --base.")
+        try:
+            folder = Path(snapshot_download(name))
+        except Exception as error:  # the network raises a dozen types
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(
+                f"The adapter's base {name} cannot be downloaded ({reason}); give a folder with --base."
+            ) from error
+    fingerprint = str(load_config(folder).vocabulary_fingerprint)
+    files.check_base(name, fingerprint=fingerprint, weights=weights_digest(folder))
+    return folder
+
+
+def _run(arguments: list[str], home: Path) -> list[str]:
+    known = {name: value for name, value in os.environ.items() if not any(word in name for word in _SECRET_WORDS)}
+    environment = {**known, "HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": str(home / "modules")}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", fresh_load.__file__, *arguments],
+            env={**environment, "HF_DATASETS_CACHE": str(home / "datasets")},
+            cwd=home,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired:
+        return [f"it does not load within {_TIMEOUT_S} s"]
+    try:
+        if done.returncode == 0:
+            return [f"it does not load: {problem}" for problem in json.loads(done.stdout.splitlines()[-1])]
+    except (IndexError, ValueError):
+        pass
+    last_line = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    return [f"it does not load in a fresh process ({last_line[:300]})"]

@@ -1,0 +1,1 @@
+"""`langcell app` without its layout: what happens behind the buttons. The layout is `hub_cards/space/app.py`."""

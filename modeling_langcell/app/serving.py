@@ -1,0 +1,141 @@
+"""Starting the app and ending it: limits, where temporary files are, and that nothing is left of them."""
+
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from langcell.app.desk import Desk
+from langcell.app.messages import PageFacts
+from langcell.app.model_process import ModelProcess
+from langcell.app.options import AppOptions
+from langcell.app.sessions import Sessions
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+
+@dataclass(frozen=True)
+class Page:
+    """A layout, and how it looks."""
+
+    blocks: "gr.Blocks"
+    theme: "gr.Theme"
+    css: str
+
+
+Build = Callable[[Desk, PageFacts], Page]
+
+# Gradio asks its own servers for its latest version and counts its starts unless it is told not to.
+_SETTINGS = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running app.
+
+    Attributes:
+        url: where it answers.
+        folder: all of its temporary files.
+        sessions: its open pages.
+    """
+
+    url: str
+    folder: Path
+    sessions: Sessions
+
+
+def serve(build: Build, options: AppOptions, *, open_browser: bool = False) -> None:
+    """Serve the app until Ctrl+C or SIGTERM.
+
+    Args:
+        build: makes the page.
+        options: of the app.
+        open_browser: open the page here.
+
+    Raises:
+        ValueError: the model cannot be loaded.
+        OSError: the port is taken.
+    """
+    with ended_by_sigterm(), running(build, options, open_browser=open_browser) as served:
+        print(f"LangCell app: {served.url} (Ctrl+C ends it)", flush=True)
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            print("Ended.")
+
+
+@contextmanager
+def running(build: Build, options: AppOptions, *, open_browser: bool = False) -> Iterator[Served]:
+    """The app while the block lasts; its temporary files are gone afterwards. Errors are those of `serve`."""
+    folder = Path(tempfile.mkdtemp(prefix="langcell-app-")).resolve()
+    environment = {**_SETTINGS, "GRADIO_TEMP_DIR": str(folder)}
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
+    process = None
+    try:
+        process, sessions = ModelProcess(options), Sessions(folder)
+        page = build(Desk(options, sessions, process), process.call("page_facts"))
+        try:
+            url = _launch(page, options, open_browser)
+            threading.Thread(target=_warm_up, args=(process,), daemon=True).start()
+            yield Served(url, folder, sessions)
+        finally:
+            page.blocks.close(verbose=False)
+    finally:
+        if process is not None:
+            process.close()
+        shutil.rmtree(folder, ignore_errors=True)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl+C does, so that what it cleans up is cleaned up."""
+
+    def interrupt(signum: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _warm_up(process: ModelProcess) -> None:
+    with suppress(ValueError):  # the app may end before
+        process.call("warm_up")
+
+
+def _launch(page: Page, options: AppOptions, open_browser: bool) -> str:
+    # One naming or search at a time; the others wait in the queue, and when it is full, the page says so.
+    page.blocks.queue(max_size=options.queue_size, default_concurrency_limit=1, api_open=False)
+    _, url, _ = page.blocks.launch(
+        server_name=options.host,
+        server_port=options.port or None,
+        max_file_size=f"{options.max_upload_mb}mb",
+        inbrowser=open_browser,
+        prevent_thread_lock=True,
+        quiet=True,
+        share=False,
+        show_error=True,
+        ssr_mode=False,
+        pwa=False,
+        run_history=False,
+        enable_monitoring=False,
+        footer_links=[],
+        theme=page.theme,
+        css=page.css,
+    )
+    return url

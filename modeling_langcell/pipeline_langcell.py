@@ -1,0 +1,338 @@
+"""The transformers pipeline of LangCell: cells named by text, or embedded, from an AnnData, a file or gene ids."""
+
+import copy
+import importlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers.pipelines.base import Pipeline
+
+from .configuration_langcell import CUSTOM_PIPELINES
+
+UNASSIGNED = "unassigned"  # what `langcell.annotate` calls a cell without any known gene
+EMBEDDING_TASK = "feature-extraction"
+TEMPLATE = "cell type: {}; "
+
+_DEFAULT_BATCH_SIZE = 32
+_ROWS_PER_CHUNK = 2000  # cells of a file that are in memory at once
+_TOKENS_PER_MATCH = 65_536  # text tokens of (cell, label) pairs that are held at once
+_READING = ("x_is", "layer", "gene_column", "gene_names")
+_SCORING = ("candidate_labels", "hypothesis_template", "alpha")
+_RESULTS = ("top_k", "return_embeddings", "return_tensors")
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Some cells, ready to be batched.
+
+    Attributes:
+        names: obs names, or places in the list.
+        token_lists: ranked gene ids of each cell.
+        known: bool, shape (cells,); whether the cell has a known gene.
+    """
+
+    names: list[str]
+    token_lists: list[np.ndarray]
+    known: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """What depends on the labels alone, computed once a call.
+
+    Attributes:
+        names: candidate labels in the order given.
+        embeds: (labels, projection_dim), float32, unit length.
+        states: text states below the first cross-attention, (labels, tokens, hidden).
+        mask: (labels, tokens).
+    """
+
+    names: list[str]
+    embeds: Tensor
+    states: Tensor
+    mask: Tensor
+
+
+class LangCellPipeline(Pipeline):
+    """Names cells by candidate labels ("zero-shot-cell-annotation"), or embeds them ("feature-extraction").
+
+    ```python
+    from transformers import pipeline
+
+    name_cells = pipeline("zero-shot-cell-annotation", model="org/langcell", trust_remote_code=True)
+    name_cells(adata, candidate_labels=["B cell", "natural killer cell", "monocyte"], batch_size=64)
+    # [{"cell": "AAACATACAACCAC-1", "labels": ["monocyte", ...], "scores": [0.81, ...]}, ...]
+    ```
+
+    `device`, `device_map`, `dtype` and `batch_size` are those of every pipeline; the batch size changes no more than the
+    last digits of the results.
+    """
+
+    # A LangCellModel and its LangCellProcessor, from this package or from a folder's own code.
+    model: Any
+    processor: Any
+
+    _load_processor = True
+    _load_tokenizer = False
+    _load_feature_extractor = False
+    _load_image_processor = False
+    _load_video_processor = False
+
+    def __init__(self, model: Any, processor: Any = None, **kwargs: Any):
+        if not hasattr(model, "text_encoder"):
+            raise ValueError(f"{type(model).__name__} reads no text; load the model with AutoModel.")
+        if processor is None:
+            raise ValueError(
+                "This pipeline needs the model's processor; give processor=AutoProcessor.from_pretrained(...)."
+            )
+        # `pipeline` has put classes into the configuration, which could not be saved with them.
+        model.config.custom_pipelines = copy.deepcopy(CUSTOM_PIPELINES)
+        super().__init__(model.eval(), processor=processor, **kwargs)
+
+    def __call__(self, inputs: Any, *args: Any, **options: Any) -> Any:
+        """Name or embed cells.
+
+        Args:
+            inputs: an AnnData (X and var_names are read), the path of an h5ad file (read in chunks), lists of gene ids
+                (one list a cell), one such list, or a matrix (cells x genes) with `gene_names`.
+            args: `candidate_labels`, as transformers' zero-shot pipelines take them.
+            options: of the call, or of `pipeline(...)` for every call:
+                candidate_labels: names, or a mapping from name to the text that the text encoder reads. For the texts
+                of `langcell.annotate` (definitions of the Cell Ontology) give a mapping:
+                `{label.name: label.text for label in langcell.processing.labels.resolve_labels(names)}`.
+                hypothesis_template: how a name without a text becomes one, "cell type: {}; " as in training.
+                alpha: weight of the similarity in the score, 0 to 1; the model's own when not given.
+                top_k: keep so many labels of each cell; all when not given.
+                batch_size: cells in a batch, 32.
+                x_is: "counts", "linear" (TPM, counts per 10k) or "log1p".
+                layer: layer with the values, or "raw"; X when not given.
+                gene_column: column of var with Ensembl ids or symbols; var_names when not given.
+                gene_names: names of a matrix's columns.
+                return_embeddings: add "embedding" to each result; without labels, embeddings are the result.
+                return_tensors: embeddings as one tensor (cells, projection_dim) instead of lists.
+
+        Returns:
+            For each cell {"cell": its name, "labels": by falling score, "scores": that sum to 1}; one such dict for a
+            single list of ids. A cell without any known gene is "unassigned" with score 0. Embeddings have unit length:
+            a list of floats a cell, or a tensor.
+
+        Raises:
+            ValueError: labels, cells or options that cannot be used.
+        """
+        if args:
+            options.setdefault("candidate_labels", args[0])
+        batch_size = options.pop("batch_size", None) or self._batch_size or _DEFAULT_BATCH_SIZE
+        options.pop("num_workers", None)  # reading and ranking are too fast to be worth processes
+        reading, scoring, results = (
+            {**mine, **given}
+            for mine, given in zip(
+                (self._preprocess_params, self._forward_params, self._postprocess_params),
+                self._sanitize_parameters(**options),
+                strict=True,
+            )
+        )
+        labels = self._encoded_labels(scoring, results)
+        is_single = isinstance(inputs, list | tuple) and all(np.ndim(gene_id) == 0 for gene_id in inputs)
+        found = []
+        for cells in self.preprocess([inputs] if is_single else inputs, **reading):
+            outputs = self._in_batches(cells, batch_size, labels, scoring.get("alpha"))
+            found += self.postprocess({"cells": cells, **outputs}, labels=labels, **results)
+        if labels is None and results.get("return_tensors"):
+            return torch.stack(found) if found else torch.empty(0, self.model.config.projection_dim)
+        return found[0] if is_single else found
+
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
+        """Write a Hub folder that the pipeline can be made from again."""
+        self.model.save_pretrained(save_directory, **kwargs)
+        self.processor.save_pretrained(save_directory)
+
+    def _sanitize_parameters(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        known = (*_READING, *_SCORING, *_RESULTS)
+        if unknown := [name for name in options if name not in known]:
+            raise ValueError(f"Unknown option {unknown[0]!r} of this pipeline; legal are {', '.join(known)}.")
+        reading, scoring, results = (
+            {name: options[name] for name in names if options.get(name) is not None}
+            for names in (_READING, _SCORING, _RESULTS)
+        )
+        if not 0 <= scoring.get("alpha", 0) <= 1:
+            raise ValueError(f"alpha is {scoring['alpha']}; legal are 0 (match only) to 1 (similarity only).")
+        if results.get("top_k", 1) < 1:
+            raise ValueError(f"top_k is {results['top_k']}; keep at least one label.")
+        return reading, scoring, results
+
+    def preprocess(self, input_: Any, **reading: Any) -> Iterator[_Cells]:
+        """Read and rank cells, a chunk at a time; see `__call__`."""
+        if isinstance(input_, str | os.PathLike):
+            yield from self._cells_of_file(os.fspath(input_), reading)
+        elif isinstance(input_, list | tuple):
+            extractor = self.processor.feature_extractor
+            encoded = extractor(input_)
+            lengths = encoded["cell_attention_mask"].sum(axis=1)
+            lists = [row[:length] for row, length in zip(encoded["cell_input_ids"], lengths, strict=True)]
+            yield _Cells([str(i) for i in range(len(lists))], lists, np.ones(len(lists), dtype=bool))
+        elif hasattr(input_, "var_names") or "gene_names" in reading:
+            yield self._ranked(input_, reading)
+        else:
+            raise ValueError(
+                f"Cells came as {type(input_).__name__}; give an AnnData, the path of an h5ad file, lists of gene ids, "
+                "or a matrix with gene_names."
+            )
+
+    def _forward(self, input_tensors: dict[str, Tensor], **parameters: Any) -> dict[str, Tensor]:
+        """Embeddings and scores of one batch, float32."""
+        labels, alpha, model = parameters["labels"], parameters["alpha"], self.model
+        mask = input_tensors["cell_attention_mask"]
+        states = model.get_cell_states(input_tensors["cell_input_ids"], mask)
+        embeddings = _unit_rows(model.project_cells(states, mask))
+        if labels is None:
+            return {"embeddings": embeddings}
+        alpha = model.config.alpha if alpha is None else alpha
+        similarity = embeddings @ labels.embeds.T / model.config.logit_temperature
+        match = self._match(states, mask, labels)
+        return {
+            "embeddings": embeddings,
+            "scores": alpha * similarity.softmax(-1) + (1 - alpha) * match.softmax(-1),
+        }
+
+    def postprocess(self, model_outputs: dict[str, Any], **parameters: Any) -> list[Any]:
+        """One result for each cell."""
+        cells, embeddings, labels = model_outputs["cells"], model_outputs["embeddings"], parameters["labels"]
+        as_tensors = parameters.get("return_tensors", False)
+        rows = list(embeddings) if as_tensors else embeddings.tolist()
+        if labels is None:
+            return rows
+        scores, order = model_outputs["scores"].sort(descending=True, stable=True)
+        kept = min(parameters.get("top_k", len(labels.names)), len(labels.names))
+        results: list[dict[str, Any]] = []
+        for i, name in enumerate(cells.names):
+            if cells.known[i]:
+                named = [labels.names[j] for j in order[i, :kept].tolist()]
+                results.append({"cell": name, "labels": named, "scores": scores[i, :kept].tolist()})
+            else:
+                results.append({"cell": name, "labels": [UNASSIGNED], "scores": [0.0]})
+            if parameters.get("return_embeddings"):
+                results[-1]["embedding"] = rows[i]
+        return results
+
+    def _in_batches(
+        self, cells: _Cells, batch_size: int, labels: _Labels | None, alpha: float | None
+    ) -> dict[str, Tensor]:
+        """Outputs of all cells in their order; those of like length are batched together."""
+        order = np.argsort([len(ids) for ids in cells.token_lists], kind="stable")
+        parts: dict[str, list[Tensor]] = {"embeddings": []} if labels is None else {"embeddings": [], "scores": []}
+        for begin in range(0, len(order), batch_size):
+            lists = [cells.token_lists[i] for i in order[begin : begin + batch_size]]
+            padded = self.processor.feature_extractor.pad(lists)
+            tensors = {name: torch.from_numpy(array) for name, array in padded.items()}
+            outputs: Any = self.forward(tensors, labels=labels, alpha=alpha)
+            for name, values in outputs.items():
+                parts[name].append(values)
+        back = torch.from_numpy(np.argsort(order))
+        return {name: torch.cat(blocks)[back] if blocks else torch.empty(0, 0) for name, blocks in parts.items()}
+
+    def _match(self, cell_states: Tensor, cell_mask: Tensor, labels: _Labels) -> Tensor:
+        """Match probability of every cell and label, (cells, labels), in blocks of labels that fit the memory."""
+        encoder, n_cells = self.model.text_encoder, len(cell_states)
+        keys_values = encoder.cell_keys_values(cell_states)
+        step = max(1, _TOKENS_PER_MATCH // (n_cells * labels.states.shape[1]))
+        blocks = []
+        for states, mask in zip(labels.states.split(step), labels.mask.split(step), strict=True):
+            pairs = encoder.read_cells(states.repeat(n_cells, 1, 1), mask.repeat(n_cells, 1), keys_values, cell_mask)
+            blocks.append(self.model.match_head(pairs).float().softmax(-1)[:, 1].view(n_cells, -1))
+        return torch.cat(blocks, dim=1)
+
+    def _encoded_labels(self, scoring: Mapping[str, Any], results: Mapping[str, Any]) -> _Labels | None:
+        """The candidate labels, encoded; None where embeddings alone are asked for."""
+        given = scoring.get("candidate_labels")
+        if given is None:
+            if self.task == EMBEDDING_TASK or results.get("return_embeddings"):
+                return None
+            raise ValueError("Give candidate_labels=[...] to name cells, or return_embeddings=True to embed them.")
+        texts = _texts_of(given, scoring.get("hypothesis_template", TEMPLATE))
+        tokens = self.processor(text=list(texts.values()), return_tensors="pt").to(self.model.device)
+        ids, mask = tokens["input_ids"], tokens["attention_mask"]
+        with torch.inference_mode():
+            embeds = _unit_rows(self.model.get_text_features(ids, mask))
+            return _Labels(list(texts), embeds, self.model.text_encoder.states_before_cell(ids, mask), mask)
+
+    def _cells_of_file(self, path: str, reading: Mapping[str, Any]) -> Iterator[_Cells]:
+        if not path.endswith(".h5ad"):
+            raise ValueError(f"{path} is no .h5ad file; read it with anndata and give the AnnData.")
+        try:
+            # Not at the top of the file, where transformers would ask it of everyone who loads the model.
+            anndata = importlib.import_module("anndata")
+        except ModuleNotFoundError as error:
+            raise ValueError("Reading an h5ad file needs anndata; install it with: pip install anndata") from error
+        adata = anndata.read_h5ad(path, backed="r")
+        try:
+            for begin in range(0, adata.n_obs, _ROWS_PER_CHUNK):
+                yield self._ranked(adata[begin : begin + _ROWS_PER_CHUNK].to_memory(), reading)
+        finally:
+            adata.file.close()
+
+    def _ranked(self, cells: Any, reading: Mapping[str, Any]) -> _Cells:
+        """Cells of an AnnData in memory, or of a matrix."""
+        matrix, genes = cells, reading.get("gene_names", ())
+        names = range(cells.shape[0])
+        if hasattr(cells, "var_names"):
+            names = cells.obs_names
+            matrix, var = _values_of(cells, reading.get("layer"))
+            genes = var[_column_of(var, reading["gene_column"])] if "gene_column" in reading else var.index
+        ranked = self.processor.feature_extractor.encode(
+            matrix, [str(gene) for gene in genes], x_is=reading.get("x_is", "counts")
+        )
+        return _Cells([str(name) for name in names], list(ranked), ranked.n_known_genes > 0)
+
+
+def _unit_rows(embeds: Tensor) -> Tensor:
+    """Embeddings as float32 of unit length: in bfloat16 a unit vector is one only to three digits."""
+    return F.normalize(embeds.float(), dim=-1)
+
+
+def _texts_of(labels: Any, template: str) -> dict[str, str]:
+    """Name -> text of the candidate labels.
+
+    Raises:
+        ValueError: no usable list of at least two different names.
+    """
+    if isinstance(labels, str):
+        # Names of cell types have commas: to split one string at them would be a guess.
+        raise ValueError(f"candidate_labels is one string; give a list of names, such as [{labels!r}, ...].")
+    if isinstance(labels, Mapping):
+        texts = dict(labels)
+    else:
+        names = list(labels) if isinstance(labels, Sequence) else []
+        texts = {str(name).strip(): template.format(str(name).strip().lower()) for name in names}
+        if len(texts) < len(names):
+            raise ValueError("candidate_labels has a name twice; keep one of each.")
+    if len(texts) < 2 or not all(name and isinstance(text, str) and text.strip() for name, text in texts.items()):
+        raise ValueError("candidate_labels needs at least two names, none of them empty: a list, or {name: text}.")
+    return texts
+
+
+def _values_of(adata: Any, layer: str | None) -> tuple[Any, Any]:
+    """The matrix and the table of its genes.
+
+    Raises:
+        ValueError: there is no such layer.
+    """
+    if layer is None:
+        return adata.X, adata.var
+    if layer == "raw" and adata.raw is not None:
+        return adata.raw.X, adata.raw.var
+    if layer not in adata.layers:
+        there = [*adata.layers, *(["raw"] if adata.raw is not None else [])]
+        raise ValueError(f"There is no layer {layer!r}; there are {there}.")
+    return adata.layers[layer], adata.var
+
+
+def _column_of(var: Any, name: str) -> str:
+    if name not in var.columns:
+        raise ValueError(f"There is no column {name!r} in var; there are {list(var.columns)}.")
+    return name

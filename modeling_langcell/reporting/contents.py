@@ -1,0 +1,208 @@
+"""What a report shows, read from an AnnData or a file that `annotate` has named, without loading its matrix."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from langcell.processing.anndata_io import open_elements
+from langcell.processing.cell_tables import CellTable, FrameTable, StoredTable
+from langcell.processing.description_templates import parse_description
+from langcell.processing.embedding_store import open_embeddings
+from langcell.reporting.cell_map import map_cells
+from langcell.reporting.figures import TOP_LABELS, DrawnCells
+
+MOST_DRAWN = 100_000
+# Usual names of the column that says which sample a cell is from, the likeliest first.
+SAMPLE_COLUMNS = (
+    "sample", "sample_id", "sample_name", "donor_id", "donor", "patient", "patient_id", "subject", "subject_id",
+    "individual", "orig.ident", "library_id", "library", "batch", "replicate",
+)  # fmt: skip
+_LABEL, _TERM_ID, _CONFIDENCE = "langcell_label", "langcell_ontology_term_id", "langcell_confidence"
+_SCORES = "langcell_scores"
+# More samples than this are no samples but, say, barcodes.
+_MOST_SAMPLES_FOUND = 1000
+
+
+@dataclass(frozen=True)
+class NamedData:
+    """Named cells, as far as a report shows them.
+
+    Attributes:
+        labels: of all cells.
+        confidence: float32, shape (cells,).
+        samples: of all cells; None where no column names them.
+        sample_column: the column that does.
+        settings: uns["langcell"].
+        drawn: the cells of the map.
+    """
+
+    labels: pd.Categorical
+    confidence: np.ndarray
+    samples: pd.Categorical | None
+    sample_column: str | None
+    settings: dict[str, Any]
+    drawn: DrawnCells
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return len(self.confidence)
+
+    @property
+    def term_ids(self) -> dict[str, str]:
+        """Ontology id of each candidate label that has one."""
+        ids = self.settings.get("label_ontology_term_ids", [])
+        return {name: term_id for name, term_id in zip(self.settings["labels"], ids, strict=False) if term_id}
+
+    @property
+    def without_definition(self) -> list[str]:
+        """Candidate labels whose text is a name alone: the model has less to go by."""
+        texts = self.settings.get("label_texts", [])
+        return [name for name, text in zip(self.settings["labels"], texts, strict=False) if _is_name_alone(name, text)]
+
+
+def read_named(
+    source: Any, *, sample_column: str | None = None, most_drawn: int = MOST_DRAWN, seed: int = 0
+) -> NamedData:
+    """Read what `annotate` has written.
+
+    Args:
+        source: an AnnData, or the path of an h5ad or zarr file.
+        sample_column: column of obs that names the samples; one of the usual names when None.
+        most_drawn: cells of the map; of more, so many are drawn at random.
+        seed: of that choice and of the map.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: its cells are not named, or there is no such column.
+    """
+    with _opened(source) as (table, score_columns), open_embeddings(source) as store:
+        if missing := [name for name in (_LABEL, _CONFIDENCE) if name not in table.columns]:
+            raise ValueError(f"{store.name}: its cells have no {missing[0]}; name them first: langcell annotate.")
+        if "labels" not in store.settings:
+            raise ValueError(
+                f"{store.name}: it does not say which labels there were; name it again: langcell annotate."
+            )
+        column = found_sample_column(table) if sample_column is None else sample_column
+        if column is not None:
+            _require_column(table, column, store.name)
+        obs = table.read([_LABEL, _CONFIDENCE, *([column] if column else [])], 0, table.n_cells)
+        rows = drawn_rows(table.n_cells, most_drawn, seed=seed)
+        top_codes, top_scores = best_labels(score_columns, rows)
+        names = np.asarray([*store.settings["labels"], ""], dtype=object)  # code -1 is the last one
+        drawn = DrawnCells.grouped(
+            store.names_of(rows),
+            map_cells(store.at(rows), seed=seed),
+            np.asarray(obs[_LABEL].astype(str))[rows],
+            obs[_CONFIDENCE].to_numpy()[rows],
+            names[top_codes],
+            top_scores,
+        )
+        return NamedData(
+            labels=pd.Categorical(obs[_LABEL]),
+            confidence=obs[_CONFIDENCE].to_numpy(dtype=np.float32),
+            samples=None if column is None else _as_names(pd.Series(obs[column])),
+            sample_column=column,
+            settings=store.settings,
+            drawn=drawn,
+        )
+
+
+def drawn_rows(n_cells: int, most_drawn: int, *, seed: int) -> np.ndarray:
+    """Rows of the cells to draw, ascending: all, or `most_drawn` of them, chosen at random.
+
+    >>> drawn_rows(4, 10, seed=0)
+    array([0, 1, 2, 3])
+    """
+    if n_cells <= most_drawn:
+        return np.arange(n_cells)
+    return np.sort(np.random.default_rng(seed).choice(n_cells, most_drawn, replace=False))
+
+
+def found_sample_column(table: CellTable) -> str | None:
+    """The column of obs that says which sample a cell is from, by its name; None where there is none."""
+    named = {column.casefold(): column for column in table.columns}
+    for name in SAMPLE_COLUMNS:
+        if name in named:
+            n_samples = table.read([named[name]], 0, table.n_cells)[named[name]].nunique()
+            if 0 < n_samples <= min(_MOST_SAMPLES_FOUND, max(1, table.n_cells // 2)):
+                return named[name]
+    return None
+
+
+def check_sample_column(source: str | Path, column: str) -> None:
+    """Refuse a column that obs does not have.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: there is no such column.
+    """
+    with open_elements(source) as (root, read):
+        _require_column(StoredTable(root["obs"], read), column, str(source))
+
+
+def best_labels(columns: Iterable[np.ndarray], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Codes and scores of the best three labels of each row, best first; code -1 and NaN where there are fewer.
+
+    Args:
+        columns: the scores of all cells, label by label; NaN where a score was not needed.
+        rows: the cells that are asked for.
+    """
+    codes = np.full((len(rows), TOP_LABELS), -1)
+    scores = np.full((len(rows), TOP_LABELS), -np.inf, dtype=np.float32)
+    for code, column in enumerate(columns):
+        values = column[rows]
+        better = np.flatnonzero(values > scores[:, -1])  # never true of NaN
+        joined = np.column_stack([scores[better], values[better]])
+        joined_codes = np.column_stack([codes[better], np.full(len(better), code)])
+        order = np.argsort(-joined, axis=1, kind="stable")[:, :TOP_LABELS]
+        scores[better] = np.take_along_axis(joined, order, axis=1)
+        codes[better] = np.take_along_axis(joined_codes, order, axis=1)
+    return codes, np.where(codes >= 0, scores, np.float32(np.nan))
+
+
+def counts_by_sample(samples: pd.Categorical, labels: pd.Categorical) -> pd.DataFrame:
+    """Cells of each sample (rows) and label (columns), samples and labels that have cells alone."""
+    return pd.crosstab(pd.Series(samples, name="sample"), pd.Series(labels, name="label"))
+
+
+@contextmanager
+def _opened(source: Any) -> Iterator[tuple[CellTable, Iterable[np.ndarray]]]:
+    """The table of cells, and the scores label by label, one label at a time in memory."""
+    if not isinstance(source, str | Path):
+        scores = source.obsm.get(_SCORES)
+        yield FrameTable(source.obs), [] if scores is None else np.asarray(scores).T
+        return
+    with open_elements(source) as (root, read):
+        stored = root.get(f"obsm/{_SCORES}")
+        yield StoredTable(root["obs"], read), () if stored is None else _stored_columns(stored, read)
+
+
+def _stored_columns(stored: Any, read: Callable[[Any], Any]) -> Iterator[np.ndarray]:
+    if hasattr(stored, "shape"):  # an array instead of a table
+        yield from np.asarray(read(stored)).T
+        return
+    for name in stored.attrs["column-order"]:
+        yield np.asarray(stored[name][:])
+
+
+def _require_column(table: CellTable, column: str, name: str) -> None:
+    if column not in table.columns:
+        raise ValueError(f"{name}: obs has no column {column!r}; it has {', '.join(table.columns) or 'none'}.")
+
+
+def _as_names(samples: pd.Series) -> pd.Categorical:
+    values = samples.astype(object)
+    return pd.Categorical(values.where(values.notna(), "(none)").astype(str))
+
+
+def _is_name_alone(name: str, text: str) -> bool:
+    pieces = parse_description(text)
+    if pieces:
+        return not any(piece.definition for piece in pieces)
+    return text.strip(" .;").casefold() == name.strip().casefold()

@@ -1,0 +1,108 @@
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from numpy.testing import assert_allclose, assert_array_equal
+from tiny import tiny_config, tiny_counts, tiny_gene_names, tiny_model, tiny_processor
+
+import langcell
+from langcell.app.bench import Bench
+from langcell.app.messages import Branch, NamingRequest, SearchRequest
+from langcell.app.options import AppOptions
+
+LABELS = "natural killer cell\nB cell, my odd cells"
+N_CELLS = 30
+# UMAP and numba say how they work.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    """A bench with a tiny model that was trained on B cells, erythrocytes and lymphocytes."""
+    folder = tmp_path_factory.mktemp("hub") / "model"
+    tiny_model(tiny_config(training_cell_types=["CL:0000236", "CL:0000232", "CL:0000542"])).save_pretrained(folder)
+    tiny_processor().save_pretrained(folder)
+    return Bench.open(AppOptions(model=str(folder), device="cpu", dtype="float32"))
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A session's folder with cells in it."""
+    AnnData(tiny_counts(N_CELLS), var=pd.DataFrame(index=tiny_gene_names())).write_h5ad(tmp_path / "cells.h5ad")
+    return tmp_path
+
+
+def test_what_the_page_shows_of_the_model(bench):
+    facts = bench.page_facts()
+    assert facts.model_id == "model"
+    assert Branch("CL:0000542", "lymphocyte", 2) in facts.branches
+    assert Branch("CL:0000000", "cell", 3) in facts.branches
+    assert not any(branch.name == "B cell" for branch in facts.branches)  # one type is no choice
+    assert len(facts.sample_labels) == 10
+
+
+def test_names_are_those_of_annotate(bench, place):
+    named = bench.name_cells(NamingRequest(str(place), "cells.h5ad", labels=LABELS))
+    written = anndata.read_h5ad(place / named.file)
+    labels = ["natural killer cell", "B cell", "my odd cells"]
+    expected = langcell.annotate(anndata.read_h5ad(place / "cells.h5ad"), labels, model=bench.loaded, progress=False)
+    assert written.obs["langcell_label"].tolist() == expected.obs["langcell_label"].tolist()
+    assert sum(cells for _, cells, _, _ in named.table) == named.n_cells == N_CELLS
+    assert named.cell_map.labels == written.obs["langcell_label"].tolist()
+    assert named.cell_map.cells == list(written.obs_names)
+    assert_allclose(named.cell_map.confidence, written.obs["langcell_confidence"])
+    assert named.cell_map.places.shape == (N_CELLS, 2)
+    assert named.notes[1] == "Not in the Cell Ontology, used as they are: my odd cells"
+    assert sorted(path.name for path in place.iterdir()) == ["cells.h5ad", "cells_named.h5ad"]
+
+
+def test_a_map_of_some_of_the_cells(bench, place):
+    named = bench.name_cells(NamingRequest(str(place), "cells.h5ad", labels=LABELS, max_points=10))
+    assert len(set(named.cell_map.rows.tolist())) == len(named.cell_map.labels) == 10
+    assert (np.diff(named.cell_map.rows) > 0).all()
+    assert named.notes[-1] == "The map shows 10 of them, drawn at random."
+
+
+@pytest.mark.parametrize("branch", ["CL:0000542", "lymphocyte"])
+def test_labels_of_a_branch(bench, place, branch):
+    named = bench.name_cells(NamingRequest(str(place), "cells.h5ad", branch=branch))
+    assert {label for label, *_ in named.table} <= {"B cell", "lymphocyte"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"labels": "B cell"}, "needs at least two labels", id="one_label"),
+        pytest.param({"branch": " "}, "There is no branch", id="no_branch"),
+        pytest.param({"branch": "neuron"}, r"none is CL:0000540 \(neuron\)", id="branch_without_types"),
+        pytest.param({"layer": "tpm"}, "^cells.h5ad: .*'tpm'", id="layer"),
+        pytest.param({"unknown": 2.0}, "unknown is 2", id="unknown"),
+    ],
+)
+def test_errors_name_the_file_without_its_folder(bench, place, changes, message):
+    request = {"folder": str(place), "file": "cells.h5ad", "labels": LABELS, **changes}
+    with pytest.raises(ValueError, match=message) as raised:
+        bench.name_cells(NamingRequest(**request))
+    assert str(place) not in str(raised.value)
+    assert [path.name for path in place.iterdir()] == ["cells.h5ad"]
+
+
+def test_search(bench, place):
+    named = bench.name_cells(NamingRequest(str(place), "cells.h5ad", labels=LABELS))
+    rows = np.array([3, 7, 29])
+    found = bench.find_cells(SearchRequest(str(place), named.file, "the cell that makes antibodies", rows, top_k=5))
+    expected = langcell.retrieve(place / named.file, [found.text], model=bench.loaded, top_k=N_CELLS)
+    assert found.text == "the cell that makes antibodies"
+    assert_array_equal(found.similarity, expected.set_index("row").loc[rows, "similarity"].to_numpy(np.float32))
+    assert [cell for cell, *_ in found.best] == expected["found"].tolist()[:5]
+    written = anndata.read_h5ad(place / named.file)
+    assert [label for _, label, *_ in found.best] == written.obs.loc[expected["found"][:5], "langcell_label"].tolist()
+
+
+def test_a_cell_type_is_searched_by_its_definition(bench, place):
+    named = bench.name_cells(NamingRequest(str(place), "cells.h5ad", labels=LABELS))
+    found = bench.find_cells(SearchRequest(str(place), named.file, "NK cell", np.arange(2)))
+    assert found.text.startswith("cell type: natural killer cell. ")
+    with pytest.raises(ValueError, match="There is no sentence"):
+        bench.find_cells(SearchRequest(str(place), named.file, " ", np.arange(2)))
