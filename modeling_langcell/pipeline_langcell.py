@@ -70,8 +70,8 @@ class LangCellPipeline(Pipeline):
     # [{"cell": "AAACATACAACCAC-1", "labels": ["monocyte", ...], "scores": [0.81, ...]}, ...]
     ```
 
-    `device`, `device_map`, `dtype` and `batch_size` are those of every pipeline; the batch size changes no more than the
-    last digits of the results.
+    `device`, `device_map`, `dtype` and `batch_size` are those of every pipeline; the batch size changes no more than
+    the last digits of the results.
     """
 
     # A LangCellModel and its LangCellProcessor, from this package or from a folder's own code.

@@ -18,9 +18,9 @@ TEXT_SHARES: Mapping[str, float] = MappingProxyType(
 )
 """How often a cell is described by each kind of text.
 
-full: name and definition of the type; ontology: its name, synonyms and definition, also with the tissue; written: the name
-as people write it, with and without "cell type: "; own: what the study itself calls the cells of the profile; narrower:
-a type below it that no profile is closer to, so that the words of 2,700 types are heard and not of 200 only.
+full: name and definition of the type; ontology: its name, synonyms and definition, also with the tissue; written: the
+name as people write it, with and without "cell type: "; own: what the study itself calls the cells of the profile;
+narrower: a type below it that no profile is closer to, so that the words of 2,700 types are heard and not of 200 only.
 """
 
 

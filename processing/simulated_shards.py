@@ -133,7 +133,12 @@ def write_simulated_shards(
         vocabulary=vocabulary,
         max_length=max_length,
         sources=[{"name": Path(profiles_path).name, "sha256": sha256_of(profiles_path), "profiles": len(profiles)}],
-        simulation={"seed": seed, "text_shares": dict(text_shares), "cells_per_shard": cells_per_shard, **_plain(config)},
+        simulation={
+            "seed": seed,
+            "text_shares": dict(text_shares),
+            "cells_per_shard": cells_per_shard,
+            **_plain(config),
+        },
     )
 
 

@@ -39,8 +39,8 @@ def convert_store(source: Any, target: Any, copy_element: CopyElement) -> None:
 
 
 def _copy_marks(source: Any, target: Any) -> None:
-    # A list first: h5py holds its global lock while it iterates, and zarr, which writes in another thread, waits for ever
-    # should that thread come to collect an h5py object meanwhile.
+    # A list first: h5py holds its global lock while it iterates, and zarr, which writes in another thread, waits for
+    # ever should that thread come to collect an h5py object meanwhile.
     for name, value in list(source.attrs.items()):
         # zarr keeps JSON, which knows no numpy.
         target.attrs[name] = value.tolist() if isinstance(value, np.generic | np.ndarray) else value

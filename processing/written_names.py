@@ -1,4 +1,4 @@
-"""Cell type names as people write them: "CD14+ Mono" for "CD14-positive monocyte", "Bcells.naive.1" for naive B cells."""
+"""Cell type names as people write them: "CD14+ Mono" for "CD14-positive monocyte", "Bcells.naive" for naive B cells."""
 
 import re
 from collections.abc import Iterator

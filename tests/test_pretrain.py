@@ -14,7 +14,14 @@ from langcell.training.throughput import CLOCKED
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "training" / "configs"
-SIZES = ["batch.size=12", "batch.window=3", "batch.max_length=20", "optimizer.warmup=3", "precision=no"]
+SIZES = [
+    "batch.size=12",
+    "batch.window=3",
+    "batch.max_length=20",
+    "optimizer.warmup=3",
+    "precision=no",
+    "close_types=0",
+]
 
 
 @pytest.fixture(scope="module")

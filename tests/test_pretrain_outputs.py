@@ -50,7 +50,7 @@ def shards(tmp_path_factory):
 def arguments(tiny_model_dir, shards):
     def of(output_dir, *overrides):
         weights = [f"objectives.{name}.weight=0.2" for name in ("masked_gene", "cell_cell")]
-        sizes = ["batch.size=12", "batch.window=3", "batch.max_length=20", "batch.max_text_length=24"]
+        sizes = ["batch.size=12", "batch.window=3", "batch.max_length=20", "batch.max_text_length=24", "close_types=0"]
         places = [f"model.path={tiny_model_dir}", f"data=[{{path: {shards[0]}}}]", f"output_dir={output_dir}"]
         run = ["steps=6", "checkpoint.every=3", "checkpoint.keep=9", "precision=no", "batch.cache_texts=false"]
         return ["--config", str(CONFIGS / "stage2-mini.yaml"), *weights, *sizes, *places, *run, *overrides]

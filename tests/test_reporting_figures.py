@@ -88,9 +88,7 @@ def test_histogram_has_every_cell(threshold):
 
 
 def test_long_names_keep_both_ends():
-    assert (
-        shortened("naive thymus-derived CD4-positive, alpha-beta T cell") == "naive thymus-derived CD4…a-beta T cell"
-    )
+    assert shortened("naive thymus-derived CD4-positive, alpha-beta T cell") == "naive thymus-derived CD4…a-beta T cell"
     assert shortened("a <b>") == "a &lt;b&gt;"
 
 

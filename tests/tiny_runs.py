@@ -20,7 +20,14 @@ def arguments(stage: int, output_dir: Path, *overrides: str, model: Path, shards
     weights = [f"objectives.{name}.weight=0.2" for name in ("masked_gene", "cell_cell")]
     texts = ["batch.max_text_length=24", "batch.cache_texts=false", "freeze=[]", *weights] if stage == 2 else []
     places = [f"model.path={model}", f"data=[{{path: {shards}}}]", f"output_dir={output_dir}"]
-    sizes = ["batch.size=12", "batch.window=3", "batch.max_length=20", "optimizer.warmup=3", "precision=no"]
+    sizes = [
+        "batch.size=12",
+        "batch.window=3",
+        "batch.max_length=20",
+        "optimizer.warmup=3",
+        "precision=no",
+        "close_types=0",
+    ]
     config = str(ROOT / "training" / "configs" / f"stage{stage}-mini.yaml")
     return ["--config", config, *sizes, *places, *texts, "trackers=[]", "steps=8", "checkpoint.every=3", *overrides]
 

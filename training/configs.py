@@ -182,6 +182,8 @@ class PretrainConfig:
     Attributes:
         stage: 1: the cell encoder alone; 2: all.
         freeze: regular expressions; parameters whose name one of them finds are not trained.
+        close_types: also types with a common ancestor that has at most this many of the run's types below it count as
+            related, and none that one source names in one tissue (`type_relations`). 0: a type and its ancestors alone.
         precision: "no" (float32) or "bf16" (autocast; losses stay float32).
         ema_decay: the exported weights are an exponential moving average with this decay; 0 exports the last weights.
         max_bad_steps: steps in a row with a non-finite loss or gradient (each is skipped) before the run stops.
@@ -199,6 +201,7 @@ class PretrainConfig:
     checkpoint: CheckpointSection = field(default_factory=CheckpointSection)
     validation: ValidationSection = field(default_factory=ValidationSection)
     freeze: list[str] = field(default_factory=list)
+    close_types: int = 0
     precision: Literal["no", "bf16"] = "no"
     seed: int = 0
     ema_decay: float = 0.0
@@ -230,6 +233,8 @@ class PretrainConfig:
         for name, meaning in (("chunk", "no chunks"), ("streams", "one for each process")):
             if (value := getattr(self.batch, name)) < 0:
                 raise ValueError(f"batch.{name} is {value}; it has to be at least 1, or 0 for {meaning}.")
+        if self.close_types < 0:
+            raise ValueError(f"close_types is {self.close_types}; it has to be at least 1, or 0 for ancestors alone.")
         if not 0.0 <= self.batch.gene_dropout <= 1.0:
             raise ValueError(f"batch.gene_dropout is {self.batch.gene_dropout}; it is a share, from 0 to 1.")
         if not 0.0 <= self.ema_decay < 1.0:

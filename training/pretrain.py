@@ -17,10 +17,10 @@ from langcell.processing.shards import check_fingerprint
 from langcell.training.configs import PretrainConfig, load_config
 from langcell.training.global_batch import GlobalBatch
 from langcell.training.loop import Pretrainer
-from langcell.training.objectives import related_cell_types
 from langcell.training.shard_location import find_all
 from langcell.training.stages import build_stage
 from langcell.training.streaming import BatchCollator, CellBatches, Descriptions, open_shards
+from langcell.training.type_relations import types_left_out
 from langcell.training.validation import build_validation
 from langcell.training.watching import check_trackers
 
@@ -45,7 +45,9 @@ def build(config: PretrainConfig) -> Pretrainer:
     descriptions = descriptions.paraphrased(batch.text_variants, seed=config.seed, dropout=batch.aspect_dropout)
     compares_types = config.stage == 2 or config.objectives.cell_cell.positives != "cell"
     related = (
-        related_cell_types(descriptions.terms, ancestors=Ontology.cellxgene().ancestors) if compares_types else None
+        types_left_out(descriptions.terms, places, ontology=Ontology.cellxgene(), most_below=config.close_types)
+        if compares_types
+        else None
     )
     stage = build_stage(config, related_types=related)
     for place in places:

@@ -10,7 +10,8 @@ from langcell.processing.description_templates import paraphrase
 from langcell.processing.shards import read_descriptions
 
 UNKNOWN = -1
-_PARAPHRASES = ("name", "synonym", "definition", "written", "narrower")  # forms of simulated cells' texts that are not the plain one
+# Forms of simulated cells' texts that are not the plain one.
+_PARAPHRASES = ("name", "synonym", "definition", "written", "narrower")
 
 
 @dataclass(frozen=True)

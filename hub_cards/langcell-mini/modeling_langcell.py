@@ -70,7 +70,7 @@ def _additive_mask(mask: Tensor | None, states: Tensor) -> Tensor | None:
 
 
 def _pool(states: Tensor, mask: Tensor | None, pooling: str) -> Tensor:
-    """States (rows, positions, hidden) -> one vector a row: that of position 0, or the mean over what is not padding."""
+    """States (rows, positions, hidden) -> one vector a row: of position 0, or the mean over what is not padding."""
     if pooling == "cls":
         return states[:, 0]
     if mask is None:

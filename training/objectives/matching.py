@@ -79,9 +79,7 @@ def draw_matching_pairs(
     )
 
 
-def _draw(
-    similarity: Tensor, negative: Tensor, count: int, generator: torch.Generator | None
-) -> tuple[Tensor, Tensor]:
+def _draw(similarity: Tensor, negative: Tensor, count: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
     """`[R, count]` negative columns of each row without repetition, and whether the row had that many.
 
     The `count` largest of similarity plus Gumbel noise are a draw in proportion to exp(similarity) (Kool et al. 2019).
