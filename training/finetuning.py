@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from anndata import AnnData
 
 from langcell.inference.annotation import list_plain_labels
-from langcell.inference.job import Model
+from langcell.inference.job import TorchModel
 from langcell.inference.reading import ReadingOptions
 from langcell.loading import DEFAULT_MODEL, LoadedLangCell, base_facts, load
 from langcell.modeling_langcell import LangCellForCellClassification
@@ -41,7 +41,7 @@ def finetune(
     label_column: str,
     output: str | Path | None = None,
     rows: Sequence[int] | np.ndarray | None = None,
-    model: Model = DEFAULT_MODEL,
+    model: TorchModel = DEFAULT_MODEL,
     label_ids_column: str | None = None,
     labels_file: str | Path | None = None,
     device: str | None = None,

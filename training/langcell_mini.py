@@ -175,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--profiles", type=Path, required=True)
     parser.add_argument("--unlabelled", type=Path, nargs="*", default=[])
     parser.add_argument("--work", type=Path, default=Path("runs/mini"))
-    parser.add_argument("--cells", type=int, default=160_000, help="simulated cells")
+    parser.add_argument("--cells", type=int, default=120_000, help="simulated cells")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--prepare-only", action="store_true", help="stop before training")
     options = parser.parse_args(arguments)

@@ -98,7 +98,7 @@ def describe_making(work: Path) -> str:
             "nor the names that people write for cell types use.",
             "5. Nothing of the two data sets below was in the training, gene medians included: pbmc700 is scanpy's "
             "`pbmc68k_reduced` with its counts recovered (`langcell.demo.sample_cells`), pbmc3k is 10x Genomics' PBMC "
-            "3k with Seurat's labels. Alpha is the paper's and was not tuned.",
+            "3k with Seurat's labels. Alpha, 0.5, was not tuned.",
             "",
             "```bash",
             "python training/langcell_mini.py --profiles cell_profiles.h5ad --unlabelled frozen_pbmc_donor_a.h5ad "

@@ -22,7 +22,8 @@ from langcell.loading import AUTO_DTYPE, DEFAULT_MODEL, LoadedLangCell, as_dtype
 from langcell.processing.anndata_io import CellSource, check_output, write_annotated
 from langcell.processing.row_blocks import RowBlocks
 
-Model = str | Path | LoadedLangCell | OnnxLangCell
+TorchModel = str | Path | LoadedLangCell
+Model = TorchModel | OnnxLangCell
 
 
 class Table(Protocol):

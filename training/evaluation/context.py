@@ -13,7 +13,8 @@ import torch
 from anndata import AnnData
 from scipy import sparse
 
-from langcell.inference.annotation import Model, ScoredCells, score_data
+from langcell.inference.annotation import ScoredCells, score_data
+from langcell.inference.job import TorchModel
 from langcell.loading import DEFAULT_MODEL, LoadedLangCell, load
 from langcell.processing.labels import Label
 from langcell.training.evaluation.baselines import log_normalize, principal_components
@@ -58,7 +59,7 @@ class EvaluationContext:
         self,
         data: str | Path,
         *,
-        model: Model = DEFAULT_MODEL,
+        model: TorchModel = DEFAULT_MODEL,
         adapter: str | Path | None = None,
         label_column: str | None = None,
         label_ids_column: str | None = None,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from langcell.inference.annotation import Model
+from langcell.inference.job import TorchModel
 from langcell.inference.zero_shot import check_alpha
 from langcell.loading import DEFAULT_MODEL
 from langcell.training.evaluation.cells_in_memory import source_options
@@ -66,7 +66,7 @@ def evaluate_zero_shot(
     data: str | Path,
     *,
     label_column: str,
-    model: Model = DEFAULT_MODEL,
+    model: TorchModel = DEFAULT_MODEL,
     alpha: float | None = None,
     profiles: str | Path | None = None,
     **options: Any,
