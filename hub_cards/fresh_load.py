@@ -7,6 +7,7 @@ and for all kinds but a Space, whose app needs it, langcell cannot be imported a
 """
 
 import json
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -114,7 +115,9 @@ def main() -> None:
         sys.modules["langcell"] = None  # type: ignore[assignment]  # makes any import of it fail
     loaders: dict[str, Any] = {"model": load_model, "adapter": load_adapter, "dataset": load_dataset}
     problems = load_space(Path(folder), *more) if kind == "space" else loaders[kind](Path(folder), *map(Path, more))
-    print(json.dumps(problems))
+    print(json.dumps(problems), flush=True)
+    # A dataset that was not read to its end has threads of pyarrow, which now and then abort the interpreter's own exit.
+    os._exit(0)
 
 
 if __name__ == "__main__":

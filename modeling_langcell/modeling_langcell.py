@@ -75,8 +75,8 @@ def _pool(states: Tensor, mask: Tensor | None, pooling: str) -> Tensor:
         return states[:, 0]
     if mask is None:
         return states.mean(1)
-    weights = mask.to(states.dtype).unsqueeze(1)
-    return (weights @ states).squeeze(1) / weights.sum(2)
+    weights = mask.to(states.dtype).unsqueeze(-1)
+    return (states * weights).sum(1) / weights.sum(1)
 
 
 class LangCellTextEmbeddings(nn.Module):

@@ -128,7 +128,7 @@ def plain_scores(model, batch, alpha):
     """As the released code does it: every text alone is encoded anew with every cell, nothing shared or left out."""
     cells = batch["cell_input_ids"], batch["cell_attention_mask"]
     cell_states = model.get_cell_states(*cells)
-    cell_embeds = F.normalize(model.cell_projection(cell_states[:, 0]), dim=-1)
+    cell_embeds = model.project_cells(cell_states, cells[1])
     similarity, match = [], []
     for ids, mask in zip(batch["input_ids"], batch["attention_mask"], strict=True):
         text = ids[mask.bool()][None]
