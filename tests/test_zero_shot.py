@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import torch
 from tiny import tiny_batch, tiny_config, tiny_model
-from torch.nn import functional as F
 from torch.testing import assert_close
 
 import langcell
