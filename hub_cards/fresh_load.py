@@ -116,7 +116,7 @@ def main() -> None:
     loaders: dict[str, Any] = {"model": load_model, "adapter": load_adapter, "dataset": load_dataset}
     problems = load_space(Path(folder), *more) if kind == "space" else loaders[kind](Path(folder), *map(Path, more))
     print(json.dumps(problems), flush=True)
-    # A dataset that was not read to its end has threads of pyarrow, which now and then abort the interpreter's own exit.
+    # A dataset that was not read to its end leaves threads of pyarrow, which now and then abort the interpreter's exit.
     os._exit(0)
 
 
