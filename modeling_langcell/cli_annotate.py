@@ -193,7 +193,7 @@ def candidate_labels(
     if labels is not None:
         return resolve_labels(split_labels(labels))
     if labels_file is not None:
-        return resolve_labels(read_labels(labels_file))
+        return read_labels(labels_file)
     from langcell.loading import load_config
 
     if not (trained := load_config(model).training_cell_types):

@@ -49,6 +49,8 @@ def ship(work: Path, to: Path, reports: Sequence[Path], *, alpha: float) -> None
     Raises:
         ValueError: the folder would be larger than 40 MB, or there is no report.
     """
+    if not reports:
+        raise ValueError("There is no report: give --reports, what langcell evaluate zero-shot wrote, for the card.")
     export = work / "stage2" / "export"
     model = LangCellForPreTraining.from_pretrained(export, dtype="float32")
     model.config.alpha = alpha
