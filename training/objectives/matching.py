@@ -88,7 +88,7 @@ def _draw(similarity: Tensor, negative: Tensor, count: int, generator: torch.Gen
     scores = (similarity - noise).masked_fill(~negative, -torch.inf)
     missing = count - scores.shape[1]
     if missing > 0:
-        scores = torch.nn.functional.pad(scores, (0, missing), value=-torch.inf)
+        scores = functional.pad(scores, (0, missing), value=-torch.inf)
     top = scores.topk(count, dim=1)
     found = top.values.isfinite()
     return top.indices.where(found, 0), found
