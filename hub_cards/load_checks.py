@@ -1,20 +1,12 @@
 """Whether a folder loads in a process that has never seen it: fresh caches, no network, no langcell."""
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
 from huggingface_hub import SpaceCard, snapshot_download
 
+from langcell.fresh_process import FreshProcessError, ask_fresh_process
 from langcell.hub_cards import fresh_load
 from langcell.hub_cards.repository_kinds import ADAPTER, SPACE, Kind
-
-_TIMEOUT_S = 900
-# What a process that runs the code of a folder does not need to know.
-_SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "API_KEY", "ACCESS_KEY")
 
 
 def check_loading(folder: str | Path, kind: Kind, *, base: str | Path | None = None) -> list[str]:
@@ -37,8 +29,11 @@ def check_loading(folder: str | Path, kind: Kind, *, base: str | Path | None = N
         more = [str(find_base(folder, base).resolve())]
     elif kind == SPACE:
         more = [str(SpaceCard.load(folder / "README.md").data.to_dict().get("app_file", "app.py"))]
-    with tempfile.TemporaryDirectory() as home:
-        return _run([kind.name, str(folder), *more], Path(home))
+    try:
+        problems = ask_fresh_process(fresh_load.__file__, kind.name, str(folder), *more)
+    except FreshProcessError as error:
+        return [f"it does not load in a fresh process ({error})"]
+    return [f"it does not load: {problem}" for problem in problems]
 
 
 def find_base(adapter: Path, base: str | Path | None) -> Path:
@@ -66,26 +61,3 @@ def find_base(adapter: Path, base: str | Path | None) -> Path:
     fingerprint = str(load_config(folder).vocabulary_fingerprint)
     files.check_base(name, fingerprint=fingerprint, weights=weights_digest(folder))
     return folder
-
-
-def _run(arguments: list[str], home: Path) -> list[str]:
-    known = {name: value for name, value in os.environ.items() if not any(word in name for word in _SECRET_WORDS)}
-    environment = {**known, "HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": str(home / "modules")}
-    try:
-        done = subprocess.run(
-            [sys.executable, "-P", fresh_load.__file__, *arguments],
-            env={**environment, "HF_DATASETS_CACHE": str(home / "datasets")},
-            cwd=home,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_S,
-        )
-    except subprocess.TimeoutExpired:
-        return [f"it does not load within {_TIMEOUT_S} s"]
-    try:
-        if done.returncode == 0:
-            return [f"it does not load: {problem}" for problem in json.loads(done.stdout.splitlines()[-1])]
-    except (IndexError, ValueError):
-        pass
-    last_line = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-    return [f"it does not load in a fresh process ({last_line[:300]})"]

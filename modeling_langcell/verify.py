@@ -1,21 +1,17 @@
 """Checking a folder that `langcell convert` wrote: is it whole, unchanged, and does it still compute the same?"""
 
 import json
-import os
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from langcell import self_test
 from langcell.checkpoint_files import read_config, sha256_of
+from langcell.fresh_process import FreshProcessError, ask_fresh_process
 from langcell.processing.genes import VOCABULARY_FILE, GeneVocabulary
 
 MANIFEST_FILE = "conversion.json"
 # The card is prose that its owner may edit; the manifest cannot hold its own hash.
 _NOT_HASHED = (MANIFEST_FILE, "README.md", ".gitattributes")
-_TIMEOUT_S = 900
 
 
 def write_manifest(folder: Path, facts: dict[str, Any]) -> None:
@@ -36,7 +32,7 @@ def verify(folder: str | Path) -> list[str]:
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
-    return _changed_files(folder, manifest) or _wrong_fingerprints(folder, manifest) or run_in_fresh_process(folder)
+    return _changed_files(folder, manifest) or _wrong_fingerprints(folder, manifest) or _self_test(folder)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -58,27 +54,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def run_in_fresh_process(folder: Path) -> list[str]:
-    """Run the folder's self-test with the folder's own code, a fresh HF_HOME and no network."""
-    with tempfile.TemporaryDirectory() as home:
-        environment = {**os.environ, "HF_HOME": home, "HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": f"{home}/modules"}
-        try:
-            done = subprocess.run(
-                [sys.executable, "-P", self_test.__file__, str(folder.resolve())],
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=_TIMEOUT_S,
-            )
-        except subprocess.TimeoutExpired:
-            return [f"self-test: not done after {_TIMEOUT_S} s"]
+def _self_test(folder: Path) -> list[str]:
     try:
-        if done.returncode == 0:
-            return json.loads(done.stdout.splitlines()[-1])
-    except (IndexError, ValueError):
-        pass
-    last_line = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-    return [f"self-test: the folder does not load or run ({last_line[:300]})"]
+        return ask_fresh_process(self_test.__file__, str(folder.resolve()))
+    except FreshProcessError as error:
+        return [f"self-test: the folder does not load or run ({error})"]
 
 
 def _changed_files(folder: Path, manifest: dict[str, Any]) -> list[str]:

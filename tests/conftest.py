@@ -11,6 +11,8 @@ SHARED = TESTS.parents[1] / "shared"
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # The tiny models are far too small for more than one thread to be worth its start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# numba, which UMAP runs on, sets OpenMP's number of threads for torch as well; the last bits of a run depend on it.
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 sys.path.insert(0, str(TESTS))  # for `import tiny`, here and in processes that tests start
 
 import tiny  # noqa: E402

@@ -1,6 +1,6 @@
 """Turn a trained export into the folder that is published: half precision, processor, code, and an honest card.
 
-python training/ship.py --work runs/mini --to hub_cards/langcell-mini --reports results/*/report.json
+python training/ship.py --work runs/mini --to hub_cards/langcell-mini --reports results/*/zero-shot.json
 """
 
 import argparse
@@ -9,14 +9,13 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from langcell.hub_cards.cards import model_card
 from langcell.modeling_langcell import LangCellForPreTraining
 from langcell.processing.atomic_output import atomic_output
 from langcell.processing.processing_langcell import LangCellProcessor
 from langcell.processing.shard_manifest import Manifest, read_manifest
-from langcell.training.evaluation.report import eval_results, methods_table
+from langcell.training.evaluation.card_results import read_measurement
 
 LIMIT_BYTES = 40_000_000
 _LIMITS = (
@@ -24,7 +23,7 @@ _LIMITS = (
     "It learned cell types from cells that were simulated from mean expression profiles, not from real labelled cells: "
     "states within a type, rare types and closely related T cell types are told apart least well (see the tables).",
     "At most 256 ranked genes of a cell are read.",
-    "The tables below have similarity and match alone beside the score, and the nearest mean profile: where one of "
+    "The tables above have similarity and match alone beside the score, and the nearest mean profile: where one of "
     "them names cells better, they say so.",
     "Scores rank the labels; the confidence is no calibrated probability, and one of the given labels always wins.",
     "Measured on blood only. Types of other tissues are in its training set, but no real cells of them were measured.",
@@ -43,18 +42,18 @@ def ship(work: Path, to: Path, reports: Sequence[Path], *, alpha: float) -> None
     Args:
         work: work folder of `training/langcell_mini.py`, trained.
         to: the folder; replaced as a whole.
-        reports: report.json files of `langcell evaluate zero-shot`, for the card.
+        reports: zero-shot.json files of `langcell evaluate zero-shot`, for the card.
         alpha: default weight of the similarity.
 
     Raises:
-        ValueError: the folder would be larger than 40 MB, or there is no report.
+        ValueError: the folder would be larger than 40 MB, there is no report, or a file is none.
     """
     if not reports:
         raise ValueError("There is no report: give --reports, what langcell evaluate zero-shot wrote, for the card.")
     export = work / "stage2" / "export"
     model = LangCellForPreTraining.from_pretrained(export, dtype="float32")
     model.config.alpha = alpha
-    measured = [json.loads(path.read_text()) for path in reports]
+    measured = [read_measurement(path) for path in reports]
     with atomic_output(to) as building:
         building.mkdir(exist_ok=True)
         model.half().save_pretrained(building)
@@ -64,7 +63,7 @@ def ship(work: Path, to: Path, reports: Sequence[Path], *, alpha: float) -> None
             shutil.copyfile(work / stage / "config.yaml", building / f"{stage}.yaml")
         for path in building.iterdir():
             path.chmod(0o644)  # safetensors writes 0600
-        card = model_card(
+        model_card(
             model_id=to.as_posix(),
             title="LangCell mini",
             summary="Small LangCell weights that run on a laptop: 203 Cell Ontology types over 31 tissues, 38 MB.",
@@ -72,11 +71,9 @@ def ship(work: Path, to: Path, reports: Sequence[Path], *, alpha: float) -> None
             limits=_LIMITS,
             license_id="apache-2.0",
             licence=_LICENCE,
-            results=[result for report in measured for result in eval_results(report)],
+            measurements=measured,
             base_model="sentence-transformers/all-MiniLM-L6-v2",
-        )
-        card.text += "\n" + "\n".join(measured_section(report) for report in measured)
-        card.save(building / "README.md")
+        ).save(building / "README.md")
         size = sum(path.stat().st_size for path in building.iterdir())
         if size > LIMIT_BYTES:
             raise ValueError(f"The folder would have {size:,} bytes; at most {LIMIT_BYTES:,} are committed.")
@@ -112,17 +109,6 @@ def describe_making(work: Path) -> str:
 
 def _source_lines(manifest: Manifest) -> list[str]:
     return [f"   - {source['name']}, sha256 `{source.get('sha256', 'unknown')}`" for source in manifest.sources]
-
-
-def measured_section(report: dict[str, Any]) -> str:
-    """The methods side by side, then precision, recall and F1 of every type, of one data set, in Markdown."""
-    rows = [
-        f"| {name} | {row['support']:.0f} | {row['precision']:.2f} | {row['recall']:.2f} | {row['f1']:.2f} |"
-        for name, row in next(iter(report["methods"].values()))["per_type"].items()
-    ]
-    head = ["| type | cells | precision | recall | F1 |", "|---|---:|---:|---:|---:|"]
-    title = f"## On {report['data']['file']}, {report['data']['labelled_cells']:,} cells, alpha {report['alpha']:g}"
-    return "\n".join([title, "", methods_table(report), "", *head, *rows, ""])
 
 
 def _compute_in_float32(config: Path) -> None:

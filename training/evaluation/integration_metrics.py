@@ -35,13 +35,12 @@ class Biology(OfflineMetric):
     def _compute(
         self, *, predictions: Sequence[Sequence[float]], references: Sequence[int], batches: Sequence[int]
     ) -> dict[str, float]:
-        scib = import_scib_metrics()
         embeddings, types = np.asarray(predictions, dtype=np.float32), np.asarray(references)
-        with _quiet():
+        with _scib_metrics() as scib:
             clusters = scib.nmi_ari_cluster_labels_leiden(neighbours(embeddings), types, seed=0)
             silhouette = scib.silhouette_label(embeddings, types)
         scores = {"nmi": clusters["nmi"], "ari": clusters["ari"], "silhouette_label": silhouette}
-        return {**_as_floats(scores), "avg_bio": float(np.mean(list(scores.values())))}
+        return _with_mean(scores, "avg_bio")
 
 
 class BatchMixing(OfflineMetric):
@@ -54,13 +53,11 @@ class BatchMixing(OfflineMetric):
     def _compute(
         self, *, predictions: Sequence[Sequence[float]], references: Sequence[int], batches: Sequence[int]
     ) -> dict[str, float]:
-        scib = import_scib_metrics()
         embeddings, types = np.asarray(predictions, dtype=np.float32), np.asarray(references)
-        with _quiet():
+        with _scib_metrics() as scib:
             silhouette = scib.silhouette_batch(embeddings, types, np.asarray(batches))
             connectivity = scib.graph_connectivity(neighbours(embeddings), types)
-        scores = {"silhouette_batch": silhouette, "graph_connectivity": connectivity}
-        return {**_as_floats(scores), "avg_batch": float(np.mean(list(scores.values())))}
+        return _with_mean({"silhouette_batch": silhouette, "graph_connectivity": connectivity}, "avg_batch")
 
 
 def overall(avg_bio: float, avg_batch: float) -> float:
@@ -85,7 +82,8 @@ def import_scib_metrics() -> Any:
         ValueError: it is not installed; the text says how to.
     """
     try:
-        with _quiet():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             import scib_metrics
     except ImportError as error:
         raise ValueError(
@@ -95,12 +93,14 @@ def import_scib_metrics() -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence notes of jax and numba on how they work."""
+def _scib_metrics() -> Iterator[Any]:
+    """The library, with notes of jax and numba on how they work silenced."""
+    scib_metrics = import_scib_metrics()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        yield scib_metrics
 
 
-def _as_floats(scores: dict[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in scores.items()}
+def _with_mean(scores: dict[str, Any], name: str) -> dict[str, float]:
+    scores = {measure: float(value) for measure, value in scores.items()}
+    return {**scores, name: float(np.mean(list(scores.values())))}
