@@ -130,9 +130,7 @@ class Validation:
         hidden = {"masked_input_ids": masked.input_ids, "positions": masked.positions, "targets": masked.targets}
         return batch | hidden
 
-    def _add_texts(
-        self, descriptions: Descriptions, place: ShardLocation, tokenizer: PreTrainedTokenizerBase
-    ) -> None:
+    def _add_texts(self, descriptions: Descriptions, place: ShardLocation, tokenizer: PreTrainedTokenizerBase) -> None:
         """Tokenize the distinct texts, and give each cell its own and a wrong one."""
         codes, types = (torch.cat([batch[name] for batch in self.cells]) for name in ("cell_description", "cell_type"))
         if (codes < 0).any():
