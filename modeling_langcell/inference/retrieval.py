@@ -1,6 +1,6 @@
 """Cells that fit a text, and texts that fit a cell, over saved cell embeddings: `langcell.retrieve`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
-from torch.nn import functional as F
 
 from langcell.inference.job import Job, Model, model_facts
 from langcell.inference.nearest import search_exact
 from langcell.inference.pair_matches import CellReader, match_pairs
 from langcell.inference.reading import ReadingOptions
-from langcell.inference.zero_shot import EncodedLabels, check_alpha, encode_labels, unit_rows
+from langcell.inference.scored_cells import encode_label_texts
+from langcell.inference.zero_shot import EncodedLabels, check_alpha, unit_rows
 from langcell.loading import AUTO_DTYPE, DEFAULT_MODEL, LoadedLangCell
 from langcell.processing.anndata_io import Source
 from langcell.processing.embedding_store import EmbeddingStore, open_embeddings
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from langcell.inference.faiss_index import FaissIndex
 
 COLUMNS = ("query", "rank", "found", "row", "score", "similarity", "match")
-_TEXTS_PER_BATCH = 64
 
 Texts = Sequence[str] | Sequence[Label]
 
@@ -98,7 +97,7 @@ def retrieve(
         loaded, torch_dtype = Job(store, model=model, device=device, dtype=dtype).load()
         check_made_by(opened, loaded)
         labels = _labels(texts, loaded, for_cells=cells is not None)
-        encoded = encode_texts(loaded, [label.text for label in labels])
+        encoded = encode_label_texts(loaded, labels)
         wanted = max(top_k, rerank)
         rows = None if cells is None else _rows(opened, cells)
         if rows is None:
@@ -131,28 +130,6 @@ def check_made_by(store: EmbeddingStore, loaded: LoadedLangCell) -> None:
             )
     if store.dim != loaded.config.projection_dim:
         raise ValueError(f"{store.name}: embeddings of {store.dim}, but the model has {loaded.config.projection_dim}.")
-
-
-def encode_texts(loaded: LoadedLangCell, texts: Sequence[str]) -> EncodedLabels:
-    """Encode any number of texts, a batch at a time."""
-    parts = []
-    for begin in range(0, len(texts), _TEXTS_PER_BATCH):
-        batch = list(texts[begin : begin + _TEXTS_PER_BATCH])
-        tokens = loaded.processor(text=batch, return_tensors="pt").to(loaded.model.device)
-        parts.append(encode_labels(loaded.model, tokens["input_ids"], tokens["attention_mask"]))
-    width = max(part.attention_mask.shape[1] for part in parts)
-
-    def padded(values: Iterable[torch.Tensor]) -> torch.Tensor:
-        """Joined, with zeros up to the longest text of all batches."""
-        filled = [F.pad(v, (0, 0) * (v.ndim - 2) + (0, width - v.shape[1])) for v in values]
-        return torch.cat(filled)
-
-    if loaded.config.text_config.cross_attention_start == loaded.config.text_config.num_hidden_layers - 1:
-        states = torch.cat([part.states for part in parts])  # position 0 alone, nothing to pad
-    else:
-        states = padded(part.states for part in parts)
-    embeds = torch.cat([part.text_embeds for part in parts])
-    return EncodedLabels(embeds, states, padded(part.attention_mask for part in parts))
 
 
 def _check_numbers(top_k: int, rerank: int, alpha: float | None) -> None:

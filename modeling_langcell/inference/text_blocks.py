@@ -5,11 +5,12 @@ Texts of like length go through the encoder together, without the padding that t
 changes nothing, because the mask hides it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
+from langcell.inference.rerank import Evaluate
 from langcell.modeling_langcell import KeysValues, LangCellModel, LangCellTextLayer
 
 # Texts are together whose lengths are the same when rounded up to this: less padding, or fewer and larger products.
@@ -17,9 +18,6 @@ _LENGTH_STEP = 16
 
 # Tokens of texts encoded at once.
 _TOKENS_PER_ENCODING = 16_384
-
-# (cells as row numbers (rows,), texts as column numbers (rows, k)) -> match probabilities (rows, k)
-EvaluatePairs = Callable[[Tensor, Tensor], Tensor]
 
 
 def encode_texts(model: LangCellModel, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,7 +95,7 @@ def match_chosen(
     cell_attention_mask: Tensor,
     *,
     tokens_per_match: int,
-) -> EvaluatePairs:
+) -> Evaluate:
     """Match probabilities of chosen pairs of these cells and texts; args as in `match_all`."""
     keys_values = model.text_encoder.cell_keys_values(cell_states)
     lengths = _lengths(text_states, attention_mask)

@@ -1,13 +1,13 @@
 """Zero-shot scores of cells x labels, on tensors alone."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from langcell.inference.rerank import Evaluate, rerank_exact, rerank_top
+from langcell.inference.rerank import rerank_exact, rerank_top
+from langcell.inference.text_blocks import encode_texts, match_all, match_chosen
 from langcell.modeling_langcell import LangCellModel
 
 RERANKINGS = {
@@ -28,7 +28,8 @@ class EncodedLabels:
 
     Attributes:
         text_embeds: (labels, projection_dim), unit length.
-        states: text states below the first cross-attention, (labels, tokens, hidden).
+        states: text states below the first cross-attention, (labels, tokens, hidden), or (labels, 1, hidden) where
+            only the last layer reads cells.
         attention_mask: (labels, tokens).
     """
 
@@ -59,12 +60,9 @@ class LabelScores:
 
 @torch.inference_mode()
 def encode_labels(model: LangCellModel, input_ids: Tensor, attention_mask: Tensor) -> EncodedLabels:
-    """Encode label texts (labels, tokens) for `score_cells`."""
-    return EncodedLabels(
-        text_embeds=model.get_text_features(input_ids, attention_mask),
-        states=model.text_encoder.states_before_cell(input_ids, attention_mask),
-        attention_mask=attention_mask,
-    )
+    """Encode label texts (labels, tokens), any number of them, for `score_cells`."""
+    text_embeds, states = encode_texts(model, input_ids, attention_mask)
+    return EncodedLabels(text_embeds, states, attention_mask)
 
 
 @torch.inference_mode()
@@ -90,11 +88,12 @@ def score_cells(
     similarity = cell_embeds @ unit_rows(labels.text_embeds).T / model.config.logit_temperature
     if rerank == "none":
         return LabelScores(similarity, torch.full_like(similarity, torch.nan), similarity.softmax(-1), cell_embeds)
+    texts = (model, labels.states, labels.attention_mask)
     if rerank == "full":
-        match = match_probabilities(model, labels, cell_states, cell_attention_mask, tokens_per_match=tokens_per_match)
+        match = match_all(*texts, cell_states, cell_attention_mask, tokens_per_match=tokens_per_match)
         return LabelScores(similarity, match, combine_scores(similarity, match, alpha=alpha), cell_embeds)
     prior = similarity.softmax(-1)
-    evaluate = _chosen_pairs(model, labels, cell_states, cell_attention_mask, tokens_per_match)
+    evaluate = match_chosen(*texts, cell_states, cell_attention_mask, tokens_per_match=tokens_per_match)
     reranked = rerank_exact(prior, alpha, evaluate) if rerank == "exact" else rerank_top(prior, alpha, evaluate, k=k)
     return LabelScores(similarity, reranked.match, reranked.score, cell_embeds)
 
@@ -134,60 +133,6 @@ def combine_scores(similarity: Tensor, match: Tensor, *, alpha: float) -> Tensor
     return alpha * similarity.softmax(-1) + (1 - alpha) * match.softmax(-1)
 
 
-def match_probabilities(
-    model: LangCellModel,
-    labels: EncodedLabels,
-    cell_states: Tensor,
-    cell_attention_mask: Tensor,
-    *,
-    tokens_per_match: int = TOKENS_PER_MATCH,
-) -> Tensor:
-    """Probability that each label's text matches each cell, (cells, labels), float32.
-
-    Keys and values of the cells are computed once; blocks of labels read them together.
-    """
-    n_cells, (n_labels, n_tokens, _) = len(cell_states), labels.states.shape
-    keys_values = model.text_encoder.cell_keys_values(cell_states)
-    blocks = []
-    for begin, end in _ranges(n_labels, max(1, tokens_per_match // (n_cells * n_tokens))):
-        states = model.text_encoder.read_cells(
-            labels.states[begin:end].repeat(n_cells, 1, 1),
-            labels.attention_mask[begin:end].repeat(n_cells, 1),
-            keys_values,
-            cell_attention_mask,
-        )
-        probabilities = model.match_head(states).float().softmax(-1)[:, 1]
-        blocks.append(probabilities.view(n_cells, end - begin))
-    return torch.cat(blocks, dim=1)
-
-
-def _chosen_pairs(
-    model: LangCellModel,
-    labels: EncodedLabels,
-    cell_states: Tensor,
-    cell_attention_mask: Tensor,
-    tokens_per_match: int,
-) -> Evaluate:
-    """Match probabilities of chosen pairs of these cells and labels, for `rerank_exact` and `rerank_top`."""
-    keys_values = model.text_encoder.cell_keys_values(cell_states)
-    n_tokens = labels.states.shape[1]  # 1 where a single layer reads cells: only position 0 of the last one counts
-
-    def evaluate(rows: Tensor, columns: Tensor) -> Tensor:
-        blocks = []
-        for begin, end in _ranges(len(rows), max(1, tokens_per_match // (columns.shape[1] * n_tokens))):
-            cells, chosen = rows[begin:end], columns[begin:end].flatten()
-            states = model.text_encoder.read_cells(
-                labels.states[chosen],
-                labels.attention_mask[chosen],
-                [(keys[cells], values[cells]) for keys, values in keys_values],
-                cell_attention_mask[cells],
-            )
-            blocks.append(model.match_head(states).float().softmax(-1)[:, 1].view(end - begin, -1))
-        return torch.cat(blocks)
-
-    return evaluate
-
-
 def score_labels(
     model: LangCellModel,
     *,
@@ -222,7 +167,3 @@ def score_labels(
     """
     labels = encode_labels(model, input_ids, attention_mask)
     return score_cells(model, labels, cell_input_ids, cell_attention_mask, alpha=alpha, rerank=rerank, k=k)
-
-
-def _ranges(total: int, size: int) -> Iterator[tuple[int, int]]:
-    return ((begin, min(begin + size, total)) for begin in range(0, total, size))
