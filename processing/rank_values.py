@@ -78,15 +78,10 @@ def rank_encode(
     >>> rank_encode(csr_matrix([[2, 9, 3], [0, 0, 0]]), vocabulary.match(["A", "B", "C"]), vocabulary).token_ids
     array([5, 4, 3, 2, 5], dtype=uint16)
     """
-    if max_length is not None and max_length < 1:
-        raise ValueError(f"max_length is {max_length}; give at least 1, or None for all genes.")
-    if vocabulary.n_tokens > np.iinfo(np.uint16).max:
-        raise ValueError(f"The vocabulary has {len(vocabulary)} genes; at most 65,532 fit the 16-bit token ids.")
+    room, first = plan_ids(vocabulary, max_length=max_length, add_cls=add_cls)
     n_cells = len(counts.indptr) - 1
-    columns = _Columns.of(gene_index, vocabulary)
-    merge = _has_duplicates(gene_index) or _may_repeat_places(counts)
-    room = sys.maxsize if max_length is None else max_length - int(add_cls)
-    first = [vocabulary.cls_token_id] if add_cls else []
+    columns = GeneColumns.of(gene_index, vocabulary)
+    merge = may_repeat_genes(counts, gene_index)
     n_known_genes = np.zeros(n_cells, dtype=np.int64)
     n_counts, n_known_counts = np.zeros(n_cells), np.zeros(n_cells)
     blocks = []
@@ -115,15 +110,44 @@ def keep_first_of_duplicates(gene_index: np.ndarray) -> np.ndarray:
     return kept
 
 
+def plan_ids(vocabulary: GeneVocabulary, *, max_length: int | None, add_cls: bool) -> tuple[int, list[int]]:
+    """How many genes of a cell are kept, and the ids that stand before them.
+
+    Raises:
+        ValueError: no room for a single id, or a vocabulary too large for 16-bit ids.
+    """
+    if max_length is not None and max_length < 1:
+        raise ValueError(f"max_length is {max_length}; give at least 1, or None for all genes.")
+    if vocabulary.n_tokens > np.iinfo(np.uint16).max:
+        raise ValueError(f"The vocabulary has {len(vocabulary)} genes; at most 65,532 fit the 16-bit token ids.")
+    room = sys.maxsize if max_length is None else max_length - int(add_cls)
+    return room, [vocabulary.cls_token_id] if add_cls else []
+
+
+def may_repeat_genes(counts: Any, gene_index: np.ndarray) -> bool:
+    """Whether a cell may have several entries of one gene, which have to be summed."""
+    known = gene_index[gene_index >= 0]
+    if known.size and int(np.bincount(known).max()) > 1:
+        return True
+    # scipy looks once and remembers the answer. Unsorted columns count too, which costs time but changes nothing.
+    return not getattr(counts, "has_canonical_format", True)
+
+
 @dataclass(frozen=True)
-class _Columns:
-    """What is looked up for an entry by its column: the id of its gene (0 where unknown) and its median."""
+class GeneColumns:
+    """What is looked up for an entry by its column.
+
+    Attributes:
+        token_ids: uint16, id of the column's gene; 0 where it is unknown.
+        medians: float64, its median; 1 where it is unknown.
+    """
 
     token_ids: np.ndarray
     medians: np.ndarray
 
     @classmethod
-    def of(cls, gene_index: np.ndarray, vocabulary: GeneVocabulary) -> "_Columns":
+    def of(cls, gene_index: np.ndarray, vocabulary: GeneVocabulary) -> "GeneColumns":
+        """The columns of a matrix from their genes' places in the vocabulary."""
         known = gene_index >= 0
         token_ids = np.where(known, gene_index + vocabulary.first_gene_token_id, 0).astype(np.uint16)
         medians = np.ones(len(gene_index))
@@ -151,7 +175,7 @@ def _blocks(indptr: np.ndarray) -> Iterator[tuple[int, int]]:
         start = stop
 
 
-def _known_entries(counts: Any, columns: _Columns, start: int, stop: int) -> tuple[_Entries, np.ndarray]:
+def _known_entries(counts: Any, columns: GeneColumns, start: int, stop: int) -> tuple[_Entries, np.ndarray]:
     """The entries of known genes in some rows, and the sum over all genes of each row."""
     begin, end = int(counts.indptr[start]), int(counts.indptr[stop])
     values, lengths = counts.data[begin:end], np.diff(counts.indptr[start : stop + 1]).astype(np.int64)
@@ -215,13 +239,3 @@ def _sorted_ids(keys: np.ndarray, lengths: np.ndarray, room: int, first: list[in
         token_ids[place : place + n_kept] = id_parts[begin : begin + n_kept]
         place, begin = place + n_kept, begin + length
     return token_ids
-
-
-def _may_repeat_places(counts: Any) -> bool:
-    # scipy looks once and remembers the answer. Unsorted columns count too, which costs time but changes nothing.
-    return not getattr(counts, "has_canonical_format", True)
-
-
-def _has_duplicates(gene_index: np.ndarray) -> bool:
-    known = gene_index[gene_index >= 0]
-    return bool(known.size) and int(np.bincount(known).max()) > 1

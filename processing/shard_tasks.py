@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from .atomic_output import atomic_output
 from .cell_metadata import METADATA_COLUMNS, PRIMARY_COLUMN, Metadata, as_texts, distinct_metadata, is_kept
 from .genes import VOCABULARY_FILE, GeneVocabulary, check_same_vocabulary
+from .rank_kernel import rank_encode_compiled
 from .rank_values import RankedCells, keep_first_of_duplicates, rank_encode
 from .shard_files import ROW_COLUMN, TEXT_COLUMNS, cell_table, write_shard_in_parts
 from .shard_manifest import FileRecord, ShardOrigin
@@ -23,6 +24,7 @@ from .shard_sources import RowSource, SourceSpec, open_source
 WORK_FOLDER = ".tokenize"  # hidden, so that `datasets` does not look into it
 _TEXTS_FILE = "metadata.parquet"
 _CELLS_PER_CHUNK = 2_000
+_CELLS_WORTH_COMPILING = 20_000  # fewer are ranked before numba has made its machine code
 _DATASET_COLUMN = "dataset_id"  # of a Census: which data set a cell is from
 
 DUPLICATE, TOO_FEW_GENES, NO_KNOWN_GENE, OUTSIDE_FILTER = REASONS = (
@@ -46,6 +48,7 @@ class ShardTask:
         options: Of the run.
         fingerprint: Of the gene vocabulary in the folder.
         plan_sha256: Of the plan that the texts in the folder belong to.
+        compiled: Rank by machine code; the ids are the same.
     """
 
     folder: str
@@ -55,6 +58,7 @@ class ShardTask:
     options: TokenizeOptions
     fingerprint: str
     plan_sha256: str
+    compiled: bool
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,7 @@ def prepare_tasks(folder: Path, plan: Plan, vocabulary: GeneVocabulary) -> list[
             options=plan.options,
             fingerprint=plan.fingerprint,
             plan_sha256=plan.sha256,
+            compiled=plan.total_cells >= _CELLS_WORTH_COMPILING,
         )
         for shard in plan.shards
     ]
@@ -113,7 +118,7 @@ def make_shard(task: ShardTask) -> ShardResult:
         cells = _Cells(task, metadata[kept])
         dropped = {DUPLICATE: int((~kept).sum())}
         totals = {"n_counts": 0.0, "n_known_counts": 0.0}
-        file = write_shard_in_parts(folder, shard.number, _tables(source, cells, options, dropped, totals))
+        file = write_shard_in_parts(folder, shard.number, _tables(source, cells, task, dropped, totals))
     dropped = {reason: number for reason, number in dropped.items() if number}
     assert shard.read == (file.rows if file else 0) + sum(dropped.values())
     return ShardResult(
@@ -144,16 +149,17 @@ class _Cells:
 
 
 def _tables(
-    source: RowSource, cells: _Cells, options: TokenizeOptions, dropped: dict[str, int], totals: dict[str, float]
+    source: RowSource, cells: _Cells, task: ShardTask, dropped: dict[str, int], totals: dict[str, float]
 ) -> Iterator[pa.Table]:
     """The cells as tables, chunk by chunk; counts in `dropped` and `totals` what became of them."""
+    options, rank = task.options, rank_encode_compiled if task.compiled else rank_encode
     gene_index = _gene_index(cells.vocabulary, tuple(source.gene_names), options.duplicate_genes)
     for reason in (TOO_FEW_GENES, NO_KNOWN_GENE):
         dropped[reason] = 0
     for start in range(0, len(cells.rows), _CELLS_PER_CHUNK):
         chunk = slice(start, start + _CELLS_PER_CHUNK)
         counts: Any = source.counts_of(cells.rows[chunk])
-        ranked = rank_encode(counts, gene_index, cells.vocabulary, max_length=options.max_length)
+        ranked = rank(counts, gene_index, cells.vocabulary, max_length=options.max_length)
         enough = np.diff(counts.indptr) >= options.min_genes
         known = ranked.n_known_genes > 0
         del counts  # the next chunk is read before this one's table is done with

@@ -190,6 +190,27 @@ def test_too_large_a_file_is_refused(page, tmp_path):
 
 
 @needs_browser
+@pytest.mark.slow
+def test_a_full_queue_is_said(model_dir, browser):
+    from langcell.app.serving import running
+    from langcell.hub_cards.space.app import build
+
+    options = AppOptions(model=str(model_dir), device="cpu", dtype="float32", queue_size=1)
+    with running(build, options) as served:
+        pages = [browser.new_page() for _ in range(3)]
+        for page in pages:  # the first runs, the second waits, the third is one too many
+            page.goto(served.url)
+            page.wait_for_selector("#sample")
+        for page in pages:
+            page.click("#sample")
+            page.wait_for_timeout(1 * SECONDS)
+        pages[2].wait_for_selector("text=/queue is full/i", timeout=20 * SECONDS)
+        for page in pages[:2]:
+            page.wait_for_selector("#status >> text=Named 700 cells by 10 labels", timeout=400 * SECONDS)
+            page.close()
+
+
+@needs_browser
 def test_a_closed_page_leaves_no_files(served, browser, tmp_path):
     page = browser.new_page()
     page.goto(served.url)

@@ -14,6 +14,7 @@ from langcell.loading import LoadedLangCell
 from langcell.processing.labels import Label
 
 N_CELLS, UNKNOWN_CELL = 60, 11
+LABELS = [Label(text, text) for text in TEXTS]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def test_chosen_pairs_match_as_all_pairs_do(loaded, cells, expected, monkeypatch
     rng = np.random.default_rng(at_once)
     rows, texts = rng.integers(0, N_CELLS, 90), rng.integers(0, len(TEXTS), 90)
     with CellReader(cells, N_CELLS, ReadingOptions(max_batch_tokens=tokens)) as reader:
-        match = match_pairs(loaded, encode_label_texts(loaded, [Label(text, text) for text in TEXTS]), reader, rows, texts)
+        match = match_pairs(loaded, encode_label_texts(loaded, LABELS), reader, rows, texts)
     known = rows != UNKNOWN_CELL
     assert_allclose(match[known], expected[rows, texts][known], atol=1e-5)
     assert np.isnan(match[~known]).all()
@@ -55,7 +56,7 @@ def test_the_size_of_the_blocks_changes_nothing(loaded, cells, expected, monkeyp
     monkeypatch.setattr(pair_matches, "TOKENS_PER_MATCH", 1)
     rows, texts = np.arange(10).repeat(2), np.tile([0, 2], 10)
     with CellReader(cells, N_CELLS, ReadingOptions()) as reader:
-        match = match_pairs(loaded, encode_label_texts(loaded, [Label(text, text) for text in TEXTS]), reader, rows, texts)
+        match = match_pairs(loaded, encode_label_texts(loaded, LABELS), reader, rows, texts)
     assert_allclose(match, expected[rows, texts], atol=1e-5)
 
 
