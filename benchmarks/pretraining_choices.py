@@ -63,7 +63,13 @@ def prepare(work: Path, *, profiles: Path, held_out: Path, cells: int) -> None:
         fit_vocabulary_from_profiles(CellProfiles.read(blood), n_cells=4_000, progress=False).save(work / "genes.tsv")
     vocabulary = GeneVocabulary.load(work / "genes.tsv")
     if not is_finished(work / "simulated"):
-        options = {"n_cells": cells, "seed": 0, "ontology": ontology, "max_length": LENGTH, "full_share": 1.0}
+        options = {
+            "n_cells": cells,
+            "seed": 0,
+            "ontology": ontology,
+            "max_length": LENGTH,
+            "text_shares": {"full": 1.0},
+        }
         write_simulated_shards(blood, work / "simulated", vocabulary, progress=False, **options)
     if not is_finished(work / "real"):
         write_real(held_out, work / "real", vocabulary, ontology)

@@ -79,22 +79,25 @@ def make_vocabulary(rng: np.random.Generator) -> GeneVocabulary:
     return GeneVocabulary([names[i] for i in known_columns()], rng.gamma(2, 1, KNOWN_GENES) + 0.1, [""] * KNOWN_GENES)
 
 
+def in_chunks(counts: sparse.csr_matrix, size: int = 500) -> list[sparse.csr_matrix]:
+    """The matrix as a reader gives it, a chunk of cells after the other."""
+    return [counts[start : start + size] for start in range(0, counts.shape[0], size)]
+
+
 def rank_in_threads(
-    counts: sparse.csr_matrix, vocabulary: GeneVocabulary, *, threads: int, compiled: bool = True
+    chunks: list[sparse.csr_matrix], vocabulary: GeneVocabulary, *, threads: int, compiled: bool = True
 ) -> None:
-    """Rank a matrix, chunks of cells in turn on each thread."""
+    """Rank chunks of cells in turn on each thread."""
     index, rank = gene_index(), rank_encode_compiled if compiled else rank_encode
-    chunks = [counts[start : start + 500] for start in range(0, counts.shape[0], 500)]
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(lambda chunk: rank(chunk, index, vocabulary), chunks))
 
 
-def rank_plainly(counts: sparse.csr_matrix, vocabulary: GeneVocabulary, *, chunk_size: int = 512) -> None:
+def rank_plainly(chunks: list[sparse.csr_matrix], vocabulary: GeneVocabulary) -> None:
     """The plain way, that of the released tokenizer: a dense array of genes x cells, and an argsort for each column."""
     known = known_columns()
     token_ids = np.arange(KNOWN_GENES) + vocabulary.first_gene_token_id
-    for start in range(0, counts.shape[0], chunk_size):
-        chunk = counts[start : start + chunk_size]
+    for chunk in chunks:
         dense = np.asarray(chunk.T.toarray(order="C"), dtype=np.float64)
         relative = dense[known] / dense.sum(axis=0) * 10_000 / vocabulary.medians[:, None]
         for column in relative.T:
@@ -120,14 +123,14 @@ def measure(work: Callable[[], object], n_cells: int, repeats: int) -> dict[str,
 def measure_memory(*, repeats: int, threads: int) -> Iterator[dict]:
     """The encoder against the plain way, on cells in memory."""
     rng = np.random.default_rng(0)
-    counts, vocabulary = draw_cells(4_000, rng), make_vocabulary(rng)
-    rank_in_threads(counts[:10], vocabulary, threads=1)  # the machine code is made
-    fast = measure(lambda: rank_in_threads(counts, vocabulary, threads=threads), counts.shape[0], repeats)
-    plain = measure(lambda: rank_plainly(counts[:1_000], vocabulary), 1_000, max(1, repeats // 2))
-    one = measure(lambda: rank_in_threads(counts, vocabulary, threads=1), counts.shape[0], repeats)
-    numpy = measure(
-        lambda: rank_in_threads(counts, vocabulary, threads=threads, compiled=False), counts.shape[0], repeats
-    )
+    n_cells, n_plain = 4_000, 1_000
+    counts, vocabulary = draw_cells(n_cells, rng), make_vocabulary(rng)
+    chunks, few = in_chunks(counts), in_chunks(counts[:n_plain])
+    rank_in_threads(few, vocabulary, threads=1)  # the machine code is made
+    fast = measure(lambda: rank_in_threads(chunks, vocabulary, threads=threads), n_cells, repeats)
+    plain = measure(lambda: rank_plainly(few, vocabulary), n_plain, repeats)
+    one = measure(lambda: rank_in_threads(chunks, vocabulary, threads=1), n_cells, repeats)
+    numpy = measure(lambda: rank_in_threads(chunks, vocabulary, threads=threads, compiled=False), n_cells, repeats)
     yield {"what": f"rank_encode, compiled, {threads} threads", **fast}
     yield {"what": "rank_encode, compiled, 1 thread", **one}
     yield {"what": f"rank_encode, numpy, {threads} threads", **numpy}

@@ -258,15 +258,17 @@ def plot(path: Path) -> Path:
     """Draw times plain of every case; returns the picture's path."""
     from matplotlib.figure import Figure
 
-    reports = json.loads(path.read_text())
+    reports = sorted(json.loads(path.read_text()), key=lambda r: (r["what"] != "full-size", r["labels"], -r["alpha"]))
     names = [f"full {dtype}" for dtype in ("float32", "bfloat16")] + [f"exact {d}" for d in ("float32", "bfloat16")]
-    figure = Figure(figsize=(8, 4), layout="constrained")
+    figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.subplots()
     for place, name in enumerate(names):
         at = [i + 0.2 * (place - 1.5) for i in range(len(reports))]
         heights = [report["methods"].get(name, {}).get("times_plain", 0) for report in reports]
         bars = axes.bar(at, heights, width=0.2, label=name)
-        axes.bar_label(bars, fmt="{:.3g}", fontsize=7)
+        axes.bar_label(
+            bars, labels=[f"{height:.0f}" if height >= 10 else f"{height:.1f}" for height in heights], fontsize=6
+        )
     axes.set_yscale("log")
     axes.set_xticks(range(len(reports)), [f"{r['what']}\n{r['labels']} labels\nalpha {r['alpha']}" for r in reports])
     axes.axhline(1, color="grey", linewidth=1)

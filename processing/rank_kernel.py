@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 from .genes import GeneVocabulary
-from .rank_values import GeneColumns, RankedCells, may_repeat_genes, plan_ids, rank_encode
+from .rank_values import GeneColumns, RankedCells, columns_repeat_genes, plan_ids, rank_encode
 
 # A float32 is sorted by its bits, eleven at a time, an id eight at a time: the lowest first, each pass stable.
 _VALUE_BITS, _VALUE_BUCKETS = 11, 2048
@@ -29,10 +29,10 @@ def rank_encode_compiled(
 ) -> RankedCells:
     """What `rank_encode` gives, three times as fast; arguments and errors are its own.
 
-    Matrices in which genes may repeat are ranked by `rank_encode`.
+    Matrices in which genes may repeat, or columns do not ascend, are ranked by `rank_encode`.
     """
     room, first = plan_ids(vocabulary, max_length=max_length, add_cls=add_cls)
-    if may_repeat_genes(counts, gene_index):
+    if columns_repeat_genes(gene_index):
         return rank_encode(counts, gene_index, vocabulary, max_length=max_length, add_cls=add_cls)
     columns = GeneColumns.of(gene_index, vocabulary)
     indptr = counts.indptr.astype(np.int64, copy=False)
@@ -55,6 +55,8 @@ def rank_encode_compiled(
         n_counts,
         n_known_counts,
     )
+    if end < 0:
+        return rank_encode(counts, gene_index, vocabulary, max_length=max_length, add_cls=add_cls)
     offsets = np.zeros(n_cells + 1, dtype=np.int64)
     np.cumsum(np.minimum(n_known_genes, room) + len(first), out=offsets[1:])
     return RankedCells(token_ids[:end], offsets, n_known_genes, n_counts, n_known_counts)
@@ -157,7 +159,7 @@ def _rank_rows(
         n_known_counts: float64, (rows,).
 
     Returns:
-        How much of `ranked` was filled.
+        How much of `ranked` was filled; -1 where the columns of a row do not ascend, so that some may repeat.
     """
     longest = 0
     for row in range(len(indptr) - 1):
@@ -166,7 +168,7 @@ def _rank_rows(
     bits = relative.view(np.uint32)
     other_bits = np.empty(longest, np.uint32)
     ids, other_ids = np.empty(longest, np.uint16), np.empty(longest, np.uint16)
-    places = np.empty((3, _VALUE_BUCKETS), np.int64)
+    places = np.empty((3, _VALUE_BUCKETS), np.int32)  # half of them fit the first-level cache
     end = 0
     for row in range(len(indptr) - 1):
         n = 0
@@ -174,12 +176,17 @@ def _rank_rows(
         ascending = True
         total = 0.0
         known = 0.0
+        last_column = -1
         for entry in range(indptr[row], indptr[row + 1]):
+            column = columns[entry]
+            if column <= last_column:
+                return -1
+            last_column = column
             value = np.float64(values[entry])
             total += value
-            token_id = token_ids[columns[entry]]
+            token_id = token_ids[column]
             if token_id != 0 and value > 0:
-                relative[n] = np.float32(value / medians[columns[entry]])
+                relative[n] = np.float32(value / medians[column])
                 ids[n] = token_id
                 ascending &= token_id > previous
                 previous = token_id

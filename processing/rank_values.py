@@ -81,7 +81,8 @@ def rank_encode(
     room, first = plan_ids(vocabulary, max_length=max_length, add_cls=add_cls)
     n_cells = len(counts.indptr) - 1
     columns = GeneColumns.of(gene_index, vocabulary)
-    merge = may_repeat_genes(counts, gene_index)
+    # scipy looks once and remembers the answer. Unsorted columns count too, which costs time but changes nothing.
+    merge = columns_repeat_genes(gene_index) or not getattr(counts, "has_canonical_format", True)
     n_known_genes = np.zeros(n_cells, dtype=np.int64)
     n_counts, n_known_counts = np.zeros(n_cells), np.zeros(n_cells)
     blocks = []
@@ -124,13 +125,10 @@ def plan_ids(vocabulary: GeneVocabulary, *, max_length: int | None, add_cls: boo
     return room, [vocabulary.cls_token_id] if add_cls else []
 
 
-def may_repeat_genes(counts: Any, gene_index: np.ndarray) -> bool:
-    """Whether a cell may have several entries of one gene, which have to be summed."""
+def columns_repeat_genes(gene_index: np.ndarray) -> bool:
+    """Whether two columns are of one gene, so that their entries have to be summed."""
     known = gene_index[gene_index >= 0]
-    if known.size and int(np.bincount(known).max()) > 1:
-        return True
-    # scipy looks once and remembers the answer. Unsorted columns count too, which costs time but changes nothing.
-    return not getattr(counts, "has_canonical_format", True)
+    return bool(known.size) and int(np.bincount(known).max()) > 1
 
 
 @dataclass(frozen=True)

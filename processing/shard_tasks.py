@@ -23,7 +23,7 @@ from .shard_sources import RowSource, SourceSpec, open_source
 
 WORK_FOLDER = ".tokenize"  # hidden, so that `datasets` does not look into it
 _TEXTS_FILE = "metadata.parquet"
-_CELLS_PER_CHUNK = 2_000
+_CELLS_PER_CHUNK = 1_000
 _CELLS_WORTH_COMPILING = 20_000  # fewer are ranked before numba has made its machine code
 _DATASET_COLUMN = "dataset_id"  # of a Census: which data set a cell is from
 
