@@ -22,7 +22,12 @@ _TASKS_PER_WORKER = 2
 
 
 def run_tasks(
-    function: Callable[[Task], Result], tasks: Sequence[Task], *, workers: int = 1, scheduler: str | None = None
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    *,
+    workers: int = 1,
+    scheduler: str | None = None,
+    preload: str | None = None,
 ) -> Iterator[Result]:
     """The results of all tasks, in the order in which they are finished.
 
@@ -31,6 +36,7 @@ def run_tasks(
         tasks: Its arguments; they and the results can be pickled.
         workers: Processes on this machine; 1 is this process itself.
         scheduler: Address of a Dask scheduler, such as tcp://host:8786, which takes the place of `workers`.
+        preload: Module that is imported once, where the processes of this machine are forked from.
 
     Raises:
         OSError: A process of this machine was ended from outside, or the scheduler cannot be reached or gave up.
@@ -47,7 +53,7 @@ def run_tasks(
     elif workers == 1:
         yield from map(function, tasks)
     elif tasks:
-        yield from _run_in_pool(function, tasks, min(workers, len(tasks)))
+        yield from _run_in_pool(function, tasks, min(workers, len(tasks)), preload)
 
 
 def default_workers() -> int:
@@ -55,8 +61,11 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _run_in_pool(function: Callable[[Task], Result], tasks: Sequence[Task], workers: int) -> Iterator[Result]:
-    pool = ProcessPoolExecutor(workers, mp_context=_context(function.__module__), initializer=_end_with_parent)
+def _run_in_pool(
+    function: Callable[[Task], Result], tasks: Sequence[Task], workers: int, preload: str | None
+) -> Iterator[Result]:
+    modules = [__name__, function.__module__, *([preload] if preload else [])]
+    pool = ProcessPoolExecutor(workers, mp_context=_context(modules), initializer=_end_with_parent)
     waiting = iter(tasks)
     running: set[Future[Result]] = set()
     try:
@@ -77,7 +86,7 @@ def _run_in_pool(function: Callable[[Task], Result], tasks: Sequence[Task], work
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _context(module: str) -> Any:
+def _context(modules: list[str]) -> Any:
     """How processes are started: from a server that has imported all they need, so that they share that memory.
 
     They are not forked from this process, which may have threads that hold locks.
@@ -85,7 +94,7 @@ def _context(module: str) -> Any:
     if sys.platform == "win32":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, module])
+    context.set_forkserver_preload(modules)
     return context
 
 

@@ -176,7 +176,8 @@ def _make_missing(
     with tqdm(
         total=plan.total_cells, initial=done, desc="tokenizing", unit="cell", unit_scale=True, disable=not progress
     ) as bar:
-        for result in run_tasks(make_shard, tasks, workers=workers, scheduler=scheduler):
+        preload = f"{__package__}.compiled_workers" if tasks[0].compiled else None
+        for result in run_tasks(make_shard, tasks, workers=workers, scheduler=scheduler, preload=preload):
             journal.add(result)
             standing[result.number] = result
             bar.update(result.origin.read)

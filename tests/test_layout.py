@@ -42,7 +42,8 @@ LONGER_FILES = {
 }
 # Files without a test file of their own, and where they are tested.
 TESTED_ELSEWHERE: dict[str, str] = {
-    # The script that another process runs.
+    # What another process runs.
+    "processing/compiled_workers.py": "test_tokenizing.py",
     "hub_cards/fresh_load.py": "test_load_checks.py",
     # Parts of one stream of batches.
     "training/collation.py": "test_cell_batches.py",

@@ -18,6 +18,7 @@ import tiny_sources
 from datasets import load_dataset
 from tiny_sources import OPTIONS, bytes_of
 
+from langcell.processing import shard_tasks
 from langcell.processing.census import CensusSelection
 from langcell.processing.shard_manifest import Manifest, read_manifest, verify
 from langcell.processing.shard_plan import TokenizeOptions
@@ -93,6 +94,12 @@ def test_cells_of_sources_without_metadata_have_the_empty_text(
 @pytest.mark.parametrize("workers", [2, 3])
 def test_the_number_of_workers_changes_nothing(workers: int, specs, undisturbed: Path, tmp_path: Path) -> None:
     run(specs, tmp_path / "shards", workers=workers)
+    assert bytes_of(tmp_path / "shards") == bytes_of(undisturbed)
+
+
+def test_machine_code_changes_nothing(specs, undisturbed: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(shard_tasks, "_CELLS_WORTH_COMPILING", 1)
+    run(specs, tmp_path / "shards", workers=2)
     assert bytes_of(tmp_path / "shards") == bytes_of(undisturbed)
 
 

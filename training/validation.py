@@ -30,23 +30,21 @@ from langcell.training.block_reader import BlockReader
 from langcell.training.cell_batches import Cell
 from langcell.training.collation import BatchCollator
 from langcell.training.configs import PretrainConfig
-from langcell.training.objectives import mask_genes, relate
+from langcell.training.objectives import mask_genes, relate, related_cell_types
 from langcell.training.row_order import RowRange
 from langcell.training.shard_location import ShardLocation, find_all
 from langcell.training.stages import Task, active_losses
 from langcell.training.text_table import UNKNOWN, Descriptions
-from langcell.training.type_relations import types_left_out
 
 TextTokenizer = Callable[[list[int]], dict[str, Tensor]]
 RANKS = (1, 5)
 
 
 class HeldOut(NamedTuple):
-    """Cells for validation, the folder that they come from, and its texts and types."""
+    """Cells for validation, and the texts and types of the folder that they come from."""
 
     cells: list[Cell]
     descriptions: Descriptions
-    place: ShardLocation
 
 
 def read_held_out(config: PretrainConfig, *, vocabulary_fingerprint: str) -> HeldOut:
@@ -71,7 +69,7 @@ def read_held_out(config: PretrainConfig, *, vocabulary_fingerprint: str) -> Hel
     table = BlockReader(held_out.files).read(ranges)
     ids, own = table["input_ids"].to_pylist(), table["description_id"].to_pylist()
     cells = [Cell(np.array(i, dtype=np.int32), code_of.get(d, UNKNOWN)) for i, d in zip(ids, own, strict=True)]
-    return HeldOut(cells, descriptions, held_out)
+    return HeldOut(cells, descriptions)
 
 
 def build_validation(
@@ -114,7 +112,7 @@ class Validation:
         self.cells = [self._hide_genes(collate(part)) for part in _parts(cells, config.batch.size)]
         self.texts: list[dict[str, Tensor]] = []
         if tokenizer is not None:
-            self._add_texts(held_out.descriptions, held_out.place, tokenizer)
+            self._add_texts(held_out.descriptions, tokenizer)
 
     def _hide_genes(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         if "masked_gene" not in self.on:
@@ -130,7 +128,7 @@ class Validation:
         hidden = {"masked_input_ids": masked.input_ids, "positions": masked.positions, "targets": masked.targets}
         return batch | hidden
 
-    def _add_texts(self, descriptions: Descriptions, place: ShardLocation, tokenizer: PreTrainedTokenizerBase) -> None:
+    def _add_texts(self, descriptions: Descriptions, tokenizer: PreTrainedTokenizerBase) -> None:
         """Tokenize the distinct texts, and give each cell its own and a wrong one."""
         codes, types = (torch.cat([batch[name] for batch in self.cells]) for name in ("cell_description", "cell_type"))
         if (codes < 0).any():
@@ -146,8 +144,7 @@ class Validation:
 
         distinct = codes.unique()
         text_types = torch.as_tensor(descriptions.cell_types)[distinct]
-        close_types = self.config.close_types
-        related = types_left_out(descriptions.terms, [place], ontology=Ontology.cellxgene(), most_below=close_types)
+        related = related_cell_types(descriptions.terms, ancestors=Ontology.cellxgene().ancestors)
         pairs: dict[str, Any] = {"descriptions": (codes, distinct), "cell_types": (types, text_types)}
         self.positive = relate(positives=self.config.objectives.cell_text.positives, **pairs).positive
         negative = relate(positives="description", related_types=related, **pairs).negative
