@@ -204,7 +204,7 @@ def test_a_full_queue_is_said(model_dir, browser):
         for page in pages:
             page.click("#sample")
             page.wait_for_timeout(1 * SECONDS)
-        pages[2].wait_for_selector("text=/queue is full/i", timeout=20 * SECONDS)
+        pages[2].wait_for_selector("text=/currently busy. Please try again/", timeout=20 * SECONDS)
         for page in pages[:2]:
             page.wait_for_selector("#status >> text=Named 700 cells by 10 labels", timeout=400 * SECONDS)
             page.close()
