@@ -27,12 +27,13 @@ format: .venv/.installed-dev
 
 # torch first and alone: once the pinned build is there, no other package pulls a different one.
 .venv/.installed: .venv/bin/python $(SOURCES)
-	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	@echo "Installing torch and what langcell needs; this takes minutes and says nothing unless something fails ..."
+	$(BIN)/python -m pip install -qq -c constraints.txt torch
+	$(BIN)/python -m pip install -qq -c constraints.txt -e .
 	touch $@
 
 .venv/.installed-dev: .venv/.installed
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install -qq -c constraints.txt -e ".[dev]"
 	touch $@
 
 clean:

@@ -95,8 +95,10 @@ def find_adapter(adapter: str | Path, *, revision: str | None = None) -> Adapter
         try:
             folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(_FILES)))
         except Exception as error:  # the network raises a dozen types
-            reason = " ".join(str(error).split())[:200]
-            raise ValueError(f"{adapter} is neither a folder nor a reachable Hub id ({reason}).") from error
+            raise ValueError(
+                f"{adapter} is neither a folder here nor can it be downloaded from the Hub ({type(error).__name__}); "
+                "give the adapter's folder or its Hub id (org/name)."
+            ) from error
     if missing := [file for file in _FILES if not (folder / file).is_file()]:
         raise ValueError(f"{adapter} is not a complete adapter: {', '.join(missing)} missing.")
     config = LangCellConfig.from_pretrained(folder)

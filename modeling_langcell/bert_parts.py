@@ -142,8 +142,10 @@ def locate_checkpoint(place: str | Path) -> Path:
     try:
         return Path(snapshot_download(str(place), allow_patterns=list(_CHECKPOINT_FILES)))
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"{place} is neither a folder nor a reachable Hub id ({reason}).") from error
+        raise ValueError(
+            f"{place} is neither a folder here nor can it be downloaded from the Hub ({type(error).__name__}); give a "
+            "checkpoint's folder or its Hub id (org/name)."
+        ) from error
 
 
 def _read(folder: Path, part: str, fields: Sequence[str], table: dict[str, str]) -> BertPart:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from langcell.loading import LoadedLangCell
 
 Command = Callable[..., None]
+_LOW_COVERAGE = 0.5
 
 
 def register(app: typer.Typer, one_line_errors: Callable[[Command], Command]) -> None:
@@ -93,6 +94,13 @@ def calibrate(
     console.print(
         f"temperature {run.calibration.temperature:.4g}; expected calibration error {before:.3f} -> {after:.3f}"
     )
+    coverage, risk = run.curve.at_threshold(run.calibration.threshold)
+    if coverage < _LOW_COVERAGE:
+        console.print(
+            f"Mind: the threshold names {coverage:.0%} of the held-out cells ({risk:.0%} of them wrongly), the others "
+            "become unknown. A greater --target-risk names more, and labels with definitions are named better "
+            "(--label-ids-column, --labels-file)."
+        )
     print(f"Wrote {output} and {picture.name}; use it with langcell annotate --unknown {output}")
 
 

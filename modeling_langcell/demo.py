@@ -112,6 +112,7 @@ def draw_confusion(named: pd.Series, truth: pd.Series, labels: list[str], path: 
     from sklearn.metrics import ConfusionMatrixDisplay
 
     figure, axis = plt.subplots(figsize=(10, 9))
+    cells = truth.value_counts()
     ConfusionMatrixDisplay.from_predictions(
         truth,
         named,
@@ -122,6 +123,7 @@ def draw_confusion(named: pd.Series, truth: pd.Series, labels: list[str], path: 
         ax=axis,
         colorbar=False,
     )
-    axis.set(xlabel="named by LangCell", ylabel="sorted population")
+    axis.set_yticklabels([f"{label} ({cells.get(label, 0)})" for label in labels])
+    axis.set(xlabel="named by LangCell", ylabel="sorted population (cells)")
     figure.savefig(path, dpi=150, bbox_inches="tight")
     plt.close(figure)

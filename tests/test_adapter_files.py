@@ -98,7 +98,7 @@ def test_a_damaged_adapter_is_refused_by_name(adapter, tiny_model_dir):
     ("place", "message"),
     [
         pytest.param("/absent/adapter", "is no adapter folder", id="no folder"),
-        pytest.param("org/absent", "neither a folder nor a reachable Hub id", id="no network"),
+        pytest.param("org/absent", "neither a folder here nor can it be downloaded from the Hub", id="no network"),
     ],
 )
 def test_no_such_adapter(tiny_model_dir, place, message):

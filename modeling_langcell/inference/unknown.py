@@ -108,7 +108,7 @@ class Calibration:
             if not same:
                 raise ValueError(
                     f"The calibration was fitted with {key} {_short(fitted)}, but here it is {_short(value)}; "
-                    "run langcell calibrate for this use."
+                    "run langcell calibrate for this use, with the same model, --alpha and labels (--labels-file)."
                 )
 
 
