@@ -81,8 +81,8 @@ def _logged(folder, step):
 
 MOMENTS = {
     "before_the_first_checkpoint": lambda folder: _logged(folder, 1) and not list(folder.glob("*checkpoint-*")),
-    "while_a_checkpoint_is_written": lambda folder: bool(list(folder.glob(".checkpoint-*4.*"))),
-    "between_checkpoints": lambda folder: _logged(folder, 5) and bool(list(folder.glob("checkpoint-*4"))),
+    "while_a_checkpoint_is_written": lambda folder: bool(list(folder.glob(".checkpoint-00000004.*"))),
+    "between_checkpoints": lambda folder: _logged(folder, 5) and bool(list(folder.glob("checkpoint-00000004"))),
 }
 
 
