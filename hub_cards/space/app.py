@@ -34,7 +34,8 @@ THEME = Soft(
     font_mono=["ui-monospace", "monospace"],
 )
 CSS = """
-.gradio-container { max-width: 1280px !important; margin: 0 auto; }
+.gradio-container { max-width: min(1280px, 100vw) !important; margin: 0 auto; }
+#map { overflow-x: auto; }
 .intro h1 { margin-bottom: 0.1rem; }
 .status { padding: 0.7rem 0.9rem; border-left: 3px solid var(--primary-500); background: var(--block-background-fill);
   border-radius: var(--radius-sm); overflow-wrap: anywhere; }
