@@ -94,7 +94,7 @@ def calibrate(
     console.print(
         f"temperature {run.calibration.temperature:.4g}; expected calibration error {before:.3f} -> {after:.3f}"
     )
-    coverage, risk = run.curve.at_threshold(run.calibration.threshold)
+    coverage, risk = report["coverage_at_threshold"], report["risk_at_threshold"]
     if coverage < _LOW_COVERAGE:
         console.print(
             f"Mind: the threshold names {coverage:.0%} of the held-out cells ({risk:.0%} of them wrongly), the others "

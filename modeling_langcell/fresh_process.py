@@ -19,7 +19,7 @@ class FreshProcessError(RuntimeError):
 def ask_fresh_process(script: str | Path, *arguments: str) -> list[str]:
     """What a script found wrong with a folder.
 
-    The script must not import langcell: it runs as a file of its own, so that only what the folder carries is used.
+    The script runs as a file of its own and not as a module of langcell: only what the folder carries is used.
 
     Args:
         script: a Python file whose last line of output is a JSON list of problems.

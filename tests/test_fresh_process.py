@@ -1,7 +1,5 @@
 """Scripts that are run in processes of their own."""
 
-import json
-
 import pytest
 
 from langcell import fresh_process
@@ -47,4 +45,4 @@ def test_no_answer_is_an_error_with_a_reason(tmp_path, code, reason):
 def test_a_script_that_hangs_is_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(fresh_process, "_TIMEOUT_S", 1)
     with pytest.raises(FreshProcessError, match="not done after 1 s"):
-        ask_fresh_process(script(tmp_path, f"import time; time.sleep(60); print({json.dumps('[]')})"))
+        ask_fresh_process(script(tmp_path, "import time; time.sleep(60); print([])"))

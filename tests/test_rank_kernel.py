@@ -4,8 +4,8 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from rank_cases import as_lists, matrices, plain_rank_encode
 from scipy.sparse import csr_matrix, random_array
-from test_rank_values import as_lists, matrices, plain_rank_encode
 from tiny import tiny_vocabulary
 
 from langcell.processing.genes import GeneVocabulary
@@ -53,3 +53,10 @@ def test_all_values_of_a_float_keep_their_order():
     row = csr_matrix((values[shuffled] * vocabulary.medians).reshape(1, -1))
     compiled, plain = (rank(row, np.arange(4_000), vocabulary) for rank in BOTH)
     np.testing.assert_array_equal(compiled.token_ids, plain.token_ids)
+
+
+@pytest.mark.parametrize("indices", [pytest.param([2, 0, 1], id="unsorted"), pytest.param([2, 0, 2], id="repeated")])
+def test_columns_that_do_not_ascend_are_summed_where_they_repeat(indices):
+    counts = csr_matrix((np.array([3.0, 4.0, 5.0]), np.array(indices), np.array([0, 3])), shape=(1, 3))
+    ranked = rank_encode_compiled(counts, np.arange(3), tiny_vocabulary(3))
+    assert as_lists(ranked) == plain_rank_encode(counts.copy(), np.arange(3), tiny_vocabulary(3))
