@@ -55,6 +55,16 @@ def test_all_values_of_a_float_keep_their_order():
     np.testing.assert_array_equal(compiled.token_ids, plain.token_ids)
 
 
+@pytest.mark.parametrize("step", [pytest.param(1e-4, id="neighbours moved"), pytest.param(1e-7, id="a third pass")])
+def test_values_that_differ_in_their_last_bits(step):
+    """Thousands of values that the first two passes put into a few buckets, or into one."""
+    values = (1 + step * np.random.default_rng(0).permutation(4_000) / 4).astype(np.float32)
+    assert len(np.unique(values)) > 800
+    vocabulary = GeneVocabulary([f"ENSG{i}" for i in range(4_000)], np.ones(4_000), [""] * 4_000)
+    compiled, plain = (rank(csr_matrix(values.reshape(1, -1)), np.arange(4_000), vocabulary) for rank in BOTH)
+    np.testing.assert_array_equal(compiled.token_ids, plain.token_ids)
+
+
 @pytest.mark.parametrize("indices", [pytest.param([2, 0, 1], id="unsorted"), pytest.param([2, 0, 2], id="repeated")])
 def test_columns_that_do_not_ascend_are_summed_where_they_repeat(indices):
     counts = csr_matrix((np.array([3.0, 4.0, 5.0]), np.array(indices), np.array([0, 3])), shape=(1, 3))

@@ -127,8 +127,7 @@ def plan_ids(vocabulary: GeneVocabulary, *, max_length: int | None, add_cls: boo
 
 def columns_repeat_genes(gene_index: np.ndarray) -> bool:
     """Whether two columns are of one gene, so that their entries have to be summed."""
-    known = gene_index[gene_index >= 0]
-    return bool(known.size) and int(np.bincount(known).max()) > 1
+    return bool((np.bincount(gene_index + 1)[1:] > 1).any())
 
 
 @dataclass(frozen=True)
@@ -146,11 +145,9 @@ class GeneColumns:
     @classmethod
     def of(cls, gene_index: np.ndarray, vocabulary: GeneVocabulary) -> "GeneColumns":
         """The columns of a matrix from their genes' places in the vocabulary."""
-        known = gene_index >= 0
-        token_ids = np.where(known, gene_index + vocabulary.first_gene_token_id, 0).astype(np.uint16)
-        medians = np.ones(len(gene_index))
-        medians[known] = vocabulary.medians[gene_index[known]]
-        return cls(token_ids, medians)
+        token_ids = vocabulary.first_gene_token_id + np.arange(len(vocabulary), dtype=np.uint16)
+        # -1, an unknown gene, is the last place.
+        return cls(np.append(token_ids, np.uint16(0))[gene_index], np.append(vocabulary.medians, 1.0)[gene_index])
 
 
 @dataclass(frozen=True)
