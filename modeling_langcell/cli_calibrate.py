@@ -51,6 +51,7 @@ def calibrate(
     layer: Annotated[str | None, typer.Option(help="Layer with the values; found when not given.")] = None,
 ) -> None:
     """Fit temperature and threshold on half of the cells, and show risk and coverage on the other half."""
+    import numpy as np
     from rich.console import Console
 
     from langcell.inference.annotation import score_data
@@ -71,6 +72,7 @@ def calibrate(
     scored = score_data(data, labels, loaded=loaded, **reading)
     run = fit(
         _scores(scored, alpha)[labelled.has_label],
+        np.where(scored.known[:, None], scored.similarity, np.nan)[labelled.has_label],
         _codes_among(kept, labelled.truth[labelled.has_label]),
         target_risk=target_risk,
         target_accuracy=target_accuracy,

@@ -6,16 +6,16 @@ from langcell.inference.calibrate import calibrate
 from langcell.inference.unknown import Calibration
 
 
-def cells(n_cells: int = 2000, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Scores far too flat, and truths."""
+def cells(n_cells: int = 2000, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scores far too flat, the similarities that they are made of, and truths."""
     rng = np.random.default_rng(seed)
-    probabilities = softmax(2 * rng.normal(size=(n_cells, 4)), axis=1)
-    return softmax(0.1 * np.log(probabilities), axis=1), np.array([rng.choice(4, p=row) for row in probabilities])
+    similarity = 2 * rng.normal(size=(n_cells, 4))
+    truth = np.array([rng.choice(4, p=row) for row in softmax(similarity, axis=1)])
+    return 0.1 * softmax(similarity, axis=1) + 0.9 / 4, similarity, truth
 
 
 def test_it_is_measured_on_cells_that_it_was_not_fitted_on():
-    scores, truth = cells()
-    run = calibrate(scores, truth, target_risk=0.15, fit_share=0.25, seed=3, fitted_with={"alpha": 0.1})
+    run = calibrate(*cells(), target_risk=0.15, fit_share=0.25, seed=3, fitted_with={"alpha": 0.1})
     report = run.report()
     assert (run.fit_cells, report["cells"]) == (500, 1500)
     assert report["expected_calibration_error"] < 0.05 < report["expected_calibration_error_before"]
@@ -27,8 +27,7 @@ def test_it_is_measured_on_cells_that_it_was_not_fitted_on():
 
 
 def test_the_seed_decides():
-    scores, truth = cells(300)
-    first, again, other = (calibrate(scores, truth, seed=seed).calibration for seed in (0, 0, 1))
+    first, again, other = (calibrate(*cells(300), seed=seed).calibration for seed in (0, 0, 1))
     assert first == again
     assert first.temperature != other.temperature
 
@@ -46,9 +45,9 @@ def test_the_table_and_the_files(tmp_path):
 
 
 def test_cells_without_scores_are_never_confident():
-    scores, truth = cells(400)
-    scores[::10] = np.nan
-    run = calibrate(scores, truth, target_risk=0.3)
+    scores, similarity, truth = cells(400)
+    scores[::10] = similarity[::10] = np.nan
+    run = calibrate(scores, similarity, truth, target_risk=0.3)
     assert (run.confidence == 0).sum() == (run.raw_confidence == 0).sum() > 0
     assert not run.correct[run.confidence == 0].any()
 

@@ -88,12 +88,17 @@ def test_unknown_by_a_number(run):
 
 
 def test_unknown_by_a_calibration(run, tmp_path):
-    Calibration(temperature=0.01, threshold=0.9).save(tmp_path / "calibration.json")
-    _, written = run("--unknown", str(tmp_path / "calibration.json"), "--dtype", "float32")
-    scores = langcell.score_table(written).to_numpy()
-    expected = Calibration(0.01, 0.9).confidence(scores)
-    np.testing.assert_allclose(written.obs["langcell_confidence"], expected, atol=1e-6)
-    assert ((written.obs["langcell_label"] == "unknown") == (expected < 0.9)).all()
+    calibration = Calibration(temperature=0.5, threshold=0.46)
+    calibration.save(tmp_path / "calibration.json")
+    how = ("--unknown", str(tmp_path / "calibration.json"), "--dtype", "float32")
+    _, written = run(*how, "--alpha", "1", "--rerank", "full")
+    similarity = np.log(langcell.score_table(written).to_numpy())  # but for a number that all labels of a cell share
+    expected = calibration.confidence(similarity, similarity.argmax(1))
+    np.testing.assert_allclose(written.obs["langcell_confidence"], expected, atol=1e-5)
+    assert ((written.obs["langcell_label"] == "unknown") == (expected < np.float32(0.46))).all()
+    assert 0 < (expected < 0.46).mean() < 1
+    _, written = run(*how, "--alpha", "0.5")
+    assert written.uns["langcell"]["rerank"] == "exact"
 
 
 def test_smoothing_is_written_and_scores_stay_distributions(run):

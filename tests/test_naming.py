@@ -22,6 +22,7 @@ SCORES = np.array(
     ],
     dtype=np.float32,
 )
+SIMILARITY = np.log(np.nan_to_num(SCORES, nan=0.2)) * 4
 KNOWN = np.array([True, True, True, True, False])
 FULL = np.array([0, 1, 2, 4])
 
@@ -31,7 +32,8 @@ def parts_of(scores=SCORES, known=KNOWN, rows_per_chunk: int = 2) -> MemoryParts
     embeddings = np.eye(len(scores), 4, dtype=np.float32) + 0.1
     for start in range(0, len(scores), rows_per_chunk):
         chunk = slice(start, start + rows_per_chunk)
-        parts.add(start, {"scores": scores[chunk], "known": known[chunk], "embeddings": embeddings[chunk]})
+        columns = {"scores": scores, "known": known, "embeddings": embeddings, "similarity": SIMILARITY[: len(scores)]}
+        parts.add(start, {name: column[chunk] for name, column in columns.items()})
     return parts
 
 
@@ -68,12 +70,28 @@ def test_cells_below_a_confidence_are_unknown():
 
 
 def test_a_calibration_gives_confidence_and_line(tmp_path):
-    calibration = Calibration(temperature=0.5, threshold=0.6)
+    calibration = Calibration(temperature=2.0, threshold=0.6)
     calibration.save(tmp_path / "calibration.json")
-    names, confidence, _ = named_with(SCORES[FULL], KNOWN[FULL], unknown=str(tmp_path / "calibration.json"))
-    assert names == [NAMES[0], "unknown", "unknown", "unassigned"]
-    assert_allclose(confidence[:3], calibration.confidence(SCORES[:3]))
-    assert NamingOptions(unknown=tmp_path / "calibration.json").settings()["unknown_below"] == 0.6
+    options = NamingOptions(unknown=tmp_path / "calibration.json")
+    names, confidence, _ = named_with(unknown=str(tmp_path / "calibration.json"))
+    assert names == [NAMES[0], "unknown", "unknown", NAMES[0], "unassigned"]
+    assert_allclose(confidence[:4], calibration.confidence(SIMILARITY[:4], np.array([0, 2, 1, 0])))
+    assert confidence[4] == 0
+    assert options.settings()["unknown_below"] == 0.6
+    assert options.checked().rerank == "exact"  # the similarities are all there
+
+
+def test_a_calibration_of_smoothed_scores(tmp_path):
+    """Confidences are smoothed as the scores are: cells that are all alike come to the same label and confidence."""
+    calibration = Calibration(temperature=2.0, threshold=0.0)
+    calibration.save(tmp_path / "calibration.json")
+    rows = slice(0, 3)
+    named = name_cells(
+        parts_of(SCORES[rows], KNOWN[rows]), LABELS, NamingOptions(unknown=tmp_path / "calibration.json", smooth=1e6)
+    )
+    best = named.scores.argmax(1)
+    assert_allclose(named.scores, np.tile(SCORES[rows].mean(0), (3, 1)), atol=1e-3)
+    assert_allclose(named.confidence, calibration.probabilities(SIMILARITY[rows]).mean(0)[best], atol=1e-3)
 
 
 def test_siblings_that_are_close_become_their_ancestor():

@@ -7,6 +7,7 @@ from scipy.special import softmax
 
 from langcell.inference.unknown import (
     Calibration,
+    best_labels,
     expected_calibration_error,
     fit_calibration,
     fit_temperature,
@@ -15,60 +16,61 @@ from langcell.inference.unknown import (
 )
 
 
-def calibrated_cells(n_cells: int, n_labels: int = 5, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities, and truths drawn from them: what perfect calibration is."""
+def calibrated_cells(n_cells: int, n_labels: int = 5, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Similarities that are logits of the right label at temperature 1, the best labels, and truths drawn from them."""
     rng = np.random.default_rng(seed)
-    probabilities = softmax(2 * rng.normal(size=(n_cells, n_labels)), axis=1)
-    return probabilities, np.array([rng.choice(n_labels, p=row) for row in probabilities])
+    similarity = 2 * rng.normal(size=(n_cells, n_labels))
+    return similarity, similarity.argmax(1), np.array([rng.choice(n_labels, p=row) for row in softmax(similarity, 1)])
 
 
 @pytest.mark.parametrize("temperature", [0.05, 0.5, 1.0, 4.0])
 def test_the_temperature_that_was_put_in_is_found(temperature):
-    probabilities, truth = calibrated_cells(4000)
-    scores = softmax(temperature * np.log(probabilities), axis=1)
-    assert fit_temperature(scores, truth) == pytest.approx(temperature, rel=0.06)
+    similarity, _, truth = calibrated_cells(4000)
+    assert fit_temperature(temperature * similarity, truth) == pytest.approx(temperature, rel=0.06)
 
 
 def test_calibrated_confidence_is_the_share_of_right_cells():
-    probabilities, truth = calibrated_cells(6000)
-    flat = softmax(0.1 * np.log(probabilities), axis=1)  # as flat as scores at alpha 0.1
-    calibration = fit_calibration(flat[:3000], truth[:3000])
-    confidence, correct = calibration.confidence(flat[3000:]), is_correct(flat[3000:], truth[3000:])
-    assert expected_calibration_error(flat[3000:].max(1), correct) > 0.3
+    similarity, named, truth = calibrated_cells(6000)
+    sharp = 5 * similarity
+    calibration = fit_calibration(sharp[:3000], named[:3000], truth[:3000])
+    confidence, correct = calibration.confidence(sharp[3000:], named[3000:]), is_correct(named[3000:], truth[3000:])
+    assert expected_calibration_error(softmax(sharp[3000:], 1).max(1), correct) > 0.2
     assert expected_calibration_error(confidence, correct) < 0.03
 
 
 @pytest.mark.parametrize("target", [{"target_risk": 0.1}, {"target_accuracy": 0.9}, {}])
 def test_the_risk_of_what_is_named_meets_the_target(target):
-    scores, truth = calibrated_cells(6000)
-    calibration = fit_calibration(scores[:3000], truth[:3000], **target)
-    named, correct = ~calibration.is_unknown(scores), is_correct(scores, truth)
-    assert 1 - correct[:3000][named[:3000]].mean() <= 0.1
-    assert 1 - correct[3000:][named[3000:]].mean() == pytest.approx(0.1, abs=0.02)
+    similarity, named, truth = calibrated_cells(6000)
+    calibration = fit_calibration(similarity[:3000], named[:3000], truth[:3000], **target)
+    confidence, correct = calibration.confidence(similarity, named), is_correct(named, truth)
+    kept = confidence >= np.float32(calibration.threshold)
+    assert 1 - correct[:3000][kept[:3000]].mean() <= 0.1
+    assert 1 - correct[3000:][kept[3000:]].mean() == pytest.approx(0.1, abs=0.02)
     # No lower threshold would do: the next cell that would be named goes too far, alone or with those after it.
-    curve = risk_coverage(calibration.confidence(scores[:3000]), correct[:3000])
+    curve = risk_coverage(confidence[:3000], correct[:3000])
     assert (curve.risk[curve.threshold < np.float32(calibration.threshold)] > 0.1).all()
 
 
 def test_cells_of_a_type_that_is_no_candidate_count_as_wrong():
-    scores, truth = calibrated_cells(2000)
-    lower = fit_calibration(scores, truth, target_risk=0.2)
+    similarity, named, truth = calibrated_cells(2000)
+    lower = fit_calibration(similarity, named, truth, target_risk=0.2)
     absent = np.where(np.arange(2000) % 4 == 0, -1, truth)
-    higher = fit_calibration(scores, absent, target_risk=0.2)
+    higher = fit_calibration(similarity, named, absent, target_risk=0.2)
     assert higher.threshold > lower.threshold
     assert higher.temperature == pytest.approx(lower.temperature, rel=0.1)
 
 
-def test_labels_keep_their_order_and_cells_without_scores_are_unknown():
-    scores = np.array([[0.5, 0.3, 0.2], [np.nan, np.nan, np.nan], [0.34, 0.33, 0.33]])
-    calibration = Calibration(0.2, 0.5)
-    expected = (scores[0] ** 5).max() / (scores[0] ** 5).sum()
-    assert_allclose(calibration.confidence(scores), [expected, 0, 0.34**5 / (0.34**5 + 2 * 0.33**5)], rtol=1e-6)
-    assert calibration.is_unknown(scores).tolist() == [False, True, True]
+def test_the_confidence_is_that_of_the_label_that_the_cell_got():
+    similarity = np.array([[4.0, 2.0, 0.0], [np.nan] * 3, [4.0, 2.0, 0.0]])
+    calibration = Calibration(2.0, 0.5)
+    expected = np.exp([2, 1, 0]) / np.exp([2, 1, 0]).sum()
+    assert_allclose(calibration.probabilities(similarity), [expected, [0, 0, 0], expected], rtol=1e-6)
+    assert_allclose(calibration.confidence(similarity, np.array([0, -1, 1])), [expected[0], 0, expected[1]], rtol=1e-6)
 
 
-def test_scores_of_zero_have_a_confidence():
-    assert_allclose(Calibration(0.5, 0.0).confidence(np.array([[1.0, 0.0]])), [1.0])
+def test_the_best_label_among_the_scores_that_there_are():
+    scores = np.array([[0.2, 0.5, np.nan], [np.nan] * 3, [0.4, 0.4, 0.2]])
+    assert best_labels(scores).tolist() == [1, -1, 0]
 
 
 def test_risk_coverage_on_paper():
@@ -100,15 +102,20 @@ def test_a_file_there_and_back(tmp_path):
     assert json.loads((tmp_path / "calibration.json").read_text())["temperature"] == 0.123456789
 
 
+def file_with(**content: object) -> str:
+    return json.dumps({"calibration_format": 2, **content})
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         pytest.param("", "is no calibration", id="empty"),
         pytest.param("[1, 2]", "is no calibration", id="a_list"),
-        pytest.param('{"temperature": 1}', r"is no calibration \('threshold'\)", id="a_key_missing"),
-        pytest.param('{"temperature": "warm", "threshold": 0.5}', "the temperature 'warm'", id="text"),
-        pytest.param('{"temperature": 0, "threshold": 0.5}', "the temperature 0", id="zero"),
-        pytest.param('{"temperature": 1, "threshold": 2}', "the threshold 2", id="threshold"),
+        pytest.param(file_with(temperature=1), r"is no calibration \('threshold'\)", id="a_key_missing"),
+        pytest.param(file_with(temperature="warm", threshold=0.5), "the temperature 'warm'", id="text"),
+        pytest.param(file_with(temperature=0, threshold=0.5), "the temperature 0", id="zero"),
+        pytest.param(file_with(temperature=1, threshold=2), "the threshold 2", id="threshold"),
+        pytest.param('{"temperature": 1, "threshold": 0.5}', "calibration_format is None, not 2", id="an_older_one"),
         pytest.param(None, "Cannot read the calibration", id="no_file"),
     ],
 )
@@ -135,15 +142,17 @@ def test_another_use_is_refused():
         pytest.param({"target_risk": 0.1, "target_accuracy": 0.9}, "not both", id="both_targets"),
         pytest.param({"target_risk": 1.0}, "target risk is 1; legal", id="target_risk"),
         pytest.param({"target_accuracy": 1.5}, "target risk is -0.5; legal", id="target_accuracy"),
-        pytest.param({"scores": np.array([[0.5, np.nan]] * 3)}, "some are NaN", id="partly_evaluated"),
-        pytest.param({"truth": np.array([0, 1])}, "does not fit", id="too_few_truths"),
-        pytest.param({"truth": np.array([0, 1, 2])}, "does not fit", id="no_such_label"),
+        pytest.param({"similarity": np.ones(3)}, "similarity has the shape", id="no_matrix"),
+        pytest.param({"named": np.array([0, 1])}, "do not fit", id="too_few_labels"),
+        pytest.param({"truth": np.array([0, 1])}, "do not fit", id="too_few_truths"),
+        pytest.param({"truth": np.array([0, 1, 2])}, "do not fit", id="no_such_label"),
         pytest.param({"truth": np.array([-1, -1, -1])}, "nothing to calibrate on", id="no_right_label"),
     ],
 )
 def test_unusable_cells_and_targets(change, message):
-    given = {"scores": np.array([[0.6, 0.4]] * 3), "truth": np.array([0, 0, 1]), "target_risk": 0.5} | change
+    given = {"similarity": np.array([[6.0, 4.0]] * 3), "named": np.zeros(3, int), "truth": np.array([0, 0, 1])}
+    given |= {"target_risk": 0.5} | change
     if "target_accuracy" in change and "target_risk" not in change:
         del given["target_risk"]
     with pytest.raises(ValueError, match=message):
-        fit_calibration(given.pop("scores"), given.pop("truth"), **given)
+        fit_calibration(**given)

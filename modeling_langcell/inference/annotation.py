@@ -141,12 +141,14 @@ def run_annotation(job: Job, labels: Labels, naming: NamingOptions) -> Annotatio
             names = [label.name for label in resolved]
             naming.check_calibration(**model_facts(loaded), alpha=float(alpha), labels=names)
             function = _scorer(loaded, dtype, resolved, alpha, naming)
-        run = CellRun(source, loaded, job.options, function, ("scores", "embeddings", "n_matches"), "naming cells")
+        columns = ("scores", "embeddings", "n_matches", *(["similarity"] if naming.needs_similarity else []))
+        run = CellRun(source, loaded, job.options, function, columns, "naming cells")
         arguments = {
             "labels": [[label.name, label.text, label.ontology_term_id] for label in resolved],
             "alpha": float(alpha),
             "rerank": naming.rerank,
             "k": naming.k if naming.rerank == "top-k" else None,
+            "similarity": naming.needs_similarity,
         }
         finished = stack.enter_context(job.finished(run, {"command": "annotate", **arguments}))
         if finished is None:
@@ -207,7 +209,8 @@ def _scorer(
 ) -> BatchFunction:
     """What names a batch of cells: the labels are encoded, and the model is in the dtype that it computes cells in."""
     if isinstance(loaded, OnnxLangCell):
-        return onnx_scorer(loaded, labels, alpha=alpha, rerank=naming.rerank, k=naming.k)
+        how = {"alpha": alpha, "rerank": naming.rerank, "k": naming.k}
+        return onnx_scorer(loaded, labels, **how, with_similarity=naming.needs_similarity)
     encoded = encode_label_texts(loaded, labels)
     loaded.model.to(dtype)  # pyright: ignore[reportArgumentType]  # decorated without its types
     return partial(_score, loaded, replace(encoded, states=encoded.states.to(dtype)), alpha, naming)
@@ -229,7 +232,7 @@ def _score(
     cell_input_ids: Tensor,
     cell_attention_mask: Tensor,
 ) -> tuple[Tensor, ...]:
-    """Scores, embeddings and the number of evaluated pairs of each cell."""
+    """Scores, embeddings, the number of evaluated pairs of each cell, and its similarities where they are needed."""
     scores = score_cells(
         loaded.model,
         encoded,
@@ -240,7 +243,8 @@ def _score(
         k=naming.k,
         tokens_per_match=max(_LEAST_TOKENS_PER_MATCH, TEXT_TOKENS_PER_GENE * cell_input_ids.numel()),
     )
-    return scores.score, scores.cell_embeds, (~scores.match.isnan()).sum(-1)
+    found = scores.score, scores.cell_embeds, (~scores.match.isnan()).sum(-1)
+    return (*found, scores.similarity) if naming.needs_similarity else found
 
 
 @torch.inference_mode()

@@ -11,6 +11,7 @@ from rich.table import Table
 from langcell.inference.unknown import (
     Calibration,
     RiskCoverage,
+    best_labels,
     expected_calibration_error,
     fit_calibration,
     is_correct,
@@ -115,6 +116,7 @@ class CalibrationRun:
 
 def calibrate(
     scores: np.ndarray,
+    similarity: np.ndarray,
     truth: np.ndarray,
     *,
     target_risk: float | None = None,
@@ -126,7 +128,8 @@ def calibrate(
     """Split the cells at random, fit on one part, and measure on the other.
 
     Args:
-        scores: (cells, labels), every label evaluated; all NaN for a cell without any known gene.
+        scores: what names the cells, (cells, labels); all NaN for a cell without any known gene.
+        similarity: what says how sure that is, (cells, labels); see `fit_calibration`.
         truth: int, (cells,); column of the right label, -1 where none is right.
         target_risk: see `fit_calibration`.
         target_accuracy: see `fit_calibration`.
@@ -144,9 +147,13 @@ def calibrate(
         raise ValueError(f"There are {len(scores)} cells with a type, too few to fit on some and measure on others.")
     order = np.random.default_rng(seed).permutation(len(scores))
     fit, held_out = np.sort(order[:n_fit]), np.sort(order[n_fit:])
-    fitted = fit_calibration(scores[fit], truth[fit], target_risk=target_risk, target_accuracy=target_accuracy)
+    named = best_labels(scores)
+    fitted = fit_calibration(
+        similarity[fit], named[fit], truth[fit], target_risk=target_risk, target_accuracy=target_accuracy
+    )
     greatest = np.where(np.isnan(scores[held_out]), 0, scores[held_out]).max(axis=1)
-    confidence, correct = fitted.confidence(scores[held_out]), is_correct(scores[held_out], truth[held_out])
+    confidence = fitted.confidence(similarity[held_out], named[held_out])
+    correct = is_correct(named[held_out], truth[held_out])
     run = CalibrationRun(fitted, n_fit, greatest, confidence, correct)
     facts = {**(fitted_with or {}), "fit_cells": n_fit, "fit_share": fit_share, "seed": seed, "held_out": run.report()}
     return CalibrationRun(

@@ -2,10 +2,10 @@
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ import pandas as pd
 from langcell.inference.ontology_backoff import back_off
 from langcell.inference.parts import Parts
 from langcell.inference.smoothing import smooth_scores
-from langcell.inference.unknown import UNKNOWN, Calibration
+from langcell.inference.unknown import UNKNOWN, Calibration, best_labels, named_probabilities
 from langcell.inference.zero_shot import DEFAULT_K, check_alpha, check_rerank
 from langcell.processing.labels import Label
 from langcell.processing.ontology import Ontology
@@ -57,14 +57,20 @@ class NamingOptions:
             raise ValueError(f"smooth is {self.smooth}; give a strength of 0 (no smoothing) or more, such as 1.")
         if self.ontology_backoff is not None and not 0 <= self.ontology_backoff <= 1:
             raise ValueError(f"ontology_backoff is {self.ontology_backoff}; give a margin of scores, 0 to 1.")
-        confidence_of(self.unknown)
         needs = [name for name in ("unknown", "smooth", "ontology_backoff") if getattr(self, name) is not None]
+        if self.needs_similarity:
+            needs.remove("unknown")
         if not needs or self.rerank in ("full", "none"):
             return self
         if self.rerank == "top-k":
             raise ValueError(f"rerank 'top-k' leaves most scores out, and {needs[0]} needs them; use 'full' or 'none'.")
         logger.info("%s needs the scores of all labels: rerank is 'full' instead of 'exact'.", " and ".join(needs))
         return replace(self, rerank="full")
+
+    @property
+    def needs_similarity(self) -> bool:
+        """Whether a calibration turns similarities into confidence, for which scores may be missing."""
+        return confidence_of(self.unknown)[0] is not None
 
     def check_calibration(self, **used: Any) -> None:
         """Refuse a calibration that was fitted with another model, alpha or list of labels.
@@ -143,15 +149,14 @@ def name_cells(parts: Parts, labels: Sequence[Label], options: NamingOptions) ->
 
     Block by block, but for the smoothing, which looks at all cells at once and so holds all scores in memory.
     """
-    scores, blocks = None, parts.read("scores", "known")
+    namer, smoothed = _Namer(labels, options), None
+    blocks = namer.read(parts)
     if options.smooth is not None:
-        known = np.concatenate([known for (known,) in parts.read("known")])
-        scores = _smoothed(parts, known, options.smooth)
-        blocks = iter([(scores, known)])
-    namer = _Namer(labels, options)
-    named = [namer.name(block, known) for block, known in blocks]
+        blocks = [_smoothed(parts, blocks, options.smooth)]
+        smoothed = blocks[0].scores
+    named = [namer.name(block) for block in blocks]
     codes, confidence = (np.concatenate(columns) for columns in zip(*named, strict=True))
-    return NamedCells(codes, list(namer.term_ids), list(namer.term_ids.values()), confidence, scores)
+    return NamedCells(codes, list(namer.term_ids), list(namer.term_ids.values()), confidence, smoothed)
 
 
 def confidence_of(unknown: float | str | Path | None) -> tuple[Calibration | None, float]:
@@ -172,6 +177,20 @@ def confidence_of(unknown: float | str | Path | None) -> tuple[Calibration | Non
     return None, threshold
 
 
+class _Block(NamedTuple):
+    """Some cells.
+
+    Attributes:
+        known: whether each has a known gene, bool, (cells,).
+        scores: (cells, labels); NaN where they were not evaluated.
+        probabilities: calibrated ones, (cells, labels); None without a calibration.
+    """
+
+    known: np.ndarray
+    scores: np.ndarray
+    probabilities: np.ndarray | None
+
+
 class _Namer:
     """Names blocks of cells, and keeps the list of all names that occurred."""
 
@@ -183,8 +202,17 @@ class _Namer:
         self.term_ids[UNASSIGNED] = ""
         self.code_of = {name: code for code, name in enumerate(self.term_ids)}
 
-    def name(self, scores: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Code and confidence of each cell; `known` says which have a known gene."""
+    def read(self, parts: Parts) -> Iterator[_Block]:
+        """The cells, block by block."""
+        if self.calibration is None:
+            yield from (_Block(known, scores, None) for known, scores in parts.read("known", "scores"))
+            return
+        for known, scores, similarity in parts.read("known", "scores", "similarity"):
+            yield _Block(known, scores, self.calibration.probabilities(similarity))
+
+    def name(self, block: _Block) -> tuple[np.ndarray, np.ndarray]:
+        """Code and confidence of each cell."""
+        known, scores, probabilities = block
         if faults := int((known & np.isnan(scores).all(1)).sum()):
             raise ValueError(
                 f"The model gives {faults} cells NaN for all labels; try --dtype float32, or other weights."
@@ -193,14 +221,15 @@ class _Namer:
         confidence = np.zeros(len(scores), dtype=np.float32)
         if known.any():
             codes[known] = self._codes(scores[known])
-            confidence[known] = self._confidence(scores[known])
+            confidence[known] = (
+                np.nanmax(scores[known], axis=1)
+                if probabilities is None
+                else named_probabilities(probabilities[known], best_labels(scores[known]))
+            )
         if self.options.unknown is not None:
             # In float32 like the confidence, so that a cell on the line is on the same side of it everywhere.
             codes[known & (confidence < np.float32(self.threshold))] = self.code_of[UNKNOWN]
         return codes, confidence
-
-    def _confidence(self, scores: np.ndarray) -> np.ndarray:
-        return np.nanmax(scores, axis=1) if self.calibration is None else self.calibration.confidence(scores)
 
     def _codes(self, scores: np.ndarray) -> np.ndarray:
         if self.options.ontology_backoff is None:
@@ -215,9 +244,16 @@ class _Namer:
         return np.array([self.code_of[name] for name in names])
 
 
-def _smoothed(parts: Parts, known: np.ndarray, strength: float) -> np.ndarray:
-    """The scores after smoothing; cells without a known gene are NaN, and no one's neighbours."""
-    scores, embeddings = (np.concatenate(blocks) for blocks in zip(*parts.read("scores", "embeddings"), strict=True))
-    smoothed = np.full_like(scores, np.nan)
-    smoothed[known] = smooth_scores(scores[known], embeddings[known], strength=strength)
-    return smoothed
+def _smoothed(parts: Parts, blocks: Iterable[_Block], strength: float) -> _Block:
+    """All cells after smoothing; scores of cells without a known gene are NaN, and they are no one's neighbours."""
+    embeddings = np.concatenate([block for (block,) in parts.read("embeddings")])
+    known, scores, *probabilities = (
+        np.concatenate(column) for column in zip(*blocks, strict=True) if column[0] is not None
+    )
+
+    def smooth(values: np.ndarray) -> np.ndarray:
+        found = np.full_like(values, np.nan)
+        found[known] = smooth_scores(values[known], embeddings[known], strength=strength)
+        return found
+
+    return _Block(known, smooth(scores), smooth(probabilities[0]) if probabilities else None)

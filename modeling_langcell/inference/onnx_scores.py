@@ -12,7 +12,15 @@ from langcell.inference.zero_shot import check_rerank, combine_scores
 from langcell.processing.labels import Label
 
 
-def onnx_scorer(model: OnnxLangCell, labels: Sequence[Label], *, alpha: float, rerank: str, k: int) -> BatchFunction:
+def onnx_scorer(
+    model: OnnxLangCell,
+    labels: Sequence[Label],
+    *,
+    alpha: float,
+    rerank: str,
+    k: int,
+    with_similarity: bool = False,
+) -> BatchFunction:
     """A function of gene ids and mask that gives scores, embeddings and the number of evaluated pairs of each cell.
 
     Args:
@@ -21,6 +29,7 @@ def onnx_scorer(model: OnnxLangCell, labels: Sequence[Label], *, alpha: float, r
         alpha: weight of the similarity.
         rerank: "exact", "full", "top-k" or "none", as in `score_labels`.
         k: labels that "top-k" looks at.
+        with_similarity: give the similarities as well.
     """
     check_rerank(rerank, k)
     texts = model.encode_texts(**model.processor(text=[label.text for label in labels], return_tensors="np"))
@@ -35,7 +44,8 @@ def onnx_scorer(model: OnnxLangCell, labels: Sequence[Label], *, alpha: float, r
 
         similarity = torch.from_numpy(model.similarity(embeds, texts))
         match, scores = _match_and_score(similarity, evaluate, alpha=alpha, rerank=rerank, k=k)
-        return scores, torch.from_numpy(embeds), (~match.isnan()).sum(-1)
+        found = scores, torch.from_numpy(embeds), (~match.isnan()).sum(-1)
+        return (*found, similarity) if with_similarity else found
 
     return score
 

@@ -1,10 +1,15 @@
 """Confidence that means something, and a line below which a cell is called unknown: `langcell annotate --unknown`.
 
-A score is a distribution over the labels, but not a probability of being right: with alpha 0.1 it is far too flat. A
-temperature T, fitted on cells with known types by the negative log-likelihood (Guo et al. 2017), makes it one:
-p_i = score_i^(1/T) / sum over j of score_j^(1/T). The order of a cell's labels stays. The confidence of a cell is its
-greatest p. The threshold is read from the risk-coverage curve (Geifman and El-Yaniv 2017): of the cells with the
-highest confidence as many are kept as can be while the share of wrong ones among them stays at or below a target.
+A score is a distribution over the labels, but not a probability of being right: the softmax of the match in it is
+nearly flat, however sure the model is. What says how sure it is are the similarities. A temperature T, fitted on cells
+with known types by the negative log-likelihood (Guo et al. 2017), makes probabilities of them:
+
+    p = softmax(similarity / T)
+
+The score alone names the cell, as without a calibration; its confidence is the p of that label. A temperature on the
+scores themselves left twice the calibration error (training/EXPERIMENTS.md). The threshold is read from the
+risk-coverage curve (Geifman and El-Yaniv 2017): of the cells with the highest confidence as many are kept as can be
+while the share of wrong ones among them stays at or below a target.
 """
 
 import json
@@ -15,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
 from langcell.processing.atomic_output import atomic_output
 
@@ -23,12 +28,12 @@ UNKNOWN = "unknown"
 DEFAULT_TARGET_RISK = 0.1
 
 _LOG_TEMPERATURES = (math.log(1e-3), math.log(1e3))
-_LEAST_SCORE = 1e-30  # a similarity's softmax can underflow to 0, whose logarithm would be infinite
+_FORMAT = 2  # of the file; 1 had a temperature of the scores
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What turns scores into confidence, and the line between named and unknown.
+    """What turns similarities into confidence, and the line between named and unknown.
 
     Attributes:
         temperature: T above; greater than 0.
@@ -55,6 +60,8 @@ class Calibration:
         """
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
+            if content.get("calibration_format") != _FORMAT:
+                raise ValueError(f"calibration_format is {content.get('calibration_format')}, not {_FORMAT}")
             return cls(content["temperature"], content["threshold"], dict(content.get("fitted_with", {})))
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(
@@ -66,31 +73,36 @@ class Calibration:
     def save(self, path: str | Path) -> None:
         """Write JSON, whole or not at all."""
         with atomic_output(path) as temporary:
-            temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
 
-    def confidence(self, scores: np.ndarray) -> np.ndarray:
-        """Probability that the best label is right, (cells,), float32.
+    def to_dict(self) -> dict[str, Any]:
+        """What the file holds; `load` reads it from any JSON file that has these keys among others."""
+        return {"calibration_format": _FORMAT, **asdict(self)}
+
+    def probabilities(self, similarity: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities of the labels, float32, (cells, labels).
 
         Args:
-            scores: (cells, labels), all of a cell's scores; a cell whose scores are all NaN has confidence 0.
+            similarity: cos / temperature of the model, (cells, labels); NaN for a cell without any known gene, which
+                gets probabilities of 0.
 
-        Raises:
-            ValueError: some but not all scores of a cell are NaN.
-
-        >>> Calibration(temperature=0.5, threshold=0.5).confidence(np.array([[0.6, 0.4], [np.nan, np.nan]])).round(4)
-        array([0.6923, 0.    ], dtype=float32)
+        >>> Calibration(2.0, 0.5).probabilities(np.array([[2.0, 0.0], [np.nan, np.nan]])).round(4)
+        array([[0.7311, 0.2689],
+               [0.    , 0.    ]], dtype=float32)
         """
-        scored = _scored_rows(scores)
-        confidence = np.zeros(len(scores), dtype=np.float32)
-        if scored.any():
-            logs = log_softmax(_logs(scores[scored]) / self.temperature, axis=1)
-            confidence[scored] = np.exp(logs.max(axis=1))
-        return confidence
+        known = _known_rows(similarity)
+        found = np.zeros(similarity.shape, dtype=np.float32)
+        found[known] = softmax(similarity[known].astype(np.float64) / self.temperature, axis=1)
+        return found
 
-    def is_unknown(self, scores: np.ndarray) -> np.ndarray:
-        """Whether each cell's confidence is below the threshold, bool, (cells,); args as in `confidence`."""
-        # In float32 like the confidence, so that a cell that was on the line when it was fitted is on it again.
-        return self.confidence(scores) < np.float32(self.threshold)
+    def confidence(self, similarity: np.ndarray, named: np.ndarray) -> np.ndarray:
+        """Probability that the label that a cell got is right, (cells,), float32.
+
+        Args:
+            similarity: see `probabilities`.
+            named: int, (cells,); column of the label with the best score, -1 for a cell without any.
+        """
+        return named_probabilities(self.probabilities(similarity), named)
 
     def check_used_with(self, **used: Any) -> None:
         """Refuse scores of another kind than those that it was fitted with.
@@ -146,7 +158,8 @@ class RiskCoverage(NamedTuple):
 
 
 def fit_calibration(
-    scores: np.ndarray,
+    similarity: np.ndarray,
+    named: np.ndarray,
     truth: np.ndarray,
     *,
     target_risk: float | None = None,
@@ -156,7 +169,8 @@ def fit_calibration(
     """Fit temperature and threshold on cells with known types, which the calibrated use must not see again.
 
     Args:
-        scores: (cells, labels), every label evaluated; a cell without any score (all NaN) counts as wrong.
+        similarity: cos / temperature of the model, (cells, labels); NaN for a cell without any known gene.
+        named: int, (cells,); column of the label with the best score, -1 for a cell without any, which is wrong.
         truth: int, (cells,); column of the right label, -1 where none of the labels is right. Such cells teach the
             threshold, but not the temperature.
         target_risk: share of wrong cells among the named ones that is accepted; 0.1 when neither target is given.
@@ -164,39 +178,53 @@ def fit_calibration(
         fitted_with: stored in the calibration.
 
     Raises:
-        ValueError: both targets, a target outside 0 to 1 or out of reach, or scores and truth that do not fit.
+        ValueError: both targets, a target outside 0 to 1 or out of reach, or arrays that do not fit.
 
-    >>> scores = np.array([[0.6, 0.4], [0.55, 0.45], [0.52, 0.48], [0.51, 0.49]])
-    >>> calibration = fit_calibration(scores, np.array([0, 0, 0, 1]), target_risk=0.0)
-    >>> calibration.is_unknown(scores).tolist()
+    >>> similarity, named = np.array([[9.0, 1.0], [7.0, 2.0], [6.0, 4.0], [5.0, 4.9]]), np.array([0, 0, 0, 0])
+    >>> calibration = fit_calibration(similarity, named, np.array([0, 0, 0, 1]), target_risk=0.0)
+    >>> (calibration.confidence(similarity, named) < calibration.threshold).tolist()
     [False, False, False, True]
     """
     target = _target(target_risk, target_accuracy)
-    scored = _scored_rows(scores)
-    if truth.shape != (len(scores),) or (truth >= scores.shape[1]).any():
-        raise ValueError(f"truth {truth.shape} does not fit scores {scores.shape}; give a column for each cell, or -1.")
-    known = scored & (truth >= 0)
-    if not known.any():
+    known = _known_rows(similarity)
+    cells = (len(similarity),)
+    if truth.shape != cells or named.shape != cells or max(truth.max(), named.max()) >= similarity.shape[1]:
+        raise ValueError(
+            f"similarity {similarity.shape}, named {named.shape} and truth {truth.shape} do not fit; "
+            "give a column for each cell, or -1."
+        )
+    taught = known & (truth >= 0)
+    if not taught.any():
         raise ValueError("No cell has a right label among the candidates, so there is nothing to calibrate on.")
-    calibration = Calibration(fit_temperature(scores[known], truth[known]), 0.0)
-    curve = risk_coverage(calibration.confidence(scores), is_correct(scores, truth))
+    calibration = Calibration(fit_temperature(similarity[taught], truth[taught]), 0.0)
+    curve = risk_coverage(calibration.confidence(similarity, named), is_correct(named, truth))
     return Calibration(calibration.temperature, curve.threshold_for(target), fitted_with or {})
 
 
-def fit_temperature(scores: np.ndarray, truth: np.ndarray) -> float:
+def fit_temperature(similarity: np.ndarray, truth: np.ndarray) -> float:
     """The temperature with the least negative log-likelihood of the truth; args as in `fit_calibration`, no -1."""
-    logs, rows = _logs(scores), np.arange(len(scores))
+    logits, rows = similarity.astype(np.float64), np.arange(len(similarity))
 
     def negative_log_likelihood(log_temperature: float) -> float:
-        return -float(log_softmax(logs / math.exp(log_temperature), axis=1)[rows, truth].mean())
+        return -float(log_softmax(logits / math.exp(log_temperature), axis=1)[rows, truth].mean())
 
     return math.exp(minimize_scalar(negative_log_likelihood, bounds=_LOG_TEMPERATURES, method="bounded").x)
 
 
-def is_correct(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Whether the best label is the right one, bool, (cells,); not for cells without any score or right label."""
+def best_labels(scores: np.ndarray) -> np.ndarray:
+    """Column of each cell's best score, int, (cells,); -1 where all are NaN."""
     scored = ~np.isnan(scores).all(axis=1)
-    return scored & (np.where(np.isnan(scores), -np.inf, scores).argmax(axis=1) == truth)
+    return np.where(scored, np.where(np.isnan(scores), -np.inf, scores).argmax(axis=1), -1)
+
+
+def is_correct(named: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Whether the label that a cell got is the right one, bool, (cells,); not for cells without a right label."""
+    return (named >= 0) & (named == truth)
+
+
+def named_probabilities(probabilities: np.ndarray, named: np.ndarray) -> np.ndarray:
+    """Of each cell the probability of its label, (cells,); 0 where `named` is -1."""
+    return np.where(named >= 0, probabilities[np.arange(len(named)), named], probabilities.dtype.type(0))
 
 
 def risk_coverage(confidence: np.ndarray, correct: np.ndarray) -> RiskCoverage:
@@ -244,18 +272,11 @@ def _target(target_risk: float | None, target_accuracy: float | None) -> float:
     return risk
 
 
-def _scored_rows(scores: np.ndarray) -> np.ndarray:
-    """Which cells have scores, bool, (cells,)."""
-    if scores.ndim != 2 or not scores.shape[1]:
-        raise ValueError(f"scores have the shape {scores.shape}; give (cells, labels).")
-    missing = np.isnan(scores)
-    if (missing.any(axis=1) & ~missing.all(axis=1)).any():
-        raise ValueError("Calibrated confidence needs every score, but some are NaN; use rerank 'full' or 'none'.")
-    return np.logical_not(missing.all(axis=1))
-
-
-def _logs(scores: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(scores.astype(np.float64), _LEAST_SCORE))
+def _known_rows(similarity: np.ndarray) -> np.ndarray:
+    """Which cells have similarities, bool, (cells,)."""
+    if similarity.ndim != 2 or not similarity.shape[1]:
+        raise ValueError(f"similarity has the shape {similarity.shape}; give (cells, labels).")
+    return np.logical_not(np.isnan(similarity).any(axis=1))
 
 
 def _check_cells(confidence: np.ndarray, correct: np.ndarray) -> None:

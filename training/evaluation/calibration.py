@@ -5,6 +5,7 @@ measured on the other. The report can be given to `langcell annotate --unknown` 
 the first split.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,9 +50,13 @@ def run(
     alpha = float(context.loaded.config.alpha if alpha is None else alpha)
     scored = context.scored(labelled.labels)
     score = combine_scores(torch.from_numpy(scored.similarity), torch.from_numpy(scored.match), alpha=alpha).numpy()
-    score = np.where(scored.known[:, None], score, np.nan)[labelled.has_label]
+    known = scored.known[:, None]
+    score, similarity = (np.where(known, part, np.nan)[labelled.has_label] for part in (score, scored.similarity))
     truth = labelled.truth[labelled.has_label]
-    fits = [calibrate(score, truth, target_risk=target_risk, seed=context.seed + i) for i in range(repeats)]
+    seeds = range(context.seed, context.seed + repeats)
+    fits = [calibrate(score, similarity, truth, target_risk=target_risk, seed=seed) for seed in seeds]
+    fitted_with = {name: scored.settings[name] for name in ("model_id", "model_revision", "vocabulary_fingerprint")}
+    fitted_with |= {"alpha": alpha, "labels": labelled.names}
     report = context.describe(TASK, scored.settings, labelled)
     report |= {
         "alpha": alpha,
@@ -63,14 +68,8 @@ def run(
             _RAW: mean_and_sd([_measure(fit.raw_confidence, fit.correct) for fit in fits]),
         },
         "risk_coverage": fits[0].report()["risk_coverage"],
-        # `Calibration.load` reads these three.
-        "temperature": fits[0].calibration.temperature,
-        "threshold": fits[0].calibration.threshold,
-        "fitted_with": {
-            **{name: scored.settings[name] for name in ("model_id", "model_revision", "vocabulary_fingerprint")},
-            "alpha": alpha,
-            "labels": labelled.names,
-        },
+        # `Calibration.load` reads these.
+        **replace(fits[0].calibration, fitted_with=fitted_with).to_dict(),
     }
     figure = fits[0].figure()
     figure.suptitle(f"{report['model']['id']} on {report['data']['file']}, held-out half of the first split")
