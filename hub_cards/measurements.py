@@ -31,10 +31,13 @@ def all_results(measurements: Sequence[Measurement]) -> list[EvalResult] | None:
 def measurement_table(results: Sequence[EvalResult]) -> str:
     """Measurements as a Markdown table; the same objects make the card's model-index.
 
-    >>> print(measurement_table([EvalResult("zero-shot", "h5ad", "PBMC 3k", "accuracy", 0.7)]))
-    | data | metric | value |
-    |---|---|---:|
-    | PBMC 3k | accuracy | 0.7 |
+    >>> print(measurement_table([EvalResult("other", "h5ad", "PBMC 3k", "accuracy", 0.7, task_name="zero-shot")]))
+    | data | task | metric | value |
+    |---|---|---|---:|
+    | PBMC 3k | zero-shot | accuracy | 0.7 |
     """
-    rows = (f"| {r.dataset_name} | {r.metric_name or r.metric_type} | {r.metric_value} |" for r in results)
-    return "\n".join(["| data | metric | value |", "|---|---|---:|", *rows])
+    rows = (
+        f"| {r.dataset_name} | {r.task_name or r.task_type} | {r.metric_name or r.metric_type} | {r.metric_value} |"
+        for r in results
+    )
+    return "\n".join(["| data | task | metric | value |", "|---|---|---|---:|", *rows])

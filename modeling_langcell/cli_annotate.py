@@ -82,6 +82,9 @@ def annotate(
     smooth: Annotated[
         float | None, typer.Option(metavar="STRENGTH", help="Smooth scores over neighbouring cells; 1 is moderate.")
     ] = None,
+    smooth_over: Annotated[
+        str | None, typer.Option(metavar="OBSM", help="Neighbours in this matrix of obsm (X_pca), not embeddings.")
+    ] = None,
     ontology_backoff: Annotated[
         float | None,
         typer.Option(metavar="MARGIN", help="Siblings whose scores are this close become their common ancestor."),
@@ -121,7 +124,7 @@ def annotate(
             chosen = candidate_labels(labels, labels_file, ontology_root, model)
         if processes.is_main and (plain := list_plain_labels(chosen)):
             print(f"Not in the Cell Ontology, used as they are: {', '.join(plain)}")
-        naming = NamingOptions(alpha, rerank, k, unknown, smooth, ontology_backoff)
+        naming = NamingOptions(alpha, rerank, k, unknown, smooth, smooth_over, ontology_backoff)
         summary = run_annotation(job, chosen, naming)
     if summary is not None:
         _print_summary(summary)

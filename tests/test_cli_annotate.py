@@ -146,6 +146,7 @@ def test_embeddings_have_unit_length_in_every_dtype(run, dtype):
         pytest.param({"--max-batch-tokens": "0"}, "max_batch_tokens is 0", id="max_batch_tokens"),
         pytest.param({"--unknown": "nowhere.json"}, "Cannot read the calibration", id="calibration"),
         pytest.param({"--smooth": "-1"}, "smooth is -1.0", id="smooth"),
+        pytest.param({"--smooth": "1", "--smooth-over": "X_pca"}, "has no obsm 'X_pca'; it has none", id="smooth_over"),
         pytest.param({"--ontology-backoff": "2"}, "ontology_backoff is 2.0", id="ontology_backoff"),
         pytest.param({"--layer": "umi"}, "unknown layer 'umi'", id="layer"),
         pytest.param({}, "is no model folder", id="nothing_else"),

@@ -25,6 +25,7 @@ def test_every_method_is_measured_at_every_k(result):
     json.dumps(report, allow_nan=False)
     assert list(report["methods"]) == [
         "LangCell", "logistic regression on frozen embeddings", "logistic regression on PCA",
+        "LangCell, smoothed over PCA", "logistic regression on PCA, smoothed over PCA",
         "nearest centroid of embeddings",
     ]  # fmt: skip
     for scores in report["methods"].values():
@@ -48,12 +49,12 @@ def test_the_page_and_the_curve_name_every_method(result):
     assert [section.title for section in result.sections[1:]] == [
         "Macro-F1 by number of cells", "Accuracy by number of cells",
     ]  # fmt: skip
-    assert len(result.sections[1].table.rows) == 4
+    assert len(result.sections[1].table.rows) == 6
 
 
 def test_without_fine_tuning_nothing_is_trained(context):
     report = few_shot.run(context, shots=[2], repeats=1, method="none").report
-    assert "LangCell" not in report["methods"]
+    assert not [name for name in report["methods"] if name.startswith("LangCell")]
     assert report["tuning"] is None
     assert report["headline_shots"] == 2
 
@@ -96,3 +97,17 @@ def test_a_cell_without_scores_gets_no_label():
 
     scores = np.array([[0.9, 0.1], [np.nan, np.nan], [0.2, 0.8]])
     assert tuned.named_codes(scores, Learned(), ["a", "b", "c"]).tolist() == [1, 3, 0]
+    nan = np.nan
+    np.testing.assert_array_equal(
+        tuned.by_name(scores, Learned(), ["a", "b", "c"]), [[0.1, 0.9, 0], [nan, nan, nan], [0.8, 0.2, 0]]
+    )
+
+
+def test_a_cell_without_scores_is_smoothed_by_none_and_smooths_none():
+    scores = np.array([[0.9, 0.1], [np.nan, np.nan], [0.4, 0.6]])
+    components = np.array([[1.0, 0.0], [1.0, 0.1], [1.0, 0.2]])
+    smoothed = few_shot._smoothed(scores, components)
+    assert np.isnan(smoothed[1]).all()
+    np.testing.assert_allclose(smoothed[[0, 2]].mean(axis=0), [0.65, 0.35], atol=1e-6)
+    assert smoothed[0, 0] < 0.9
+    assert few_shot._codes(smoothed, 2).tolist() == [0, 2, 0]

@@ -116,6 +116,21 @@ def test_smoothing_moves_scores_and_keeps_distributions():
     assert_allclose(none.scores[:3], SCORES[:3], atol=1e-6)
 
 
+def test_neighbours_may_be_those_of_another_matrix():
+    """Two groups of cells of twenty each, which take turns: each comes to the mean of its own scores."""
+    scores = np.random.default_rng(0).dirichlet([1, 1, 1], 40).astype(np.float32)
+    groups = np.arange(40) % 2
+    space = np.where(groups[:, None], [[1.0, 0.0]], [[0.0, 1.0]]) + np.random.default_rng(1).random((40, 2)) * 0.01
+    parts, options = MemoryParts(), NamingOptions(smooth=1e6, smooth_over="X_pca")
+    parts.add(0, {"scores": scores, "known": np.ones(40, dtype=bool)})
+    named = name_cells(parts, LABELS, options, neighbour_space=space)
+    for group in (0, 1):
+        member = groups == group
+        assert named.scores[member].std(axis=0).max() < 1e-3 < scores[member].std(axis=0).min()
+    assert abs(named.scores[0] - named.scores[1]).max() > 0.01
+    assert options.checked().settings()["smooth_over"] == "X_pca"
+
+
 def test_a_model_that_gives_nan_is_an_error():
     scores = SCORES.copy()
     scores[1] = np.nan
@@ -147,6 +162,7 @@ def test_without_them_rerank_stays(rerank):
         pytest.param({"rerank": "top-k", "k": 0}, "k is 0; give the number", id="k"),
         pytest.param({"smooth": -1}, "smooth is -1; give a strength of 0", id="smooth"),
         pytest.param({"smooth": float("inf")}, "smooth is inf", id="smooth_infinite"),
+        pytest.param({"smooth_over": "X_pca"}, "smooth_over is 'X_pca' without smooth", id="smooth_over"),
         pytest.param({"ontology_backoff": 2}, "ontology_backoff is 2; give a margin", id="ontology_backoff"),
         pytest.param({"unknown": 1.5}, "unknown is 1.5; give a confidence from 0 to 1", id="unknown"),
         pytest.param({"unknown": "nowhere.json"}, "Cannot read the calibration nowhere.json", id="calibration"),

@@ -1,6 +1,6 @@
 """Turn a trained export into the folder that is published: half precision, processor, code, and an honest card.
 
-python training/ship.py --work runs/mini --to hub_cards/langcell-mini --reports results/*/zero-shot.json
+python training/ship.py --work runs/mini --to hub_cards/langcell-mini --reports results/*/*-shot.json
 """
 
 import argparse
@@ -25,7 +25,8 @@ _LIMITS = (
     "At most 256 ranked genes of a cell are read.",
     "The tables above have similarity and match alone beside the score, and the nearest mean profile: where one of "
     "them names cells better, they say so.",
-    "Scores rank the labels; the confidence is no calibrated probability, and one of the given labels always wins.",
+    "Scores rank the labels: the confidence is no probability, and one of the given labels always wins, unless "
+    "`langcell calibrate` with cells of known types made it one and said where to stop.",
     "Measured on blood only. Types of other tissues are in its training set, but no real cells of them were measured.",
     "For research; not for diagnosis.",
 )
@@ -42,7 +43,7 @@ def ship(work: Path, to: Path, reports: Sequence[Path], *, alpha: float) -> None
     Args:
         work: work folder of `training/langcell_mini.py`, trained.
         to: the folder; replaced as a whole.
-        reports: zero-shot.json files of `langcell evaluate zero-shot`, for the card.
+        reports: JSON files of `langcell evaluate`, for the card; zero-shot among them.
         alpha: default weight of the similarity.
 
     Raises:

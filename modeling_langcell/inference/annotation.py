@@ -26,6 +26,7 @@ from langcell.inference.zero_shot import DEFAULT_K, EncodedLabels, check_alpha, 
 from langcell.loading import AUTO_DTYPE, DEFAULT_MODEL, LoadedLangCell
 from langcell.processing.anndata_io import open_cells
 from langcell.processing.labels import Label, resolve_labels
+from langcell.processing.obsm_matrix import read_obsm
 from langcell.processing.row_blocks import RowBlocks
 
 __all__ = [
@@ -56,6 +57,7 @@ def annotate(
     k: int = DEFAULT_K,
     unknown: float | str | Path | None = None,
     smooth: float | None = None,
+    smooth_over: str | None = None,
     ontology_backoff: float | None = None,
     device: str | None = None,
     dtype: str = AUTO_DTYPE,
@@ -85,6 +87,7 @@ def annotate(
             calibration in this JSON file (then the confidence is the calibrated one).
         smooth: strength of a smoothing of the scores over neighbouring cells, such as 1. It holds the scores of all
             cells in memory.
+        smooth_over: matrix of obsm in which cells are neighbours, such as "X_pca"; the model's embeddings when None.
         ontology_backoff: where the two best labels are siblings whose scores differ by less than this, the answer is
             their lowest common ancestor. This, `smooth` and `unknown` need all scores: "exact" then becomes "full".
         device: "cpu", "cuda", ...; the best one here when None.
@@ -104,7 +107,7 @@ def annotate(
     Raises:
         ValueError: unusable labels, cells, model or options; nothing is written then.
     """
-    naming = NamingOptions(alpha, rerank, k, unknown, smooth, ontology_backoff)
+    naming = NamingOptions(alpha, rerank, k, unknown, smooth, smooth_over, ontology_backoff)
     with Processes.launched() if distributed else Processes() as processes:
         job = Job(adata, output, model, device, dtype, ReadingOptions(**reading), processes, adapter)
         run_annotation(job, labels, naming)
@@ -136,6 +139,7 @@ def run_annotation(job: Job, labels: Labels, naming: NamingOptions) -> Annotatio
             naming = naming.checked()
             resolved = storable(resolve_labels(labels), naming)
             source = stack.enter_context(open_cells(job.data, **job.options.source))
+            space = None if naming.smooth_over is None else read_obsm(job.data, naming.smooth_over)
             loaded, dtype = job.load()
             alpha = check_alpha(loaded.config.alpha if naming.alpha is None else naming.alpha)
             names = [label.name for label in resolved]
@@ -153,7 +157,7 @@ def run_annotation(job: Job, labels: Labels, naming: NamingOptions) -> Annotatio
         finished = stack.enter_context(job.finished(run, {"command": "annotate", **arguments}))
         if finished is None:
             return None
-        named = name_cells(finished.parts, resolved, naming)
+        named = name_cells(finished.parts, resolved, naming, neighbour_space=space)
         uns = settings(run, finished.coverage) | _naming_settings(resolved, alpha, naming, finished)
         job.store(source, named.obs(), _matrices(named, resolved, finished, source.n_cells), uns)
         return _summary(named, uns, source.n_cells * len(resolved))

@@ -33,6 +33,7 @@ class NamingOptions:
         k: labels that "top-k" looks at.
         unknown: least confidence, or the path of a calibration that has one; None calls every cell by a label.
         smooth: strength of the smoothing over neighbouring cells; none when None.
+        smooth_over: matrix of obsm in which cells are neighbours; the model's embeddings when None.
         ontology_backoff: lead (in score) below which two siblings become their common ancestor; none when None.
     """
 
@@ -41,6 +42,7 @@ class NamingOptions:
     k: int = DEFAULT_K
     unknown: float | str | Path | None = None
     smooth: float | None = None
+    smooth_over: str | None = None
     ontology_backoff: float | None = None
 
     def checked(self) -> "NamingOptions":
@@ -55,6 +57,8 @@ class NamingOptions:
             check_alpha(self.alpha)
         if self.smooth is not None and not 0 <= self.smooth < math.inf:
             raise ValueError(f"smooth is {self.smooth}; give a strength of 0 (no smoothing) or more, such as 1.")
+        if self.smooth_over is not None and self.smooth is None:
+            raise ValueError(f"smooth_over is {self.smooth_over!r} without smooth; give its strength, such as 1.")
         if self.ontology_backoff is not None and not 0 <= self.ontology_backoff <= 1:
             raise ValueError(f"ontology_backoff is {self.ontology_backoff}; give a margin of scores, 0 to 1.")
         needs = [name for name in ("unknown", "smooth", "ontology_backoff") if getattr(self, name) is not None]
@@ -91,6 +95,8 @@ class NamingOptions:
             found["unknown_below"] = confidence_of(self.unknown)[1]
         if self.smooth is not None:
             found["smooth"] = float(self.smooth)
+        if self.smooth_over is not None:
+            found["smooth_over"] = self.smooth_over
         if self.ontology_backoff is not None:
             found["ontology_backoff"] = float(self.ontology_backoff)
         return found
@@ -144,15 +150,25 @@ def masked_scores(parts: Parts) -> Iterator[np.ndarray]:
         yield np.where(known[:, None], scores, np.float32(np.nan))
 
 
-def name_cells(parts: Parts, labels: Sequence[Label], options: NamingOptions) -> NamedCells:
+def name_cells(
+    parts: Parts, labels: Sequence[Label], options: NamingOptions, *, neighbour_space: np.ndarray | None = None
+) -> NamedCells:
     """Labels and confidences from the scores: smoothed, backed off and rejected as the options say.
 
     Block by block, but for the smoothing, which looks at all cells at once and so holds all scores in memory.
+
+    Args:
+        parts: scores, embeddings and what else was computed of the cells.
+        labels: in the order of the scores' columns.
+        options: how scores become labels.
+        neighbour_space: the matrix that `options.smooth_over` names, (cells, columns).
     """
     namer, smoothed = _Namer(labels, options), None
     blocks = namer.read(parts)
     if options.smooth is not None:
-        blocks = [_smoothed(parts, blocks, options.smooth)]
+        if neighbour_space is None:
+            neighbour_space = np.concatenate([block for (block,) in parts.read("embeddings")])
+        blocks = [_smoothed(blocks, neighbour_space, options.smooth)]
         smoothed = blocks[0].scores
     named = [namer.name(block) for block in blocks]
     codes, confidence = (np.concatenate(columns) for columns in zip(*named, strict=True))
@@ -244,16 +260,15 @@ class _Namer:
         return np.array([self.code_of[name] for name in names])
 
 
-def _smoothed(parts: Parts, blocks: Iterable[_Block], strength: float) -> _Block:
+def _smoothed(blocks: Iterable[_Block], neighbour_space: np.ndarray, strength: float) -> _Block:
     """All cells after smoothing; scores of cells without a known gene are NaN, and they are no one's neighbours."""
-    embeddings = np.concatenate([block for (block,) in parts.read("embeddings")])
     known, scores, *probabilities = (
         np.concatenate(column) for column in zip(*blocks, strict=True) if column[0] is not None
     )
 
     def smooth(values: np.ndarray) -> np.ndarray:
         found = np.full_like(values, np.nan)
-        found[known] = smooth_scores(values[known], embeddings[known], strength=strength)
+        found[known] = smooth_scores(values[known], neighbour_space[known], strength=strength)
         return found
 
     return _Block(known, smooth(scores), smooth(probabilities[0]) if probabilities else None)

@@ -2,6 +2,10 @@
 
 Each repeat halves the cells of every type: the test cells are the same for every K and every method, and the training
 cells of a smaller K are among those of a larger one. A type that has fewer training cells than K gives all of them.
+
+Components know all cells of the file and all their genes, labelled or not. What this is worth to the fine-tuned model
+shows where its scores are smoothed over neighbours in them, as `langcell annotate --smooth 3 --smooth-over X_pca` does;
+the regression on the components is smoothed likewise.
 """
 
 from collections.abc import Sequence
@@ -9,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from langcell.inference.smoothing import smooth_scores
+from langcell.inference.unknown import best_labels
 from langcell.training.evaluation.baselines import logistic_regression, nearest_centroid
 from langcell.training.evaluation.context import MODEL_METHOD, EvaluationContext
 from langcell.training.evaluation.labelled_cells import LabelledCells
@@ -18,11 +24,13 @@ from langcell.training.evaluation.ontology_scoring import RULE
 from langcell.training.evaluation.plots import draw_curves
 from langcell.training.evaluation.report import Section, Table, TaskResult, summary_table, with_sd
 from langcell.training.evaluation.splits import Split, draw_shots, stratified_splits
-from langcell.training.evaluation.tuned import Tuning, named_codes, score_rows
+from langcell.training.evaluation.tuned import Tuning, by_name, score_rows
 
 TASK = "few-shot"
 SHOTS = (1, 2, 5, 10, 20)
 _HEADLINE_SHOTS = 5
+_STRENGTH = 3.0
+_SMOOTHED = ", smoothed over PCA"
 _ON_EMBEDDINGS = "logistic regression on frozen embeddings"
 _ON_COMPONENTS = "logistic regression on PCA"
 _CENTROID = "nearest centroid of embeddings"
@@ -85,17 +93,35 @@ def _name_test_cells(
     context: EvaluationContext, labelled: LabelledCells, rows: np.ndarray, split: Split, tuning: Tuning | None
 ) -> dict[str, np.ndarray]:
     """Method -> label of each test cell, all having learned from `rows`."""
-    named = {}
-    if tuning is not None:
-        tuned = tuning.learn(context, rows, task="text", seed=split.seed)
-        named[MODEL_METHOD] = named_codes(score_rows(context, tuned, split.test), tuned, labelled.names)
     classes, n_classes = labelled.truth[rows], len(labelled.labels)
     embeddings, components = context.embeddings.projected, context.components
+    scores = {}
+    if tuning is not None:
+        tuned = tuning.learn(context, rows, task="text", seed=split.seed)
+        everyone = np.arange(len(labelled.truth))
+        scores[MODEL_METHOD] = by_name(score_rows(context, tuned, everyone), tuned, labelled.names)
     for name, features in ((_ON_EMBEDDINGS, embeddings), (_ON_COMPONENTS, components)):
-        scores = logistic_regression(features[rows], classes, features[split.test], n_classes=n_classes)
-        named[name] = scores.argmax(axis=1)
+        scores[name] = logistic_regression(features[rows], classes, features, n_classes=n_classes)
+    for name in (MODEL_METHOD, _ON_COMPONENTS):
+        if name in scores:
+            scores[name + _SMOOTHED] = _smoothed(scores[name], components)
+    named = {name: _codes(found[split.test], n_classes) for name, found in scores.items()}
     named[_CENTROID] = nearest_centroid(embeddings[rows], classes, embeddings[split.test])
     return named
+
+
+def _smoothed(scores: np.ndarray, components: np.ndarray) -> np.ndarray:
+    """The scores drawn towards those of neighbours; cells without scores stay without, and are no one's neighbours."""
+    scored = ~np.isnan(scores).any(axis=1)
+    smoothed = np.full_like(scores, np.nan)
+    smoothed[scored] = smooth_scores(scores[scored], components[scored], strength=_STRENGTH)
+    return smoothed
+
+
+def _codes(scores: np.ndarray, n_classes: int) -> np.ndarray:
+    """The best label of each cell; the number of labels for a cell without scores."""
+    best = best_labels(scores)
+    return np.where(best < 0, n_classes, best)
 
 
 def _report(
@@ -130,6 +156,7 @@ def _sections(report: dict[str, Any]) -> list[Section]:
         f"{report['headline_shots']} cells of each type. Half of each type's cells are test cells, the same for every "
         f"K and method. ± is the standard deviation over {report['repeats']} draws of training and test cells (seed "
         f"{report['seed']}). {_tuning_text(report['tuning'])} Components are of log-normalized counts."
+        f" Smoothed: with strength {_STRENGTH:g} over the 15 nearest neighbours in them."
     )
     if fewer := report["types_with_fewer_cells"]:
         text += " Types with fewer training cells than the largest K, which give all of theirs: "

@@ -85,6 +85,14 @@ def rows_of(context: EvaluationContext, rows: np.ndarray) -> AnnData:
     return context.cells[rows.tolist()].copy()
 
 
+def by_name(scores: np.ndarray, tuned: FineTuned, names: list[str]) -> np.ndarray:
+    """The scores with a column for each of `names`; 0 where the tuned model has no such label, NaN without scores."""
+    column = {label.name: i for i, label in enumerate(tuned.labels)}
+    padded = np.pad(scores, ((0, 0), (0, 1)))
+    padded[np.isnan(scores).any(axis=1)] = np.nan
+    return padded[:, [column.get(name, -1) for name in names]]
+
+
 def named_codes(scores: np.ndarray, tuned: FineTuned, names: list[str]) -> np.ndarray:
     """The best label of each row as code among `names`; len(names) for a cell without scores."""
     code = {name: i for i, name in enumerate(names)}
