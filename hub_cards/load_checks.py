@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from huggingface_hub import SpaceCard, snapshot_download
+from huggingface_hub import SpaceCard
 
 from langcell.fresh_process import FreshProcessError, ask_fresh_process
 from langcell.hub_cards import fresh_load
 from langcell.hub_cards.repository_kinds import ADAPTER, SPACE, Kind
+from langcell.hub_folders import folder_or_download
 
 
 def check_loading(folder: str | Path, kind: Kind, *, base: str | Path | None = None) -> list[str]:
@@ -47,17 +48,10 @@ def find_base(adapter: Path, base: str | Path | None) -> Path:
 
     files = find_adapter(adapter)
     name = str(base or files.facts["base"]["model_id"])
-    folder = bundled_model_folder() if name == DEFAULT_MODEL else Path(name)
-    if not folder.is_dir():
-        if name.count("/") != 1 or name.startswith((".", "/", "~")):
-            raise ValueError(f"The adapter's base {name} is neither a folder here nor a Hub id; give it with --base.")
-        try:
-            folder = Path(snapshot_download(name))
-        except Exception as error:  # the network raises a dozen types
-            reason = " ".join(str(error).split())[:200]
-            raise ValueError(
-                f"The adapter's base {name} cannot be downloaded ({reason}); give a folder with --base."
-            ) from error
+    if name == DEFAULT_MODEL:
+        folder = bundled_model_folder()
+    else:
+        folder = folder_or_download(name, "the adapter's base with --base")
     fingerprint = str(load_config(folder).vocabulary_fingerprint)
     files.check_base(name, fingerprint=fingerprint, weights=weights_digest(folder))
     return folder

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import snapshot_download
 from safetensors import safe_open
 from torch import Tensor
 
 from langcell.configuration_langcell import LangCellConfig
+from langcell.hub_folders import folder_or_download
 from langcell.processing.genes import check_same_vocabulary
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -85,20 +85,8 @@ def find_adapter(adapter: str | Path, *, revision: str | None = None) -> Adapter
     Raises:
         ValueError: there is no such adapter, a file is missing, or it is none that `finetune` wrote.
     """
-    folder = Path(adapter)
-    if folder.is_dir():
-        name = folder.resolve().name
-    else:
-        name = str(adapter)
-        if name.startswith((".", "/", "~")) or name.count("/") != 1:
-            raise ValueError(f"{adapter} is no adapter folder; give a folder or a Hub id (org/name).")
-        try:
-            folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(_FILES)))
-        except Exception as error:  # the network raises a dozen types
-            raise ValueError(
-                f"{adapter} is neither a folder here nor can it be downloaded from the Hub ({type(error).__name__}); "
-                "give the adapter's folder or its Hub id (org/name)."
-            ) from error
+    name = Path(adapter).resolve().name if Path(adapter).is_dir() else str(adapter)
+    folder = folder_or_download(adapter, "the adapter", revision=revision, files=_FILES)
     if missing := [file for file in _FILES if not (folder / file).is_file()]:
         raise ValueError(f"{adapter} is not a complete adapter: {', '.join(missing)} missing.")
     config = LangCellConfig.from_pretrained(folder)

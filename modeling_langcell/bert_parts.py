@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
 from torch import Tensor
 from transformers import BertConfig
 
 from langcell.checkpoint_files import Tensors, find_weights, read_config, read_tensors
+from langcell.hub_folders import folder_or_download
 from langcell.tensor_names import MASKED_GENE_HEAD, RELEASED_TO_LANGCELL, RenamedTensors, rename
 
 logger = logging.getLogger(__name__)
@@ -130,22 +130,8 @@ def first_cross_attention(tensors: Tensors, n_layers: int) -> int | None:
 
 
 def locate_checkpoint(place: str | Path) -> Path:
-    """The folder of a checkpoint given as a folder or a Hub id, which is downloaded.
-
-    Raises:
-        ValueError: there is no such folder, and no such repository can be reached.
-    """
-    if Path(place).is_dir():
-        return Path(place)
-    if str(place).count("/") > 1 or str(place).startswith((".", "/", "~")):
-        raise ValueError(f"{place} is no folder; give a checkpoint's folder or a Hub id (org/name).")
-    try:
-        return Path(snapshot_download(str(place), allow_patterns=list(_CHECKPOINT_FILES)))
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"{place} is neither a folder here nor can it be downloaded from the Hub ({type(error).__name__}); give a "
-            "checkpoint's folder or its Hub id (org/name)."
-        ) from error
+    """The folder of a checkpoint given as a folder or a Hub id; see `folder_or_download`."""
+    return folder_or_download(place, "the checkpoint", files=_CHECKPOINT_FILES)
 
 
 def _read(folder: Path, part: str, fields: Sequence[str], table: dict[str, str]) -> BertPart:

@@ -97,7 +97,7 @@ def test_a_damaged_adapter_is_refused_by_name(adapter, tiny_model_dir):
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        pytest.param("/absent/adapter", "is no adapter folder", id="no folder"),
+        pytest.param("/absent/adapter", "/absent/adapter is no folder; give the folder of the adapter", id="no folder"),
         pytest.param("org/absent", "neither a folder here nor can it be downloaded from the Hub", id="no network"),
     ],
 )

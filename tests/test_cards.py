@@ -59,7 +59,8 @@ def test_measurements_are_shown_per_cell_type_and_stand_in_the_model_index() -> 
         "zero-shot on PBMC 3k", [ACCURACY], "| method |\n|---|\n| LangCell |", "| type |\n|---|\n| B |"
     )
     card = _trained(results=[], measurements=[measured], base_model="org/base", datasets=["org/cells"])
-    for text in ("| PBMC 3k | zero-shot-classification | accuracy | 0.71 |", "### zero-shot on PBMC 3k", "| LangCell |", "| B |"):
+    measure = "| PBMC 3k | zero-shot-classification | accuracy | 0.71 |"
+    for text in (measure, "### zero-shot on PBMC 3k", "| LangCell |", "| B |"):
         assert text in card.text
     data = card.data.to_dict()
     assert data["model-index"][0]["results"][0]["metrics"][0]["value"] == 0.71

@@ -20,6 +20,11 @@ from langcell.training.evaluation.plots import draw_embeddings
 from langcell.training.evaluation.report import Section, Table, model_scores, summary_table
 
 ALPHAS = tuple(i / 10 for i in range(11))
+_SWEEP_TEXT = (
+    "Score: alpha x softmax(similarity) + (1 - alpha) x softmax(match). Match probabilities lie between 0 and 1, so "
+    "that their softmax is nearly flat: at a large alpha the match decides only between labels of nearly the same "
+    "similarity, and rows are alike."
+)
 
 
 class Measure:
@@ -82,7 +87,7 @@ def naming_sections(report: Mapping[str, Any]) -> list[Section]:
             f"{report['task']}: {model['id']} on {data['file']}", text, summary_table(report["task"], report["methods"])
         ),
         Section("Types", table=per_type_table(model_scores(report)["per_type"])),
-        Section("Weight of the similarity", table=_sweep_table(report["alpha_sweep"])),
+        Section("Weight of the similarity", _SWEEP_TEXT, _sweep_table(report["alpha_sweep"])),
     ]
 
 

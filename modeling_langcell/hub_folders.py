@@ -1,0 +1,39 @@
+"""A folder that people name by its path or by its id on the Hub."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+
+
+def folder_or_download(
+    place: str | Path, what: str, *, revision: str | None = None, files: Sequence[str] | None = None
+) -> Path:
+    """The folder, downloaded where it is on the Hub.
+
+    Args:
+        place: a folder, or a Hub id.
+        what: what people call it, for the error: "the adapter".
+        revision: branch, tag or commit on the Hub.
+        files: patterns of the files to download; all when None.
+
+    Raises:
+        ValueError: there is no such folder, and no such repository can be reached.
+
+    >>> folder_or_download("/absent", "the adapter")
+    Traceback (most recent call last):
+    ValueError: /absent is no folder; give the folder of the adapter, or its Hub id (org/name).
+    """
+    if Path(place).is_dir():
+        return Path(place)
+    name, legal = str(place), f"give the folder of {what}, or its Hub id (org/name)."
+    if name.count("/") > 1 or name.startswith((".", "/", "~")):
+        raise ValueError(f"{place} is no folder; {legal}")
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=None if files is None else list(files)))
+    except Exception as error:  # the network raises a dozen types
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{place} is neither a folder here nor can it be downloaded from the Hub "
+            f"({type(error).__name__}: {reason}); {legal}"
+        ) from error

@@ -1,0 +1,22 @@
+from pathlib import Path
+
+import pytest
+
+from langcell.hub_folders import folder_or_download
+
+
+def test_a_folder_is_taken_as_it_is(tmp_path):
+    assert folder_or_download(tmp_path, "the model") == tmp_path
+    assert folder_or_download(str(tmp_path), "the model") == tmp_path
+
+
+@pytest.mark.parametrize("place", ["/absent", "./absent", "~/absent", "a/b/c", Path("/absent")])
+def test_what_is_a_path_is_not_looked_for_on_the_hub(place):
+    with pytest.raises(ValueError, match=r"is no folder; give the folder of the model, or its Hub id \(org/name\)"):
+        folder_or_download(place, "the model")
+
+
+def test_a_repository_that_cannot_be_reached_is_one_line():
+    with pytest.raises(ValueError, match="org/absent is neither a folder here nor can it be downloaded") as error:
+        folder_or_download("org/absent", "the model")
+    assert "\n" not in str(error.value)
