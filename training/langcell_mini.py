@@ -3,8 +3,8 @@
 python training/langcell_mini.py --profiles cell_profiles.h5ad [--unlabelled pbmc_a.h5ad ...] --work runs/mini
 
 1. a gene vocabulary from simulated and real cells, 2. shards of simulated cells (with texts) and of real cells
-(without), 3. a fresh model around the pretrained MiniLM text tower, 4. stage 1, 5. stage 2. What is finished is not
-done again, so the command goes on where it was stopped.
+(without), 3. a fresh model around the pretrained MiniLM text tower, 4. stage 1, 5. stage 2, 6. the match alone. What is
+finished is not done again, so the command goes on where it was stopped.
 """
 
 import argparse
@@ -54,6 +54,8 @@ CELL_ENCODER = {
 # MiniLM was trained for mean pooling. Only its last layer reads the cell: one position of one layer then decides the
 # match, which makes a pair of cell and label cost next to nothing.
 TEXT_ENCODER = {"pooling": "mean", "cross_attention_start": 5}
+# The trainings, each from the export of the one before.
+STAGES = ("stage1", "stage2", "match")
 # Real label names that the ontology does not have, and words of cell atlases, keep their word pieces too.
 ONTOLOGY_WORDS = ("CL", "UBERON")
 
@@ -170,7 +172,7 @@ def ontology_words(ontology: Ontology) -> Iterator[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the recipe; the trained model is in WORK/stage2/export."""
+    """Run the recipe; the trained model is in WORK/match/export."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profiles", type=Path, required=True)
     parser.add_argument("--unlabelled", type=Path, nargs="*", default=[])
@@ -188,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.prepare_only:
         return 0
     configs = Path(__file__).parent / "configs"
-    for stage in ("stage1", "stage2"):
+    for stage in STAGES:
         if code := pretrain(["--config", str(configs / f"{stage}-mini.yaml"), *_paths(recipe, stage)]):
             return code
     return 0
@@ -198,7 +200,8 @@ def _paths(recipe: Recipe, stage: str) -> list[str]:
     """Where a stage of this run reads and writes."""
     simulated = f"{{path: {recipe.work / 'simulated'}, weight: 0.7}}"
     real = f", {{path: {recipe.work / 'real'}, weight: 0.3}}" if recipe.unlabelled and stage == "stage1" else ""
-    model = recipe.start if stage == "stage1" else recipe.work / "stage1" / "export"
+    earlier = STAGES[: STAGES.index(stage)]
+    model = recipe.work / earlier[-1] / "export" if earlier else recipe.start
     return [f"data=[{simulated}{real}]", f"model.path={model}", f"output_dir={recipe.work / stage}"]
 
 

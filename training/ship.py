@@ -16,6 +16,8 @@ from langcell.processing.atomic_output import atomic_output
 from langcell.processing.processing_langcell import LangCellProcessor
 from langcell.processing.shard_manifest import Manifest, read_manifest
 from langcell.training.evaluation.card_results import read_measurement
+from langcell.training.langcell_mini import STAGES
+from langcell.training.provenance import PROVENANCE_FILE
 
 LIMIT_BYTES = 40_000_000
 _LIMITS = (
@@ -37,7 +39,7 @@ _LICENCE = (
 )
 
 
-def ship(work: Path, to: Path, reports: Sequence[Path], *, alpha: float) -> None:
+def ship(work: Path, to: Path, reports: Sequence[Path], *, alpha: float, commit: str | None = None) -> None:
     """Write the published folder.
 
     Args:
@@ -45,13 +47,14 @@ def ship(work: Path, to: Path, reports: Sequence[Path], *, alpha: float) -> None
         to: the folder; replaced as a whole.
         reports: JSON files of `langcell evaluate`, for the card; zero-shot among them.
         alpha: default weight of the similarity.
+        commit: of the code that trained it; what the export's `provenance.json` says when None.
 
     Raises:
         ValueError: the folder would be larger than 40 MB, there is no report, or a file is none.
     """
     if not reports:
         raise ValueError("There is no report: give --reports, what langcell evaluate zero-shot wrote, for the card.")
-    export = work / "stage2" / "export"
+    export = work / STAGES[-1] / "export"
     model = LangCellForPreTraining.from_pretrained(export, dtype="float32")
     model.config.alpha = alpha
     measured = [read_measurement(path) for path in reports]
@@ -60,7 +63,7 @@ def ship(work: Path, to: Path, reports: Sequence[Path], *, alpha: float) -> None
         model.half().save_pretrained(building)
         _compute_in_float32(building / "config.json")
         LangCellProcessor.from_pretrained(export).save_pretrained(building)
-        for stage in ("stage1", "stage2"):
+        for stage in STAGES:
             shutil.copyfile(work / stage / "config.yaml", building / f"{stage}.yaml")
         for path in building.iterdir():
             path.chmod(0o644)  # safetensors writes 0600
@@ -68,7 +71,7 @@ def ship(work: Path, to: Path, reports: Sequence[Path], *, alpha: float) -> None
             model_id=to.as_posix(),
             title="LangCell mini",
             summary="Small LangCell weights that run on a laptop: 203 Cell Ontology types over 31 tissues, 38 MB.",
-            making=describe_making(work),
+            making=describe_making(work, commit or _trained_by(export)),
             limits=_LIMITS,
             license_id="apache-2.0",
             licence=_LICENCE,
@@ -80,8 +83,8 @@ def ship(work: Path, to: Path, reports: Sequence[Path], *, alpha: float) -> None
             raise ValueError(f"The folder would have {size:,} bytes; at most {LIMIT_BYTES:,} are committed.")
 
 
-def describe_making(work: Path) -> str:
-    """Data, with hashes, and commands, in Markdown."""
+def describe_making(work: Path, commit: str) -> str:
+    """Data, with hashes, code and commands, in Markdown."""
     simulated, real = read_manifest(work / "simulated"), read_manifest(work / "real")
     seed = (simulated.simulation or {}).get("seed")
     return "\n".join(
@@ -93,12 +96,14 @@ def describe_making(work: Path) -> str:
             f"2. Stage 1 also read {real.total_cells:,} real blood cells, without labels:",
             *_source_lines(real),
             f"3. Gene vocabulary: fingerprint `{simulated.vocabulary_fingerprint}`.",
-            "4. Stage 1 (`stage1.yaml`) trained the cell encoder, stage 2 (`stage2.yaml`) cells and texts; the text "
+            "4. Stage 1 (`stage1.yaml`) trained the cell encoder, stage 2 (`stage2.yaml`) cells and texts, a third run "
+            "(`match.yaml`) the match alone, which changes no similarity; the text "
             "encoder is all-MiniLM-L6-v2, frozen, without the word pieces that neither the Cell Ontology and UBERON "
             "nor the names that people write for cell types use.",
             "5. Nothing of the two data sets below was in the training, gene medians included: pbmc700 is scanpy's "
             "`pbmc68k_reduced` with its counts recovered (`langcell.demo.sample_cells`), pbmc3k is 10x Genomics' PBMC "
-            "3k with Seurat's labels. Alpha, 0.5, was not tuned.",
+            "3k with Seurat's labels. Alpha, 0.1, is the paper's and was not tuned.",
+            f"6. Code: commit {commit} of this model's repository.",
             "",
             "```bash",
             "python training/langcell_mini.py --profiles cell_profiles.h5ad --unlabelled frozen_pbmc_donor_a.h5ad "
@@ -106,6 +111,12 @@ def describe_making(work: Path) -> str:
             "```",
         ]
     )
+
+
+def _trained_by(export: Path) -> str:
+    """The commit that a run noted, in words where it was none."""
+    git = json.loads((export / PROVENANCE_FILE).read_text())["git"]
+    return git["revision"] if git else "not noted"
 
 
 def _source_lines(manifest: Manifest) -> list[str]:
@@ -125,10 +136,11 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=Path("runs/mini"))
     parser.add_argument("--to", type=Path, required=True)
     parser.add_argument("--reports", type=Path, nargs="*", default=[])
-    parser.add_argument("--alpha", type=float, default=0.5)
+    parser.add_argument("--alpha", type=float, default=0.1)
+    parser.add_argument("--commit", help="of the code that trained it; what the run noted when not given")
     options = parser.parse_args()
     try:
-        ship(options.work, options.to, options.reports, alpha=options.alpha)
+        ship(options.work, options.to, options.reports, alpha=options.alpha, commit=options.commit)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
