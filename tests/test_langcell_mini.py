@@ -53,7 +53,7 @@ def test_from_profiles_to_a_folder_that_names_cells(tmp_path, cells, monkeypatch
     assert read_manifest(work / "simulated").total_cells == 60
     assert read_manifest(work / "real").sources[0]["sha256"]
 
-    report = evaluate_zero_shot(cells, label_column="cell_type", model=work / "match" / "export", progress=False)
+    report = evaluate_zero_shot(cells, label_column="cell_type", model=work / "stage2-match" / "export", progress=False)
     write_report(TaskResult(report, [Section("zero-shot")]), tmp_path / "results")
     shipped = tmp_path / "shipped"
     ship.ship(work, shipped, [tmp_path / "results" / "zero-shot.json"], alpha=0.5)

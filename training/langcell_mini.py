@@ -55,7 +55,7 @@ CELL_ENCODER = {
 # match, which makes a pair of cell and label cost next to nothing.
 TEXT_ENCODER = {"pooling": "mean", "cross_attention_start": 5}
 # The trainings, each from the export of the one before.
-STAGES = ("stage1", "stage2", "match")
+STAGES = ("stage1", "stage2", "stage2-match")
 # Real label names that the ontology does not have, and words of cell atlases, keep their word pieces too.
 ONTOLOGY_WORDS = ("CL", "UBERON")
 
@@ -172,7 +172,7 @@ def ontology_words(ontology: Ontology) -> Iterator[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the recipe; the trained model is in WORK/match/export."""
+    """Run the recipe; the trained model is in WORK/stage2-match/export."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profiles", type=Path, required=True)
     parser.add_argument("--unlabelled", type=Path, nargs="*", default=[])

@@ -97,7 +97,7 @@ def describe_making(work: Path, commit: str) -> str:
             *_source_lines(real),
             f"3. Gene vocabulary: fingerprint `{simulated.vocabulary_fingerprint}`.",
             "4. Stage 1 (`stage1.yaml`) trained the cell encoder, stage 2 (`stage2.yaml`) cells and texts, a third run "
-            "(`match.yaml`) the match alone, which changes no similarity; the text "
+            "(`stage2-match.yaml`) the match alone, which changes no similarity; the text "
             "encoder is all-MiniLM-L6-v2, frozen, without the word pieces that neither the Cell Ontology and UBERON "
             "nor the names that people write for cell types use.",
             "5. Nothing of the two data sets below was in the training, gene medians included: pbmc700 is scanpy's "
