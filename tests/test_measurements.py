@@ -13,4 +13,4 @@ def test_results_of_all_evaluations_are_joined():
 
 def test_measurement_table_prefers_the_readable_name():
     result = EvalResult("zero-shot-classification", "h5ad", "PBMC 3k", "f1", 0.5, metric_name="macro-F1")
-    assert "| PBMC 3k | macro-F1 | 0.5 |" in measurement_table([result])
+    assert "| PBMC 3k | zero-shot-classification | macro-F1 | 0.5 |" in measurement_table([result])
