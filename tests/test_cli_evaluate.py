@@ -122,7 +122,9 @@ def test_an_adapter_is_measured_as_it_annotates(types, tiny_model_dir, tmp_path)
     [
         pytest.param(("few-shot", "--shots", "1,x"), "--shots is '1,x'; give whole numbers", id="shots"),
         pytest.param(("few-shot", "--repeats", 0), "repeats is 0", id="repeats"),
-        pytest.param(("few-shot", "--adapter", "./absent"), "no adapter folder", id="adapter"),
+        pytest.param(
+            ("few-shot", "--adapter", "./absent"), "absent is no folder; give the folder of the adapter", id="adapter"
+        ),
         pytest.param(("classification", "--method", "odd"), "method is 'odd'", id="method"),
         pytest.param(("retrieval", "--candidates", "odd"), "candidates is 'odd'", id="candidates"),
         pytest.param(("calibration", "--max-cells", 1), "max_cells is 1", id="max_cells"),

@@ -83,7 +83,7 @@ def test_baselines_stand_beside_the_model(report):
     ]  # fmt: skip
     assert report["methods"]["majority class"]["accuracy"] == 0.5
     assert report["methods"]["nearest profile"]["types_without_profile"] == ["monocyte"]
-    (text,) = (section.text for section in naming_sections(report) if section.text)
+    text = naming_sections(report)[0].text
     assert "so that the nearest profile never names them: monocyte." in text
 
 

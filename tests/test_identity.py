@@ -50,7 +50,7 @@ def test_a_model_in_memory_is_its_tensors(folder):
 def test_no_model_and_no_adapter_are_refused(folder, tmp_path):
     with pytest.raises(ValueError, match="no model folder"):
         digest_of_model("./absent")
-    with pytest.raises(ValueError, match="no adapter folder"):
+    with pytest.raises(ValueError, match="is no folder; give the folder of the adapter"):
         digest_of_model(folder, adapter="./absent")
 
 

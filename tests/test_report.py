@@ -90,7 +90,7 @@ def test_entries_fill_the_model_index_of_a_card(report, tmp_path):
     assert [(r.metric_type, r.metric_name, r.metric_value) for r in results] == [
         ("accuracy", "accuracy", 0.75), ("f1", "macro-F1", 0.9), ("f1", "weighted F1", 0.85),
     ]  # fmt: skip
-    assert "| PBMC | macro-F1 | 0.9 |" in measurement_table(results)
+    assert "| PBMC | zero-shot annotation of 3 types | macro-F1 | 0.9 |" in measurement_table(results)
     texts = dict.fromkeys(("model_id", "title", "summary", "making", "license_id", "licence"), "mit")
     model_card(**texts, limits=["Few."], results=results).save(tmp_path / "README.md")
     entries = ModelCard.load(tmp_path / "README.md").data.eval_results
