@@ -110,4 +110,4 @@ def test_a_cell_without_scores_is_smoothed_by_none_and_smooths_none():
     assert np.isnan(smoothed[1]).all()
     np.testing.assert_allclose(smoothed[[0, 2]].mean(axis=0), [0.65, 0.35], atol=1e-6)
     assert smoothed[0, 0] < 0.9
-    assert few_shot._codes(smoothed, 2).tolist() == [0, 2, 0]
+    assert tuned.best_codes(smoothed).tolist() == [0, 2, 0]

@@ -89,7 +89,8 @@ def annotate(
             cells in memory.
         smooth_over: matrix of obsm in which cells are neighbours, such as "X_pca"; the model's embeddings when None.
         ontology_backoff: where the two best labels are siblings whose scores differ by less than this, the answer is
-            their lowest common ancestor. This, `smooth` and `unknown` need all scores: "exact" then becomes "full".
+            their lowest common ancestor. This, `smooth` and a number for `unknown` need all scores: "exact" then
+            becomes "full".
         device: "cpu", "cuda", ...; the best one here when None.
         dtype: "float32", "bfloat16", "float16", or "auto": bfloat16 where the device is fast at it. An ONNX folder has
             "float32" (its "auto") and "int8".

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from langcell.inference.smoothing import smooth_scores
-from langcell.inference.unknown import best_labels
 from langcell.training.evaluation.baselines import logistic_regression, nearest_centroid
 from langcell.training.evaluation.context import MODEL_METHOD, EvaluationContext
 from langcell.training.evaluation.labelled_cells import LabelledCells
@@ -24,7 +23,7 @@ from langcell.training.evaluation.ontology_scoring import RULE
 from langcell.training.evaluation.plots import draw_curves
 from langcell.training.evaluation.report import Section, Table, TaskResult, summary_table, with_sd
 from langcell.training.evaluation.splits import Split, draw_shots, stratified_splits
-from langcell.training.evaluation.tuned import Tuning, by_name, score_rows
+from langcell.training.evaluation.tuned import Tuning, best_codes, by_name, score_rows
 
 TASK = "few-shot"
 SHOTS = (1, 2, 5, 10, 20)
@@ -105,7 +104,7 @@ def _name_test_cells(
     for name in (MODEL_METHOD, _ON_COMPONENTS):
         if name in scores:
             scores[name + _SMOOTHED] = _smoothed(scores[name], components)
-    named = {name: _codes(found[split.test], n_classes) for name, found in scores.items()}
+    named = {name: best_codes(found[split.test]) for name, found in scores.items()}
     named[_CENTROID] = nearest_centroid(embeddings[rows], classes, embeddings[split.test])
     return named
 
@@ -116,12 +115,6 @@ def _smoothed(scores: np.ndarray, components: np.ndarray) -> np.ndarray:
     smoothed = np.full_like(scores, np.nan)
     smoothed[scored] = smooth_scores(scores[scored], components[scored], strength=_STRENGTH)
     return smoothed
-
-
-def _codes(scores: np.ndarray, n_classes: int) -> np.ndarray:
-    """The best label of each cell; the number of labels for a cell without scores."""
-    best = best_labels(scores)
-    return np.where(best < 0, n_classes, best)
 
 
 def _report(

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from anndata import AnnData
 
+from langcell.inference.unknown import best_labels
 from langcell.loading import LoadedLangCell
 from langcell.modeling_langcell import LangCellModel
 from langcell.training.evaluation.context import EvaluationContext
@@ -93,13 +94,15 @@ def by_name(scores: np.ndarray, tuned: FineTuned, names: list[str]) -> np.ndarra
     return padded[:, [column.get(name, -1) for name in names]]
 
 
+def best_codes(scores: np.ndarray) -> np.ndarray:
+    """The best label of each row; the number of labels for a cell without scores."""
+    best = best_labels(scores)
+    return np.where(best < 0, scores.shape[1], best)
+
+
 def named_codes(scores: np.ndarray, tuned: FineTuned, names: list[str]) -> np.ndarray:
     """The best label of each row as code among `names`; len(names) for a cell without scores."""
-    code = {name: i for i, name in enumerate(names)}
-    codes = np.array([code[label.name] for label in tuned.labels])
-    scored = ~np.isnan(scores).any(axis=1)
-    best = np.where(np.isnan(scores), -np.inf, scores).argmax(axis=1)
-    return np.where(scored, codes[best], len(names))
+    return best_codes(by_name(scores, tuned, names))
 
 
 def random_weights(loaded: LoadedLangCell, *, seed: int) -> LoadedLangCell:
