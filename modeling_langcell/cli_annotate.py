@@ -105,11 +105,12 @@ def annotate(
     A run that was killed goes on where it stopped when it is started again with the same arguments. Under torchrun or
     accelerate launch, the processes share the cells.
     """
-    from langcell.inference.annotation import list_plain_labels, run_annotation
+    from langcell.inference.annotation import run_annotation
     from langcell.inference.job import Job
     from langcell.inference.naming import NamingOptions
     from langcell.inference.processes import Processes
     from langcell.inference.reading import ReadingOptions
+    from langcell.processing.labels import label_notes
     from langcell.reporting.page import check_report, write_report
 
     with Processes.launched() as processes:
@@ -122,8 +123,8 @@ def annotate(
             job = Job(cells, output, model, device, dtype, options, processes, adapter)
             job.check()
             chosen = candidate_labels(labels, labels_file, ontology_root, model)
-        if processes.is_main and (plain := list_plain_labels(chosen)):
-            print(f"Not in the Cell Ontology, used as they are: {', '.join(plain)}")
+        for note in label_notes(chosen) if processes.is_main else ():
+            print(note)
         naming = NamingOptions(alpha, rerank, k, unknown, smooth, smooth_over, ontology_backoff)
         summary = run_annotation(job, chosen, naming)
     if summary is not None:

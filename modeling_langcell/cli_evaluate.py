@@ -105,11 +105,17 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 def _print(outcome: Any, output: Path) -> None:
     """The table of a `runner.Outcome`, and the names of its files."""
+    from langcell.processing.labels import Label, label_notes
     from langcell.training.evaluation.report import methods_table
+    from langcell.training.evaluation.tasks import TASKS
 
     report = outcome.report
-    if plain := [label["name"] for label in report.get("labels", []) if label["match"] is None]:
-        print(f"Not in the Cell Ontology, used as they are (see --label-ids-column): {', '.join(plain)}")
+    if TASKS[report["task"]].reads_texts:
+        facts = [
+            (label["name"], label["text"], label["ontology_term_id"], label["match"]) for label in report["labels"]
+        ]
+        for note in label_notes(Label(*fact) for fact in facts):
+            print(note)
     print(methods_table(report))
     kept = " (the same question was asked before; --no-cache computes anew)" if outcome.was_kept else ""
     print(f"Wrote {', '.join(outcome.files)} into {output}/{kept}")

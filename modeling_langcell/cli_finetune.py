@@ -75,6 +75,9 @@ def finetune(
     steps: Annotated[int | None, typer.Option(help="Updates at most; by the number of cells when not given.")] = None,
     batch_size: Annotated[int, typer.Option(help="Cells an update.")] = 16,
     learning_rate: Annotated[float | None, typer.Option(help="The highest; by the method when not given.")] = None,
+    head_learning_rate: Annotated[
+        float | None, typer.Option(help="Of a classification head; --learning-rate, else 0.01, when not given.")
+    ] = None,
     gene_dropout: Annotated[float | None, typer.Option(help="Largest share of genes hidden from a view.")] = None,
     lora_rank: Annotated[int, typer.Option(help="Rank of the updates.")] = 8,
     lora_alpha: Annotated[float, typer.Option(help="An update is scaled by this / rank.")] = 16,
@@ -117,6 +120,7 @@ def finetune(
         steps=steps,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        head_learning_rate=head_learning_rate,
         lora_rank=lora_rank,
         lora_alpha=lora_alpha,
         lora_dropout=lora_dropout,

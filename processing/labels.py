@@ -1,5 +1,6 @@
 """Labels: what a user types or keeps in a file, resolved to a name, a text and, where known, an ontology term."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from .descriptions import describe_term
 from .label_syntax import LabelEntry, line_entries, read_entries, split_fields
 from .ontology import MatchKind, Ontology, Term, looks_like_id, normalize_name
 
-LabelMatch = Literal["id", "name", "synonym", "given"]
+LabelMatch = Literal["id", "name", "synonym", "shorthand", "given"]
 
 # The aspect that a term is described under, by id or by the prefix of the id. All others are cell types.
 _ASPECT_OF = {
@@ -34,8 +35,8 @@ class Label:
         name: what results call it: the name as the user typed it; for an id, the name of its term.
         text: what the text encoder reads.
         ontology_term_id: the term behind it, None where none was found.
-        match: where the text comes from: a term found by its "id", "name" or "synonym", or "given" by the user.
-            None: the name is used as it is, without a definition.
+        match: where the text comes from: a term found by its "id", "name" or "synonym", or by a "shorthand" of its name
+            ("Naive CD4 T"), or "given" by the user. None: the name is used as it is, without a definition.
     """
 
     name: str
@@ -50,7 +51,8 @@ def resolve_labels(
     """Turn labels into names with texts, in the order given.
 
     Args:
-        labels: names, synonyms or ontology ids; a mapping from label to its text; or finished labels, which are only
+        labels: names, synonyms or ontology ids, and names as laboratories shorten them, as long as no two labels mean
+            the same term then; a mapping from label to its text; or finished labels, which are only
             checked.
         ontology: where names are looked up; by default the bundled Cell Ontology.
 
@@ -58,18 +60,41 @@ def resolve_labels(
         ValueError: fewer than two labels, an empty name or text, duplicate names (case, blanks and underscores do not
             count), two labels with the same text, or an ontology id that is unknown or obsolete.
 
-    >>> for label in resolve_labels(["NK cell", "CL:0000236", "My odd cells"]):
+    >>> for label in resolve_labels(["NK cell", "CL:0000236", "CD14+ Mono", "My odd cells"]):
     ...     print(label.name, label.ontology_term_id, label.match, label.text[:40].strip(), sep=" | ")
     NK cell | CL:0000623 | synonym | cell type: natural killer cell. a lympho
     B cell | CL:0000236 | id | cell type: b cell. a lymphocyte of b lin
+    CD14+ Mono | CL:0001054 | shorthand | cell type: cd14-positive monocyte. a mon
     My odd cells | None | None | cell type: my odd cells;
     """
     ontology = ontology or Ontology.cellxgene()
     if isinstance(labels, str):
         raise ValueError(f"Labels are one string. Give a list: {split_labels(labels, ontology=ontology)!r}.")
     if isinstance(labels, Mapping):
-        return _checked([_resolve(LabelEntry(name, text), ontology) for name, text in labels.items()])
-    return _checked([label if isinstance(label, Label) else _resolve(LabelEntry(label), ontology) for label in labels])
+        return _resolve_together([LabelEntry(name, text) for name, text in labels.items()], ontology)
+    return _resolve_together(
+        [label if isinstance(label, Label) else LabelEntry(label) for label in labels],
+        ontology,
+    )
+
+
+def label_notes(labels: Iterable[Label]) -> list[str]:
+    """Lines on the labels whose texts somebody might want to look at: shorthands, and names without a term.
+
+    >>> for note in label_notes(resolve_labels(["NK cell", "CD14+ Mono", "My odd cells"])):
+    ...     print(note)
+    Read as terms of the Cell Ontology: CD14+ Mono as CD14-positive monocyte (CL:0001054)
+    Not in the Cell Ontology, used as they are: My odd cells
+    """
+    labels, notes = list(labels), []
+    read = [(label.name, label.ontology_term_id) for label in labels if label.match == "shorthand"]
+    if read:
+        term_of = {term_id: Ontology.cellxgene().term(term_id) for _, term_id in read if term_id}
+        listed = ", ".join(f"{name} as {term_of[id_].name} ({id_})" for name, id_ in read if id_)
+        notes.append(f"Read as terms of the Cell Ontology: {listed}")
+    if plain := [label.name for label in labels if label.match is None]:
+        notes.append(f"Not in the Cell Ontology, used as they are: {', '.join(plain)}")
+    return notes
 
 
 def labels_under(root: str, *, among: Iterable[str], ontology: Ontology) -> list[Label]:
@@ -138,7 +163,7 @@ def typed_labels(text: str, *, ontology: Ontology | None = None) -> list[Label]:
     for entry in line_entries(text, "Labels"):
         names = [entry.name] if entry.text is not None else split_labels(entry.name, ontology=ontology)
         entries += [LabelEntry(name, entry.text) for name in names]
-    return _checked([_resolve(entry, ontology) for entry in entries])
+    return _resolve_together(entries, ontology)
 
 
 def read_labels(path: str | Path, *, ontology: Ontology | None = None) -> list[Label]:
@@ -155,7 +180,7 @@ def read_labels(path: str | Path, *, ontology: Ontology | None = None) -> list[L
     entries = read_entries(Path(path))
     ontology = ontology or Ontology.cellxgene()
     try:
-        return _checked([_resolve(entry, ontology) for entry in entries])
+        return _resolve_together(entries, ontology)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -190,8 +215,21 @@ def read_queries(path: str | Path, *, ontology: Ontology | None = None) -> list[
     ]
 
 
+def _resolve_together(entries: Sequence[LabelEntry | Label], ontology: Ontology) -> list[Label]:
+    """Look labels up; shorthands that mean what another label means stay as they are, so that no two share a text."""
+    labels = [entry if isinstance(entry, Label) else _resolve(entry, ontology) for entry in entries]
+    meant = Counter(label.ontology_term_id for label in labels)
+    shared = [label.match == "shorthand" and meant[label.ontology_term_id] > 1 for label in labels]
+    plain = [_plain(label.name) if is_shared else label for label, is_shared in zip(labels, shared, strict=True)]
+    return _checked(plain)
+
+
+def _plain(name: str) -> Label:
+    return Label(name, describe_term("cell type", name))
+
+
 def _resolve(entry: LabelEntry, ontology: Ontology) -> Label:
-    """Look one label up: by its id, else by its name; a text that was given is kept."""
+    """Look one label up: by its id, else by its name, else as shorthand; a text that was given is kept."""
     if not isinstance(entry.name, str):
         raise ValueError(f"Label {entry.name!r} is not text. Give names or ontology ids as strings.")
     name, term, match = entry.name.strip(), None, None
@@ -202,6 +240,8 @@ def _resolve(entry: LabelEntry, ontology: Ontology) -> Label:
         name = term.name
     elif found := _find(name, ontology):
         term, match = found
+    elif entry.text is None and "CL" in ontology.prefixes and (read := ontology.find_shorthand(name)):
+        term, match = read, "shorthand"
     term_id = term.id if term else None
     if entry.text is not None:
         return Label(name, entry.text, term_id, "given")

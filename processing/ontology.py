@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from .ontology_sources import CellxgeneSource, FileSource, Term, TermSource
+from .shorthand import Shorthand
 
 __all__ = ["MatchKind", "Ontology", "Term", "looks_like_id", "normalize_name"]
 
@@ -60,6 +61,7 @@ class Ontology:
     def __init__(self, source: TermSource) -> None:
         self._source = source
         self._names: dict[str, list[_NameIndex]] = {}
+        self._shorthand: dict[str, Shorthand] = {}
         self.version = source.version
 
     @classmethod
@@ -145,6 +147,20 @@ class Ontology:
             if ids:
                 return self.term(ids[0]), kind
         return None
+
+    def find_shorthand(self, text: str, *, prefix: str = "CL") -> Term | None:
+        """The term that a name as laboratories shorten it means (`Shorthand`); None when there is no telling.
+
+        Args:
+            text: a name that `find` does not find.
+            prefix: the ontology to look in, by the prefix of its ids.
+
+        >>> Ontology.cellxgene().find_shorthand("Naive CD4 T").name
+        'naive thymus-derived CD4-positive, alpha-beta T cell'
+        """
+        if prefix not in self._shorthand:
+            self._shorthand[prefix] = Shorthand(self.term(term_id) for term_id in self.ids(prefix))
+        return self._shorthand[prefix].find(text)
 
     def ancestors(self, term_id: str) -> set[str]:
         """Ids of all terms above this one, without itself.

@@ -8,7 +8,7 @@ _LEFT_OUT = re.compile(r"\balpha-beta\b|\bthymus-derived\b|\bof (?:the )?[\w ]+$
 _MARKER = re.compile(r"\b([A-Za-z0-9-]+?)-(positive|negative|high|low|dim|bright)\b,?")
 _SIGN = {"positive": "+", "negative": "-", "high": "hi", "low": "lo", "dim": "dim", "bright": "bright"}
 # Whole phrases and their common short forms, longest first.
-_SHORT_FORMS = (
+SHORT_FORMS = (
     ("natural killer t cell", ("nkt cell", "nkt")),
     ("natural killer cell", ("nk cell", "nk")),
     ("plasmacytoid dendritic cell", ("pdc",)),
@@ -78,7 +78,7 @@ def _spellings(name: str) -> Iterator[str]:
 
 
 def _shortened(name: str) -> Iterator[str]:
-    for phrase, shorts in _SHORT_FORMS:
+    for phrase, shorts in SHORT_FORMS:
         if re.search(rf"\b{phrase}\b", name):
             for short in shorts:
                 yield re.sub(rf"\b{phrase}\b", short, name)

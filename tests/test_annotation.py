@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tiny import tiny_counts, tiny_gene_names, tiny_model, tiny_processor, tiny_vocabulary
 
 import langcell
-from langcell.inference.annotation import UNASSIGNED, list_plain_labels, score_data
+from langcell.inference.annotation import UNASSIGNED, score_data
 from langcell.loading import load, weights_digest
 from langcell.processing.labels import resolve_labels
 
@@ -296,7 +296,3 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_model_is_loaded(
 def test_a_file_needs_an_output(function):
     with pytest.raises(ValueError, match=r"cells\.h5ad is a file: say where the result goes"):
         function("cells.h5ad")
-
-
-def test_plain_labels_are_listed():
-    assert list_plain_labels(resolve_labels(LABELS)) == ["my odd cells"]

@@ -5,10 +5,10 @@ import torch
 from tiny_labelled import labelled_cells
 from torch import nn
 
-from langcell.modeling_langcell import LangCellModel
+from langcell.modeling_langcell import LangCellForCellClassification, LangCellModel
 from langcell.processing.anndata_io import open_cells
 from langcell.training.few_shot_data import RankedRows
-from langcell.training.label_learners import TextLearner
+from langcell.training.label_learners import ClassLearner, TextLearner
 from langcell.training.label_training import _products, train_on_labels
 from langcell.training.tuning_options import TuningOptions
 
@@ -110,3 +110,14 @@ def test_weights_make_rare_types_count_as_much(cells):
     learner = GeneCounter()
     train_on_labels(learner, uneven, None, options(balance="sampling", steps=3))
     assert all(sorted(codes.tolist()) == [0, 0, 0, 1, 1, 1] for codes in learner.seen)
+
+
+def test_a_classification_head_is_trained_at_its_own_rate(cells):
+    torch.manual_seed(0)
+    learner = ClassLearner(LangCellForCellClassification(tiny.tiny_config(num_labels=3)))
+    before = {name: weight.detach().clone() for name, weight in learner.named_parameters()}
+    rates = {"learning_rate": 1e-6, "head_learning_rate": 0.1}
+    train_on_labels(learner, cells, None, options(steps=3, **rates, dtype="float32", weight_decay=0))
+    for name, weight in learner.named_parameters():
+        moved = float((weight - before[name]).abs().max().detach())
+        assert (moved > 0.01) if ".classifier." in name else (moved < 1e-5), name

@@ -6,7 +6,15 @@ import json
 import pytest
 
 from langcell.processing import labels as labels_module
-from langcell.processing.labels import Label, labels_under, read_labels, resolve_labels, split_labels, typed_labels
+from langcell.processing.labels import (
+    Label,
+    label_notes,
+    labels_under,
+    read_labels,
+    resolve_labels,
+    split_labels,
+    typed_labels,
+)
 from langcell.processing.ontology import Ontology
 
 OBO = """format-version: 1.2
@@ -48,6 +56,37 @@ def lab(tmp_path_factory) -> Ontology:
 
 def test_docstring_examples_run():
     assert doctest.testmod(labels_module).failed == 0
+
+
+class TestShorthand:
+    def test_a_shorthand_has_the_text_of_its_term_and_keeps_its_name(self, ontology):
+        label = resolve_labels(["Naive CD4 T", "my cells"], ontology=ontology)[0]
+        term = ontology.term("CL:0000895")
+        assert (label.name, label.ontology_term_id, label.match) == ("Naive CD4 T", term.id, "shorthand")
+        assert label.text == resolve_labels([term.id, "my cells"], ontology=ontology)[0].text
+
+    def test_shorthands_of_one_term_stay_as_they_are(self, ontology):
+        labels = resolve_labels(["NK", "CD56+ NK", "B"], ontology=ontology)
+        assert [label.match for label in labels] == [None, None, "shorthand"]
+        assert labels[0].text == "cell type: nk; "
+
+    def test_a_name_counts_before_a_shorthand_of_the_same_term(self, ontology):
+        labels = resolve_labels(["NK", "natural killer cell"], ontology=ontology)
+        assert [label.match for label in labels] == [None, "name"]
+
+    def test_a_text_that_is_given_stays(self, ontology):
+        label = resolve_labels({"Mono": "my monocytes", "B": "my B cells"}, ontology=ontology)[0]
+        assert (label.text, label.ontology_term_id, label.match) == ("my monocytes", None, "given")
+
+    def test_a_file_without_cell_ontology_terms_is_not_read_so(self, lab):
+        assert resolve_labels(["Mono", "B"], ontology=lab)[0].match is None
+
+    def test_comma_lists_are_split_by_names_and_synonyms_alone(self, ontology):
+        assert split_labels("CD4, T, B", ontology=ontology) == ["CD4", "T", "B"]
+
+    def test_notes_say_what_was_read_and_what_was_not(self, ontology):
+        assert label_notes(resolve_labels(["NK cell", "B cell"], ontology=ontology)) == []
+        assert len(label_notes(resolve_labels(["Mono", "odd"], ontology=ontology))) == 2
 
 
 class TestResolve:

@@ -1,6 +1,6 @@
 import pytest
 
-from langcell.training.tuning_options import LEARNING_RATES, TuningOptions
+from langcell.training.tuning_options import LEARNING_RATES, NEW_HEAD_LEARNING_RATE, TuningOptions
 
 
 @pytest.mark.parametrize(
@@ -30,4 +30,14 @@ def test_steps_grow_with_the_cells_and_rates_go_by_method():
     assert options.completed(16_001).steps == 3_001
     assert options.completed(45).learning_rate == LEARNING_RATES["lora"]
     assert TuningOptions(method="full").completed(45).learning_rate == LEARNING_RATES["full"]
-    assert TuningOptions(steps=7, learning_rate=0.5).completed(10_000) == TuningOptions(steps=7, learning_rate=0.5)
+    given = TuningOptions(steps=7, learning_rate=0.5, head_learning_rate=0.25)
+    assert given.completed(10_000) == given
+
+
+def test_a_classification_head_learns_at_its_own_rate():
+    assert TuningOptions().completed(45).head_learning_rate == NEW_HEAD_LEARNING_RATE
+    assert TuningOptions(learning_rate=0.5).completed(45).head_learning_rate == 0.5
+    both = TuningOptions(learning_rate=0.5, head_learning_rate=0.25).completed(45)
+    assert (both.learning_rate, both.head_learning_rate) == (0.5, 0.25)
+    with pytest.raises(ValueError, match=r"head_learning_rate is 0; give a positive number\."):
+        TuningOptions(head_learning_rate=0)

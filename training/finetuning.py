@@ -13,13 +13,12 @@ import torch
 from accelerate import Accelerator
 from anndata import AnnData
 
-from langcell.inference.annotation import list_plain_labels
 from langcell.inference.job import TorchModel
 from langcell.inference.reading import ReadingOptions
 from langcell.loading import DEFAULT_MODEL, LoadedLangCell, base_facts, load
 from langcell.modeling_langcell import LangCellForCellClassification
 from langcell.processing.anndata_io import open_cells
-from langcell.processing.labels import Label, resolve_labels
+from langcell.processing.labels import Label, label_notes, resolve_labels
 from langcell.training.adapters import Adapter, count_trainable, mark_trainable
 from langcell.training.evaluation.labelled_cells import LabelledCells, read_labelled_cells
 from langcell.training.few_shot_data import RankedRows, choose_rows, hold_out
@@ -130,8 +129,8 @@ def _read_labels(
     without = int((~labelled.has_label).sum())
     if without:
         logger.info("%d of %d cells have no label and are left out.", without, len(labelled.truth))
-    if task == "text" and (plain := list_plain_labels(labelled.labels)):
-        logger.info("Not in the Cell Ontology, used as they are: %s.", ", ".join(plain))
+    for note in label_notes(labelled.labels) if task == "text" else ():
+        logger.info("%s.", note)
     return labelled
 
 

@@ -47,11 +47,10 @@ def train_on_labels(
         A row for each look: step, loss (mean since the look before), with validation also validation_loss and
         validation_accuracy, both as means over types.
     """
-    steps, learning_rate = options.steps, options.learning_rate
+    steps = options.steps
     assert steps is not None, "options are completed before"
-    assert learning_rate is not None, "options are completed before"
     trained = [weight for weight in learner.parameters() if weight.requires_grad]
-    optimizer = AdamW(trained, lr=learning_rate, weight_decay=options.weight_decay)
+    optimizer = AdamW(_groups(learner, options), weight_decay=options.weight_decay)
     schedule = LambdaLR(optimizer, lambda step: _rate(step, steps))
     module = learner if accelerator is None else accelerator.prepare_model(learner)
     stopper = _EarlyStopping(trained, options.patience)
@@ -79,6 +78,16 @@ def train_on_labels(
     stopper.restore()
     learner.eval()
     return history
+
+
+def _groups(learner: TextLearner | ClassLearner, options: TuningOptions) -> list[dict[str, Any]]:
+    """What is trained, with learning rates: that of a classification head is its own."""
+    rates = {False: options.learning_rate, True: options.head_learning_rate}
+    weights: dict[bool, list[nn.Parameter]] = {False: [], True: []}
+    for name, weight in learner.named_parameters():
+        if weight.requires_grad:
+            weights["classifier" in name.split(".")].append(weight)
+    return [{"params": weights[is_head], "lr": rates[is_head]} for is_head in weights if weights[is_head]]
 
 
 class _Batches:

@@ -9,7 +9,8 @@ Balance = Literal["sampling", "weights", "none"]
 Dtype = Literal["auto", "float32", "bfloat16"]
 
 # Chosen on other data than the reported ones; see training/EXPERIMENTS.md.
-LEARNING_RATES: dict[Method, float] = {"lora": 1e-3, "full": 1e-4, "head": 2e-3}
+LEARNING_RATES: dict[Method, float] = {"lora": 1e-3, "full": 3e-4, "head": 2e-3}
+NEW_HEAD_LEARNING_RATE = 1e-2
 LEAST_STEPS, LEAST_EPOCHS = 100, 3
 
 
@@ -28,6 +29,8 @@ class TuningOptions:
         batch_size: cells an update, over all processes.
         learning_rate: the highest: it rises for a tenth of the steps and falls as a cosine; when None
             `LEARNING_RATES[method]`.
+        head_learning_rate: the highest of a classification head, which starts from random weights where all else is
+            pretrained; when None `learning_rate` if that is given, else 0.01.
         weight_decay: of AdamW.
         max_grad_norm: gradients are scaled down to it.
         gene_dropout: largest share of a cell's genes that is hidden from a training view, drawn anew for each.
@@ -54,6 +57,7 @@ class TuningOptions:
     steps: int | None = None
     batch_size: int = 16
     learning_rate: float | None = None
+    head_learning_rate: float | None = None
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     gene_dropout: float = 0.5
@@ -78,7 +82,7 @@ class TuningOptions:
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
                 raise ValueError(f"{name} is {value}; legal are 0 to below 1.")
-        for name in ("learning_rate", "lora_alpha", "max_grad_norm"):
+        for name in ("learning_rate", "head_learning_rate", "lora_alpha", "max_grad_norm"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise ValueError(f"{name} is {value}; give a positive number.")
@@ -86,7 +90,8 @@ class TuningOptions:
             raise ValueError(f"weight_decay is {self.weight_decay}; give 0 or more.")
 
     def completed(self, n_cells: int) -> "TuningOptions":
-        """With steps and learning rate, for this number of training cells."""
+        """With steps and learning rates, for this number of training cells."""
         steps = max(LEAST_STEPS, -(-LEAST_EPOCHS * n_cells // self.batch_size)) if self.steps is None else self.steps
         rate = LEARNING_RATES[self.method] if self.learning_rate is None else self.learning_rate
-        return replace(self, steps=steps, learning_rate=rate)
+        head_rate = self.head_learning_rate or self.learning_rate or NEW_HEAD_LEARNING_RATE
+        return replace(self, steps=steps, learning_rate=rate, head_learning_rate=head_rate)

@@ -13,7 +13,7 @@ import pandas as pd
 from langcell.app.messages import Branch, CellMap, FoundCells, NamedFile, NamingRequest, PageFacts, SearchRequest
 from langcell.app.options import AppOptions
 from langcell.demo import BULK_LABELS, sample_cells
-from langcell.inference.annotation import AnnotationSummary, list_plain_labels, run_annotation
+from langcell.inference.annotation import AnnotationSummary, run_annotation
 from langcell.inference.job import Job
 from langcell.inference.naming import NamingOptions
 from langcell.inference.reading import ReadingOptions
@@ -21,7 +21,7 @@ from langcell.inference.retrieval import retrieve
 from langcell.loading import LoadedLangCell, load
 from langcell.processing.anndata_io import open_elements, write_annotated
 from langcell.processing.embedding_store import open_embeddings
-from langcell.processing.labels import Label, labels_under, resolve_query, typed_labels
+from langcell.processing.labels import Label, label_notes, labels_under, resolve_query, typed_labels
 from langcell.processing.ontology import Ontology
 from langcell.reporting.cell_map import map_cells
 
@@ -148,11 +148,9 @@ def _read_names(path: Path, rows: np.ndarray) -> tuple[list[str], np.ndarray]:
 def _notes(summary: AnnotationSummary, labels: Sequence[Label], n_cells: int, seconds: float) -> list[str]:
     """What the command line prints, as lines."""
     uns, evaluated = summary.uns, summary.uns["pairs_evaluated"]
-    notes = [
+    return [
         f"Named {n_cells:,} cells by {len(labels)} labels in {seconds:.1f} s. "
         f"{uns['gene_coverage']:.0%} of the genes and {uns['count_coverage']:.0%} of the counts are known. "
-        f"Evaluated {evaluated:,} of {summary.n_pairs:,} (cell, label) pairs, rerank {uns['rerank']}, {uns['dtype']}."
+        f"Evaluated {evaluated:,} of {summary.n_pairs:,} (cell, label) pairs, rerank {uns['rerank']}, {uns['dtype']}.",
+        *label_notes(labels),
     ]
-    if plain := list_plain_labels(labels):
-        notes.append(f"Not in the Cell Ontology, used as they are: {', '.join(plain)}")
-    return notes

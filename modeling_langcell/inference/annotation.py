@@ -36,7 +36,6 @@ __all__ = [
     "ScoredCells",
     "annotate",
     "embed",
-    "list_plain_labels",
     "score_data",
 ]
 
@@ -202,11 +201,6 @@ def run_embedding(job: Job, *, hidden: bool = False) -> None:
         names = {"embeddings": "X_langcell", "hidden": "X_langcell_hidden"}
         obsm = {names[column]: row_blocks(finished.parts, column, source.n_cells) for column in columns}
         job.store(source, {}, obsm, settings(run, finished.coverage))
-
-
-def list_plain_labels(labels: Sequence[Label]) -> list[str]:
-    """Names of the labels that the Cell Ontology does not know, whose text is therefore the name alone."""
-    return [label.name for label in labels if label.match is None]
 
 
 def _scorer(

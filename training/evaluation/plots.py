@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
+from adjustText import adjust_text
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -14,6 +14,7 @@ from langcell.training.evaluation.report import model_scores
 _LEGEND_BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1, 1), "frameon": False}
 _MOST_LABELLED_TEXTS = 40
 _MOST_IN_LEGEND = 24
+_ROUNDS_OF_NAMES = 300
 
 
 def draw_confusion(report: Mapping[str, Any]) -> Figure:
@@ -121,11 +122,10 @@ def draw_points(axis: Axes, places: np.ndarray, groups: Sequence[str], *, title:
         legend: name the colours beside the axis.
     """
     names, codes = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    palette = colormaps["tab20"].resampled(max(len(names), 2))
-    for code, name in enumerate(names):
+    for code, (name, colour) in enumerate(zip(names, distinct_colours(len(names)), strict=True)):
         chosen = codes == code
         label = name if code < _MOST_IN_LEGEND else None
-        axis.scatter(*places[chosen].T, s=4, color=palette(code), label=label, linewidths=0, rasterized=True)
+        axis.scatter(*places[chosen].T, s=4, color=colour, label=label, linewidths=0, rasterized=True)
     axis.set(title=title, xticks=[], yticks=[])
     if legend:
         axis.legend(**_LEGEND_BESIDE, markerscale=3, fontsize=8)
@@ -149,11 +149,22 @@ def draw_embeddings(
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=3, frameon=False, markerscale=3, fontsize=8)
     axis.margins(x=0.12)
     drawn = np.unique(np.asarray(groups, dtype=str)).tolist()
-    palette = colormaps["tab20"].resampled(max(len(drawn), 2))
-    colour_of = {name: palette(i) for i, name in enumerate(drawn)}
+    colour_of = dict(zip(drawn, distinct_colours(len(drawn)), strict=True))
+    written = []
     for place, name in zip(texts, names, strict=True):
         colour = colour_of.get(name, "lightgrey")
         axis.scatter(*place, marker="*", s=160, color=colour, edgecolors="black", linewidths=0.8, zorder=3)
         if name in colour_of or len(names) <= _MOST_LABELLED_TEXTS:
-            axis.annotate(name, place, textcoords="offset points", xytext=(5, 5), fontsize=7, zorder=4)
+            written.append(axis.text(*place, name, fontsize=7, zorder=4))
+    # By rounds, since by time it would differ from run to run; names may not hide each other or the stars.
+    lines = {"arrowstyle": "-", "color": "black", "lw": 0.5}
+    adjust_text(written, *texts.T, ax=axis, iter_lim=_ROUNDS_OF_NAMES, expand=(1.1, 1.6), arrowprops=lines)
     return figure
+
+
+def distinct_colours(n: int) -> list[str]:
+    """Colours for n groups that are as easy to tell apart as so many can be: scanpy's; repeated beyond 102 groups."""
+    from scanpy.plotting.palettes import default_20, default_28, default_102
+
+    palette = next((colours for colours in (default_20, default_28) if len(colours) >= n), default_102)
+    return [palette[i % len(palette)] for i in range(n)]

@@ -37,6 +37,7 @@ class Task:
         options: its own options and their defaults, beyond what the context takes.
         needs_labels: whether it needs a label column.
         files: options that are paths of files, which count by their contents.
+        reads_texts: whether the texts of the labels count.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Task:
     options: Mapping[str, Any] = field(default_factory=dict)
     needs_labels: bool = True
     files: tuple[str, ...] = ()
+    reads_texts: bool = True
 
     def run(self, context: "EvaluationContext", **options: Any) -> "TaskResult":
         """Measure the model of the context; options not given have the defaults of the table.
@@ -98,6 +100,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 "Fine-tune the cell encoder with a head on 2/3 of the cells, beside the same from random weights.",
                 "classification",
                 {**_TUNING, "method": "full"},
+                reads_texts=False,
             ),
             Task(
                 "disease",
@@ -110,6 +113,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 "Batch mixing and biology of the cell embeddings, beside PCA and Harmony (extra [eval]).",
                 "integration",
                 {"batch_column": REQUIRED, "repeats": 3},
+                reads_texts=False,
             ),
             Task(
                 "pathways",
@@ -118,6 +122,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 {"gene_sets": REQUIRED, "active_share": 0.25, "repeats": 3},
                 needs_labels=False,
                 files=("gene_sets",),
+                reads_texts=False,
             ),
             Task(
                 "calibration",
