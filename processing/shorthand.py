@@ -36,16 +36,21 @@ _MORE_SHORT_FORMS = {
     "tcell": "t", "bcell": "b", "nkcell": "natural killer", "reg": "regulatory", "macs": "macrophage",
     "plt": "platelet", "tcm": "central memory t", "tem": "effector memory t", "tn": "naive t", "gdt": "gamma delta t",
     "gd": "gamma delta", "mait": "mucosal associated invariant t", "ctl": "cytotoxic t", "dcs": "dendritic",
-    "microglia": "microglial", "oligo": "oligodendrocyte", "astro": "astrocyte",
+    "epithelia": "epithelial", "endothelia": "endothelial", "cardiomyocyte": "cardiac muscle", "pb": "plasmablast",
+    "excitatory": "glutamatergic", "inhibitory": "gabaergic", "microglia": "microglial", "astro": "astrocyte",
+    "oligo": "oligodendrocyte",
     "at1": "pulmonary alveolar type 1", "at2": "pulmonary alveolar type 2", "hspc": "hematopoietic stem progenitor",
 }  # fmt: skip
 # Whole names that mean one type, though none of the ontology's names has just these words.
 _WHOLE_NAMES = {
     "alpha": "pancreatic A cell", "beta": "type B pancreatic cell", "delta": "pancreatic D cell",
     "gamma": "pancreatic PP cell", "epsilon": "pancreatic epsilon cell", "nkt": "mature NK T cell",
+    "gamma delta": "gamma-delta T cell", "gamma-delta": "gamma-delta T cell",
     "cd34+": "hematopoietic precursor cell", "cd34": "hematopoietic precursor cell",
     "cdc1": "CD141-positive myeloid dendritic cell", "cdc2": "CD1c-positive myeloid dendritic cell",
 }  # fmt: skip
+# The clusters of one type are numbered; the number of "type 2" is part of the name.
+_RUNNING_NUMBER = re.compile(r"(?<!\btype)(?<!\bgroup)(?<!\bclass)[ ._]+\d{1,2}$", re.IGNORECASE)
 _SILENT = {"cell", "of", "the", "human", "lineage"}
 _OF_MICE = "(Mmus)"
 _LEVELS_THAT_MATTER = ("hi", "lo")
@@ -106,12 +111,13 @@ class Shorthand:
     def find(self, name: str) -> Term | None:
         """The term that a shortened name means; None when there is none, or no telling which.
 
-        The first of these that finds a term decides: the same words and markers; the same words and fewer markers, as
+        A running number at the end does not count. The first of these that finds a term decides: the same words and markers; the same words and fewer markers, as
         many as possible, where what is left out is a "+" or a "-"; the same words and more markers, as few as possible.
         Of several terms the one with the shortest name. A name with CD3, CD4 or CD8 and without a term of its own is
         read as that of a T cell.
         """
-        whole = re.sub(r"[\s_]*cells?$", "", name.casefold().strip())
+        name = _RUNNING_NUMBER.sub("", name.strip())
+        whole = re.sub(r"[\s_]*cells?$", "", name.casefold())
         parts = take_apart(_WHOLE_NAMES.get(_GREEK.get(whole, whole), name))
         found = self._closest(parts)
         if not found and parts.markers & _T_CELL_MARKERS:

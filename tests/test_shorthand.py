@@ -61,6 +61,8 @@ def test_names_are_taken_apart(name, words, markers):
         pytest.param("CD34+", "hematopoietic precursor cell", id="whole name"),
         pytest.param("Alpha cells", "pancreatic A cell", id="islet"),
         pytest.param("β", "type B pancreatic cell", id="greek"),
+        pytest.param("B cells 2", "B cell", id="running number"),
+        pytest.param("Pneumocyte type 2", "pulmonary alveolar type 2 cell", id="number of a type"),
         pytest.param("AT2", "pulmonary alveolar type 2 cell", id="lung"),
     ],
 )

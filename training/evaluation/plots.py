@@ -158,7 +158,9 @@ def draw_embeddings(
             written.append(axis.text(*place, name, fontsize=7, zorder=4))
     # By rounds, since by time it would differ from run to run; names may not hide each other or the stars.
     lines = {"arrowstyle": "-", "color": "black", "lw": 0.5}
-    adjust_text(written, *texts.T, ax=axis, iter_lim=_ROUNDS_OF_NAMES, expand=(1.1, 1.6), arrowprops=lines)
+    adjust_text(
+        written, x=texts[:, 0], y=texts[:, 1], ax=axis, iter_lim=_ROUNDS_OF_NAMES, expand=(1.1, 1.6), arrowprops=lines
+    )
     return figure
 
 
