@@ -111,10 +111,10 @@ class Shorthand:
     def find(self, name: str) -> Term | None:
         """The term that a shortened name means; None when there is none, or no telling which.
 
-        A running number at the end does not count. The first of these that finds a term decides: the same words and markers; the same words and fewer markers, as
-        many as possible, where what is left out is a "+" or a "-"; the same words and more markers, as few as possible.
-        Of several terms the one with the shortest name. A name with CD3, CD4 or CD8 and without a term of its own is
-        read as that of a T cell.
+        A running number at the end does not count. The first of these that finds a term decides: the same words and
+        markers; the same words and fewer markers, as many as possible, where what is left out is a "+" or a "-"; the
+        same words and more markers, as few as possible. Of several terms the one with the shortest name. A name with
+        CD3, CD4 or CD8 and without a term of its own is read as that of a T cell.
         """
         name = _RUNNING_NUMBER.sub("", name.strip())
         whole = re.sub(r"[\s_]*cells?$", "", name.casefold())
