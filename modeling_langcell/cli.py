@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -31,6 +31,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+# What a misspelt option raises; typer gives away only a special case of it.
+_UsageError: Any = typer.BadParameter.__bases__[0]
 
 
 def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -82,9 +84,25 @@ register_app(app, one_line_errors)
 register_export(app, one_line_errors)
 
 
+def run_app(app: typer.Typer, arguments: list[str] | None = None, *, name: str | None = None) -> NoReturn:
+    """Run a command line and exit; a misspelt option or a bad value is one line, too."""
+    try:
+        code = app(arguments, prog_name=name, standalone_mode=False)
+    except _UsageError as error:
+        message = error.format_message()
+        if "\n" in message:  # the help of a group, which asks for a command
+            error.show()
+        else:
+            command = error.ctx.command_path if error.ctx else "langcell"
+            stop = "" if message.endswith((".", "?")) else "."
+            print(f"langcell: {message}{stop} See {command} --help.", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(code)
+
+
 def main() -> None:
     """Entry point of the `langcell` command."""
-    app()
+    run_app(app, name="langcell")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 
 import anndata
@@ -11,7 +12,7 @@ from tiny import tiny_config, tiny_counts, tiny_gene_names, tiny_model, tiny_pro
 from typer.testing import CliRunner
 
 import langcell
-from langcell.cli import app
+from langcell.cli import app, main
 from langcell.processing.labels import resolve_labels
 
 NAMES = ["natural killer cell", "B cell", "my odd cells"]
@@ -124,3 +125,34 @@ def test_every_command_has_help():
         name = command.name or command.callback.__name__
         assert name in listed
         assert CliRunner().invoke(app, [name, "--help"]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        pytest.param(["annotate", "a.h5ad", "--labls", "B cell"], "No such option: --labls", id="option"),
+        pytest.param(["annotat"], "No such command 'annotat'", id="command"),
+        pytest.param(["annotate", "a.h5ad"], "Missing option '-o' / '--output'. See langcell annotate --help.", id="missing"),
+        pytest.param(
+            ["annotate", "a.h5ad", "-o", "b.h5ad", "--alpha", "high"], "Invalid value for '--alpha'", id="value"
+        ),
+        pytest.param(
+            ["annotate", "none.h5ad", "-o", "b.h5ad", "--labels", "A,B"], "none.h5ad: no such file", id="file"
+        ),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(words, line, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["langcell", *words])
+    with pytest.raises(SystemExit) as left:
+        main()
+    said = capsys.readouterr().err
+    assert left.value.code == 2
+    assert said.startswith(f"langcell: {line}")
+    assert said.count("\n") == 1
+
+
+def test_a_group_without_a_command_shows_its_help(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["langcell", "evaluate"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "zero-shot" in capsys.readouterr().err

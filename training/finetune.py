@@ -5,20 +5,20 @@ accelerate launch training/finetune.py DATA.h5ad --label-column cell_type --shot
 The options are those of `langcell finetune`, which does the same on one device.
 """
 
-import sys
+from typing import NoReturn
 
 import typer
 
-from langcell.cli import one_line_errors
+from langcell.cli import one_line_errors, run_app
 from langcell.cli_finetune import finetune
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None) -> NoReturn:
     """Run from the command line; a mistake of the user is one line and exit code 2."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command()(one_line_errors(finetune))
-    app(arguments)
+    run_app(app, arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
