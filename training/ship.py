@@ -23,8 +23,9 @@ LIMIT_BYTES = 40_000_000
 _LIMITS = (
     "Human cells only. Mitochondrial genes are not in its vocabulary.",
     "It learned cell types from cells that were simulated from mean expression profiles, not from real labelled cells: "
-    "states within a type, rare types and closely related T cell types are told apart least well (see the tables). Its texts speak of types alone: blood cells with and without interferon are "
-    "named worse than by a coin, though their embeddings lie apart.",
+    "states within a type, rare types and closely related T cell types are told apart least well (see the tables). Its "
+    "texts speak of types alone: blood cells with and without interferon are named worse than by a coin, though their "
+    "embeddings lie apart.",
     "At most 256 ranked genes of a cell are read.",
     "The tables above have similarity and match alone beside the score, and the nearest mean profile: where one of "
     "them names cells better, they say so.",
