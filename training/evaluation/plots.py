@@ -1,6 +1,7 @@
 """Plots of an evaluation; each function returns a matplotlib Figure and leaves no global state behind."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from langcell.training.evaluation.report import model_scores
 _LEGEND_BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1, 1), "frameon": False}
 _MOST_LABELLED_TEXTS = 40
 _MOST_IN_LEGEND = 24
-_ROUNDS_OF_NAMES = 300
+_ROUNDS_OF_NAMES = 500
+_WIDEST_NAME = 24
 
 
 def draw_confusion(report: Mapping[str, Any]) -> Figure:
@@ -153,14 +155,16 @@ def draw_embeddings(
     written = []
     for place, name in zip(texts, names, strict=True):
         colour = colour_of.get(name, "lightgrey")
-        axis.scatter(*place, marker="*", s=160, color=colour, edgecolors="black", linewidths=0.8, zorder=3)
+        axis.scatter(*place, marker="*", s=120, color=colour, edgecolors="black", linewidths=0.8, zorder=3)
         if name in colour_of or len(names) <= _MOST_LABELLED_TEXTS:
-            written.append(axis.text(*place, name, fontsize=7, zorder=4))
+            written.append(
+                axis.text(place[0], place[1], fill(name, _WIDEST_NAME), fontsize=7, zorder=4, ha="center", va="center")
+            )
     # By rounds, since by time it would differ from run to run; names may not hide each other or the stars.
     lines = {"arrowstyle": "-", "color": "black", "lw": 0.5}
-    adjust_text(
-        written, x=texts[:, 0], y=texts[:, 1], ax=axis, iter_lim=_ROUNDS_OF_NAMES, expand=(1.1, 1.6), arrowprops=lines
-    )
+    x, y = texts[:, 0], texts[:, 1]
+    room: dict[str, Any] = {"expand": (1.1, 1.5), "force_explode": (0.3, 0.8), "force_pull": 0.005, "max_move": 20}
+    adjust_text(written, x, y, ax=axis, iter_lim=_ROUNDS_OF_NAMES, min_arrow_len=0, arrowprops=lines, **room)
     return figure
 
 
