@@ -133,9 +133,10 @@ class Shorthand:
         more = [markers for markers in candidates if markers > parts.markers]
         if parts.markers in candidates:
             nearest = [parts.markers]
+        elif fewer:
+            nearest = [markers for markers in fewer if len(markers) == max(map(len, fewer))]
         else:
-            chosen, best = (fewer, max(map(len, fewer))) if fewer else (more, min(map(len, more), default=0))
-            nearest = [markers for markers in chosen if len(markers) == best]
+            nearest = [markers for markers in more if len(markers) == min(map(len, more))]
         return list({term.id: term for markers in nearest for term in candidates[markers].values()}.values())
 
     def _add(self, named: list[tuple[NameParts, Term]]) -> None:
