@@ -24,13 +24,14 @@ def test_two_processes_give_the_loss_and_gradient_of_one_with_the_whole_batch(tm
     def run(processes):
         out = tmp_path / f"{processes}.pt"
         environment = os.environ | {"OMP_NUM_THREADS": "1", "WORLD_SIZE": str(processes)}
-        command = [sys.executable, str(RANK_SCRIPT), str(out), str(tmp_path / "meeting-place")]
+        command = [sys.executable, str(RANK_SCRIPT), str(out), str(tmp_path / f"meeting-place-{processes}")]
         ranks = [subprocess.Popen(command, env=environment | {"RANK": str(rank)}) for rank in range(processes)]
         try:
-            assert [process.wait(timeout=120) for process in ranks] == [0] * processes
+            assert [process.wait(timeout=400) for process in ranks] == [0] * processes
         finally:
             for process in ranks:
                 process.kill()
+                process.wait()
         return torch.load(out, weights_only=True)
 
     one, two = run(1), run(2)
