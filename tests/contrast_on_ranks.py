@@ -70,6 +70,9 @@ def main(out: Path, meeting_place: Path) -> None:
     if rank == 0:
         torch.save(results, out)
     if ranks > 1:
+        # A process that frees its connections when the other one is gone may wait for it for ever.
+        del model
+        dist.barrier()
         dist.destroy_process_group()
 
 
