@@ -127,3 +127,19 @@ def _no_room_error(target: Path, needed_bytes: int | None) -> OSError:
     error = OSError(f"no room to write {target}: {needed}{free:,} bytes free (disk full, quota or file size limit)")
     error.errno = errno.ENOSPC
     return error
+
+
+def require_new_folder(output: str | Path, what: str) -> None:
+    """Refuse a folder that has something in it before it would be replaced, and with it somebody's files.
+
+    Args:
+        output: the folder that will be written.
+        what: what goes into it, for the message.
+
+    Raises:
+        ValueError: it is a file, or a folder that is not empty.
+    """
+    if Path(output).exists() and not Path(output).is_dir():
+        raise ValueError(f"{output} is a file; name a folder for {what}.")
+    if Path(output).is_dir() and any(Path(output).iterdir()):
+        raise ValueError(f"{output} exists and has files in it, which would be lost; name a new folder for {what}.")

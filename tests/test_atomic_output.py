@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from langcell.processing.atomic_output import atomic_output
+from langcell.processing.atomic_output import atomic_output, require_new_folder
 
 
 def write_file(path: Path, text: str) -> None:
@@ -109,7 +109,7 @@ def test_no_room_is_one_line_with_the_path(error: Exception, tmp_path: Path) -> 
 def test_a_real_limit_is_reported_the_same_way(tmp_path: Path) -> None:
     script = """
 import resource, signal, sys
-from langcell.processing.atomic_output import atomic_output
+from langcell.processing.atomic_output import atomic_output, require_new_folder
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 try:
@@ -121,3 +121,13 @@ except OSError as error:
     done = subprocess.run([sys.executable, "-c", script, tmp_path / "out"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith(f"no room to write {tmp_path / 'out'}:")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_with_files_is_not_replaced(tmp_path):
+    require_new_folder(tmp_path / "new", "the model")
+    require_new_folder(tmp_path, "the model")
+    (tmp_path / "paper.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"has files in it, which would be lost; name a new folder for the model\."):
+        require_new_folder(tmp_path, "the model")
+    with pytest.raises(ValueError, match=r"paper\.txt is a file; name a folder for the model\."):
+        require_new_folder(tmp_path / "paper.txt", "the model")

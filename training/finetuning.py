@@ -18,6 +18,7 @@ from langcell.inference.reading import ReadingOptions
 from langcell.loading import DEFAULT_MODEL, LoadedLangCell, base_facts, load
 from langcell.modeling_langcell import LangCellForCellClassification
 from langcell.processing.anndata_io import open_cells
+from langcell.processing.atomic_output import require_new_folder
 from langcell.processing.labels import Label, label_notes, resolve_labels
 from langcell.training.adapters import Adapter, count_trainable, mark_trainable
 from langcell.training.evaluation.labelled_cells import LabelledCells, read_labelled_cells
@@ -103,8 +104,8 @@ class _ChosenCells:
 
 def _check_output(output: str | Path | None) -> None:
     """Refuse what could not be written before the work rather than after."""
-    if output is not None and Path(output).exists() and not Path(output).is_dir():
-        raise ValueError(f"{output} is a file; name a folder for the adapter or the model.")
+    if output is not None:
+        require_new_folder(output, "the adapter or the model")
     if output is not None and not Path(output).absolute().parent.is_dir():
         raise ValueError(f"The folder of {output} does not exist; create it first.")
 

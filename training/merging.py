@@ -7,7 +7,7 @@ from langcell.adapter_files import find_adapter
 from langcell.hub_cards.adapter_cards import fine_tuned_card
 from langcell.inference.classification import load_classifier
 from langcell.loading import load
-from langcell.processing.atomic_output import atomic_output
+from langcell.processing.atomic_output import atomic_output, require_new_folder
 
 
 def merge_adapter(base: str | Path, adapter: str | Path, output: str | Path) -> None:
@@ -16,14 +16,13 @@ def merge_adapter(base: str | Path, adapter: str | Path, output: str | Path) -> 
     Args:
         base: folder, Hub id, or "langcell-mini".
         adapter: folder or Hub id of what `langcell finetune` made of it.
-        output: folder to write, whole or not at all; replaced if it exists.
+        output: folder to write, whole or not at all; a new or an empty one.
 
     Raises:
-        ValueError: base or adapter is unusable, or they do not belong together.
+        ValueError: base or adapter is unusable, or they do not belong together, or `output` has something in it.
         OSError: `output` cannot be written.
     """
-    if Path(output).exists() and not Path(output).is_dir():
-        raise ValueError(f"{output} is a file; name a folder for the merged model.")
+    require_new_folder(output, "the merged model")
     is_text = find_adapter(adapter).facts["task"] == "text"
     read: Any = load if is_text else load_classifier
     merged = read(base, adapter=adapter, device="cpu")
