@@ -111,10 +111,8 @@ def _print(outcome: Any, output: Path) -> None:
 
     report = outcome.report
     if TASKS[report["task"]].reads_texts:
-        facts = [
-            (label["name"], label["text"], label["ontology_term_id"], label["match"]) for label in report["labels"]
-        ]
-        for note in label_notes(Label(*fact) for fact in facts):
+        fields = ("name", "text", "ontology_term_id", "match")
+        for note in label_notes(Label(**{field: label[field] for field in fields}) for label in report["labels"]):
             print(note)
     print(methods_table(report))
     kept = " (the same question was asked before; --no-cache computes anew)" if outcome.was_kept else ""

@@ -104,9 +104,10 @@ class _ChosenCells:
 
 def _check_output(output: str | Path | None) -> None:
     """Refuse what could not be written before the work rather than after."""
-    if output is not None:
-        require_new_folder(output, "the adapter or the model")
-    if output is not None and not Path(output).absolute().parent.is_dir():
+    if output is None:
+        return
+    require_new_folder(output, "the adapter or the model")
+    if not Path(output).absolute().parent.is_dir():
         raise ValueError(f"The folder of {output} does not exist; create it first.")
 
 
