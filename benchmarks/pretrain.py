@@ -108,6 +108,7 @@ def our_way(config: PretrainConfig, *, attention_dropout: float) -> dict[str, fl
     warm_up = {name: tensor.to(trainer.accelerator.device) for name, tensor in warm_up.items()}
     trainer.accelerator.backward(trainer.wrapped(warm_up)["loss"])
     trainer.optimizer.zero_grad()
+    trainer.start()
     used = time.process_time()
     trainer.run()
     used = time.process_time() - used

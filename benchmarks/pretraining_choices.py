@@ -23,7 +23,7 @@ from langcell.processing.genes import GeneVocabulary
 from langcell.processing.ontology import Ontology
 from langcell.processing.shard_manifest import is_finished
 from langcell.processing.simulated_shards import write_simulated_shards
-from langcell.training.configs import load_config
+from langcell.training.config_files import load_config
 from langcell.training.evaluation.zero_shot import evaluate_zero_shot
 from langcell.training.langcell_mini import ontology_words, start_as_bag_of_genes
 from langcell.training.pretrain import build
@@ -101,7 +101,9 @@ def run(work: Path, folder: Path, choice: str, *, held_out: Path, seed: int, ste
             mine = [f"steps={steps[stage - 1]}", *(changes if stage in stages else [])]
             AcceleratorState._reset_state(reset_partial_state=True)
             overrides = [*BASE[stage], *where, *size, *how, *mine]
-            build(load_config(CONFIGS / f"stage{stage}-mini.yaml", overrides=overrides)).run()
+            training = build(load_config(CONFIGS / f"stage{stage}-mini.yaml", overrides=overrides))
+            training.start()
+            training.run()
     columns = {"label_column": "cell_type", "label_ids_column": "cl_id"}
     report = evaluate_zero_shot(held_out, model=str(folder / "stage2" / "export"), progress=False, **columns)
     scores = [report["methods"][method] for method in METHODS]

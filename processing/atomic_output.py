@@ -47,6 +47,7 @@ def atomic_output(output: str | Path, *, needed_bytes: int | None = None) -> Ite
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
+        _share(temporary)
         _flush(temporary)
         _replace(temporary, target)
     except BaseException as error:
@@ -78,6 +79,23 @@ def _fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+# Asked once: asking changes it for a moment, which another thread may see.
+_UMASK = _umask()
+
+
+def _share(path: Path) -> None:
+    """Give files the permissions of any new file: some libraries write through a private one (safetensors)."""
+    for file in path.rglob("*") if path.is_dir() else [path]:
+        if file.is_file() and not file.is_symlink():
+            file.chmod(file.stat().st_mode | (0o666 & ~_UMASK))
 
 
 def _replace(temporary: Path, target: Path) -> None:

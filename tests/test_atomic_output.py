@@ -4,7 +4,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from langcell.processing.atomic_output import atomic_output, require_new_folder
 
@@ -131,3 +133,16 @@ def test_a_folder_with_files_is_not_replaced(tmp_path):
         require_new_folder(tmp_path, "the model")
     with pytest.raises(ValueError, match=r"paper\.txt is a file; name a folder for the model\."):
         require_new_folder(tmp_path / "paper.txt", "the model")
+
+
+def test_a_file_that_a_library_wrote_privately_can_be_read_as_any_new_file(tmp_path):
+    (tmp_path / "plain").touch()
+    usual = (tmp_path / "plain").stat().st_mode & 0o777
+    with atomic_output(tmp_path / "weights.safetensors") as temporary:
+        save_file({"weight": np.zeros(2, dtype=np.float32)}, temporary)
+        assert temporary.stat().st_mode & 0o777 == 0o600, "or the permissions need no mending any more"
+    assert (tmp_path / "weights.safetensors").stat().st_mode & 0o777 == usual
+    with atomic_output(tmp_path / "model") as temporary:
+        temporary.mkdir()
+        save_file({"weight": np.zeros(2, dtype=np.float32)}, temporary / "model.safetensors")
+    assert (tmp_path / "model" / "model.safetensors").stat().st_mode & 0o777 == usual

@@ -78,6 +78,8 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "training/evaluation/tuned.py": "test_evaluation_few_shot.py",
     # A run's last act, compared with the folder that it started from.
     "training/export.py": "test_pretrain.py",
+    "training/loop.py": "test_pretrain.py",
+    "training/configs.py": "test_config_files.py",
     # The recipe's last step, tested with the recipe.
     "training/ship.py": "test_langcell_mini.py",
 }

@@ -119,14 +119,18 @@ def test_a_run_that_is_not_finite_stops_and_keeps_the_batch(tmp_path, arguments,
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        pytest.param(["model.path=nowhere"], "holds no LangCell model", id="no_model"),
+        pytest.param(["model.path=/nowhere"], "/nowhere is no folder; give the folder of the LangCell", id="no_model"),
+        pytest.param(["model.path=runs/none/export"], "Stage 2 starts from the export of stage 1", id="no_stage_1"),
         pytest.param(["data=[]"], "data is empty", id="no_data"),
         pytest.param(["data=[{path: nowhere}]"], "no manifest.json", id="no_shards"),
+        pytest.param(["data=[{path: nowhere}]"], "training/langcell_mini.py --prepare-only", id="how_to_make_shards"),
         pytest.param(["freeze=[nothing_like_it]"], "finds no parameter", id="freeze_finds_nothing"),
         pytest.param(["freeze=['(']"], "is no regular expression", id="freeze_is_no_pattern"),
         pytest.param(["freeze=['.']"], "Nothing is left to train", id="all_frozen"),
         pytest.param(["batch.max_length=99"], "the model reads at most 32 ids", id="cells_too_long"),
         pytest.param(["batch.sise=1"], "Did you mean batch.size?", id="unknown_key"),
+        pytest.param(["optimizer.learning_rate=1"], "Did you mean optimizer.lr?", id="key_in_full"),
+        pytest.param(["data=[{path: x"], "Override data cannot be read as yaml", id="no_yaml"),
     ],
 )
 def test_mistakes_end_with_one_line_and_code_2(tmp_path, arguments, capsys, overrides, message):

@@ -5,7 +5,8 @@ import pytest
 import tiny_shards
 
 from langcell.processing.shard_manifest import sha256_of
-from langcell.training.configs import PretrainConfig, ShardFolder, load_config
+from langcell.training.config_files import load_config
+from langcell.training.configs import PretrainConfig, ShardFolder
 from langcell.training.provenance import describe_origin, git_revision, write_origin
 
 
@@ -47,7 +48,9 @@ def test_origin_beside_weights(tmp_path):
     config = PretrainConfig(
         stage=1, output_dir=str(tmp_path), steps=5, data=[ShardFolder(path=str(shards), weight=2.0)]
     )
-    origin = describe_origin(config)
+    (tmp_path / "start").mkdir()
+    (tmp_path / "start" / "model.safetensors").write_bytes(b"weights")
+    origin = describe_origin(config, start_folder=tmp_path / "start")
     (tmp_path / "weights").mkdir()
     write_origin(tmp_path / "weights", config=config, origin=origin, step=3)
     assert load_config(tmp_path / "weights" / "pretraining.yaml") == config
@@ -56,4 +59,5 @@ def test_origin_beside_weights(tmp_path):
     (data,) = written["data"]
     assert data["manifest_sha256"] == sha256_of(shards / "manifest.json")
     assert (data["cells"], data["weight"]) == (70, 2.0)
+    assert sha256_of(tmp_path / "start" / "model.safetensors").startswith(written["start"]["weights"])
     assert set(written["libraries"]) == {"langcell", "torch", "transformers", "accelerate"}

@@ -1,9 +1,11 @@
+import json
+
 import pytest
 import torch
-from tiny import tiny_model
+from tiny import save_tiny_folder, tiny_model
 from torch import nn
 
-from langcell.training.configs import CellText, MaskedGene, ModelSection, Objectives, PretrainConfig
+from langcell.training.configs import CellCell, CellText, MaskedGene, ModelSection, Objectives, PretrainConfig
 from langcell.training.stages import LOSSES_OF_PART, active_losses, build_stage, freeze
 
 
@@ -86,3 +88,19 @@ def test_a_frozen_part_gets_no_gradient():
     model.get_cell_features(torch.tensor([[41, 3, 4]])).sum().backward()
     assert all(parameter.grad is None for parameter in model.cell_encoder.parameters())
     assert model.cell_projection.weight.grad is not None
+
+
+def test_a_cell_is_not_contrasted_with_itself(tmp_path):
+    def ask(dropout, **options):
+        folder = save_tiny_folder(tmp_path / str(dropout))
+        read = json.loads((folder / "config.json").read_text())
+        read["cell_config"] |= {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": 0.0}
+        (folder / "config.json").write_text(json.dumps(read))
+        objectives = Objectives(cell_cell=CellCell(**options), masked_gene=MaskedGene(weight=0))
+        return build_stage(config(folder, stage=1, objectives=objectives))
+
+    with pytest.raises(ValueError, match="two equal views of every cell: the model has no dropout") as caught:
+        ask(0.0)
+    assert "\n" not in str(caught.value)
+    assert "cell_cell" in ask(0.1).on
+    assert "cell_cell" in ask(0.0, positives="cell_type").on

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from langcell.training.distribution import sync_gradients, without_sync
 from langcell.training.objectives import MatchingPairs, cell_text_matching_loss, masked_gene_loss
+from langcell.training.objectives.cell_text_matching import NOT_JUDGED
 from langcell.training.objectives.gather import process_rank, world_size
-from langcell.training.objectives.matching import NOT_JUDGED
 from langcell.training.randomness import DROPOUT, draw_number
 from langcell.training.stages import Parts, PretrainingStage
 

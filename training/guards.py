@@ -44,6 +44,7 @@ class BadSteps:
             torch.save({"step": step, "batches": list(batches)}, saved)
             raise ValueError(
                 f"Loss or gradient was not finite for {self.in_a_row} steps in a row, up to step {step}. "
-                f"The last batches are in {saved}. Lower optimizer.lr, or train with precision=no."
+                f"The last batches are in {saved}. Start again with a lower optimizer.lr or precision=no, "
+                "and with --change-settings where a checkpoint is there."
             )
         return False

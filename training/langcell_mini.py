@@ -188,6 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if options.prepare_only:
+        print(f"Shards and the untrained model are in {recipe.work}; training/configs/stage1-mini.yaml comes next.")
         return 0
     configs = Path(__file__).parent / "configs"
     for stage in STAGES:

@@ -28,17 +28,20 @@ from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from langcell.processing.atomic_output import atomic_output
+from langcell.processing.atomic_output import atomic_output, require_new_folder
 from langcell.training.checkpoints import newest_checkpoint, write_checkpoint
-from langcell.training.configs import OptimizerSection, PretrainConfig, save_config
+from langcell.training.config_files import save_config
+from langcell.training.configs import PretrainConfig
 from langcell.training.distribution import clip_gradients, describe, distribute, whole_tensors, without_sync
 from langcell.training.export import write_hub_files
 from langcell.training.flops import BatchCounts, Trained
 from langcell.training.global_batch import GlobalBatch
 from langcell.training.gradient_caching import backward_in_chunks
 from langcell.training.guards import BadSteps
-from langcell.training.provenance import describe_origin, write_origin
+from langcell.training.optimization import build_optimizer, learning_rate
+from langcell.training.provenance import PROVENANCE_FILE, describe_origin, write_origin
 from langcell.training.randomness import DROPOUT, draw_number
+from langcell.training.resuming import changes_since, keep_added_files
 from langcell.training.run_state import RunState
 from langcell.training.stages import PretrainingStage
 from langcell.training.streaming import BatchCollator
@@ -60,7 +63,9 @@ class Pretrainer:
         batches: cells of this process.
         collate: cells to tensors.
         accelerator: made with the config's precision and trackers.
+        start_folder: of the model that the run starts from.
         validation: asked each `config.validation.every` steps and after the last one.
+        may_change_settings: a run that is resumed may have other settings than before, and says so in what it writes.
     """
 
     def __init__(
@@ -71,9 +76,12 @@ class Pretrainer:
         batches: GlobalBatch,
         collate: BatchCollator,
         accelerator: Accelerator,
+        start_folder: Path,
         validation: Validation | None = None,
+        may_change_settings: bool = False,
     ):
-        self.validation, self.origin = validation, describe_origin(config)
+        self.validation, self.origin = validation, describe_origin(config, start_folder=start_folder)
+        self.start_folder, self.may_change_settings = start_folder, may_change_settings
         self.config, self.batches, self.collate, self.accelerator = config, batches, collate, accelerator
         self.folder = Path(config.output_dir)
         self.meter = Meter(
@@ -92,13 +100,57 @@ class Pretrainer:
         self.bad_steps = BadSteps(most_in_a_row=config.max_bad_steps, folder=self.folder, rank=rank)
         self.step = 0
 
+    def start(self) -> None:
+        """Go to the newest checkpoint, if there is one, and leave in the log only what came before it.
+
+        Raises:
+            ValueError: the checkpoint was written with other settings, or `output_dir` has somebody's files.
+        """
+        main = self.accelerator.is_main_process
+        checkpoint: Path | None = broadcast_object_list([newest_checkpoint(self.folder) if main else None])[0]
+        self.accelerator.print(f"Training on {describe(self.wrapped, self.accelerator.num_processes)}.")
+        if checkpoint is None:
+            # Without a checkpoint it is another run's, or somebody's.
+            require_new_folder(self.export_folder, "the run (output_dir)")
+            self.batches.start()
+        else:
+            self._resume(checkpoint)
+        if main:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save_config(self.config, self.folder / "config.yaml")
+            log = self.folder / METRICS
+            lines = log.read_text().splitlines() if log.exists() else []
+            with atomic_output(log) as temporary:
+                temporary.write_text("".join(f"{line}\n" for line in lines if _step_of(line) <= self.step))
+        start_trackers(self.accelerator, self.config, first_step=self.step)
+
+    def _resume(self, checkpoint: Path) -> None:
+        run = json.loads((checkpoint / "state" / "run.json").read_text())
+        if run["step"] > self.config.steps:
+            raise ValueError(f"{checkpoint} is past steps={self.config.steps}; give more steps, or another output_dir.")
+        self.origin["changes"] = changes_since(
+            checkpoint, config=self.config, origin=self.origin, step=run["step"], allowed=self.may_change_settings
+        )
+        self.state.read(checkpoint / "state", average_updates=run["average_updates"])
+        self.step, self.bad_steps.in_total = run["step"], run["skipped_in_total"]
+        self.bad_steps.in_a_row = run["skipped_in_a_row"]
+        self.batches.start(run["positions"])
+        self.accelerator.print(f"Resuming from {checkpoint}, after step {self.step}.")
+        before, now = run["processes"], self.accelerator.num_processes
+        if before != now:
+            cells = self.batches.streams * self.config.batch.size
+            self.accelerator.print(
+                f"It was written by {before} processes, this run has {now}. The position in the data is kept: a pass "
+                f"goes on with the same {cells} cells, {cells / now:g} on each process instead of {cells / before:g}."
+            )
+
     def run(self) -> Path:
-        """Train until the last step, from the newest checkpoint if there is one.
+        """Train until the last step; `start` comes before.
 
         Returns:
             The folder of the exported model.
         """
-        self._start()
+        begun_at = self.step
         self.wrapped.train()
         steps = range(self.step, self.config.steps)
         bar = tqdm(steps, initial=self.step, total=self.config.steps, disable=not self.accelerator.is_main_process)
@@ -111,15 +163,32 @@ class Pretrainer:
             if self._is_due(self.config.checkpoint.every):
                 self._save()
         self.batches.close()
-        weights = self._gather_exported()
+        if begun_at < self.step or not self._is_exported():
+            self._export()
         if self.accelerator.is_main_process:
-            with atomic_output(self.folder / "export") as building:
-                building.mkdir(exist_ok=True)
-                self._publish(building, weights)
             draw_losses(self.folder / METRICS, self.folder / CURVES)
         stop_trackers(self.accelerator)
         self.accelerator.wait_for_everyone()
+        return self.export_folder
+
+    @property
+    def export_folder(self) -> Path:
+        """Where the trained model goes."""
         return self.folder / "export"
+
+    def _is_exported(self) -> bool:
+        """Whether the model of this step has been written; a card may have been added to it since."""
+        written = self.export_folder / PROVENANCE_FILE
+        return written.is_file() and json.loads(written.read_text())["step"] == self.step
+
+    def _export(self) -> None:
+        """Write the trained model; every process calls it."""
+        weights = self._gather_exported()
+        if self.accelerator.is_main_process:
+            with atomic_output(self.export_folder) as building:
+                building.mkdir()
+                self._publish(building, weights)
+                keep_added_files(self.export_folder, building)
 
     def _is_due(self, every: int) -> bool:
         return self.step % every == 0 or self.step == self.config.steps
@@ -135,41 +204,8 @@ class Pretrainer:
 
     def _publish(self, folder: Path, weights: dict[str, Tensor]) -> None:
         """Weights as a Hub repository that says where it comes from."""
-        write_hub_files(self.stage.model, start_folder=Path(self.config.model.path), folder=folder, weights=weights)
+        write_hub_files(self.stage.model, start_folder=self.start_folder, folder=folder, weights=weights)
         write_origin(folder, config=self.config, origin=self.origin, step=self.step)
-
-    def _start(self) -> None:
-        """Go to the newest checkpoint, and leave in the log only what came before it."""
-        main = self.accelerator.is_main_process
-        checkpoint: Path | None = broadcast_object_list([newest_checkpoint(self.folder) if main else None])[0]
-        self.accelerator.print(f"Training on {describe(self.wrapped, self.accelerator.num_processes)}.")
-        if checkpoint is None:
-            self.batches.start()
-        else:
-            self._resume(checkpoint)
-        if main:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            save_config(self.config, self.folder / "config.yaml")
-            log = self.folder / METRICS
-            lines = log.read_text().splitlines() if log.exists() else []
-            with atomic_output(log) as temporary:
-                temporary.write_text("".join(f"{line}\n" for line in lines if _step_of(line) <= self.step))
-        start_trackers(self.accelerator, self.config, first_step=self.step)
-
-    def _resume(self, checkpoint: Path) -> None:
-        run = json.loads((checkpoint / "state" / "run.json").read_text())
-        self.state.read(checkpoint / "state", average_updates=run["average_updates"])
-        self.step, self.bad_steps.in_total = run["step"], run["skipped_in_total"]
-        self.bad_steps.in_a_row = run["skipped_in_a_row"]
-        self.batches.start(run["positions"])
-        self.accelerator.print(f"Resuming from {checkpoint}, after step {self.step}.")
-        before, now = run["processes"], self.accelerator.num_processes
-        if before != now:
-            cells = self.batches.streams * self.config.batch.size
-            self.accelerator.print(
-                f"It was written by {before} processes, this run has {now}. The position in the data is kept: a pass "
-                f"goes on with the same {cells} cells, {cells / now:g} on each process instead of {cells / before:g}."
-            )
 
     def _save(self) -> None:
         """Write a checkpoint; every process calls it."""
@@ -269,34 +305,6 @@ class Pretrainer:
                 log.write(json.dumps({"step": self.step} | metrics) + "\n")
             shown = ("loss", *(name for name in metrics if name.endswith("_accuracy")), "cells_per_second")
             bar.set_postfix({name.replace("_accuracy", ""): f"{metrics[name]:.3g}" for name in shown})
-
-
-def learning_rate(step: int, *, steps: int, options: OptimizerSection) -> float:
-    """Linear warmup to the peak, then half a cosine down to `final_ratio` of it.
-
-    Args:
-        step: steps done before this one, 0 to `steps` - 1.
-
-    Example:
-        >>> options = OptimizerSection(lr=1.0, warmup=10, final_ratio=0.1)
-        >>> [round(learning_rate(step, steps=101, options=options), 2) for step in (0, 9, 10, 100)]
-        [0.1, 1.0, 1.0, 0.1]
-    """
-    if step < options.warmup:
-        return options.lr * (step + 1) / options.warmup
-    progress = (step - options.warmup) / max(1, steps - 1 - options.warmup)
-    cosine = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
-    return options.lr * (options.final_ratio + (1 - options.final_ratio) * cosine)
-
-
-def build_optimizer(stage: PretrainingStage, options: OptimizerSection) -> torch.optim.AdamW:
-    """Fused AdamW over what is trained; only matrices are decayed."""
-    trained = [parameter for parameter in stage.parameters() if parameter.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": options.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=options.lr, betas=options.betas, fused=True)
 
 
 def _step_of(line: str) -> float:

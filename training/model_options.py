@@ -3,12 +3,29 @@
 import importlib.util
 import shutil
 from itertools import chain
+from pathlib import Path
 from typing import cast
 
 from torch import nn
 
+from langcell.hub_folders import folder_or_download
 from langcell.modeling_langcell import LangCellForPreTraining
 from langcell.training.configs import ModelSection
+
+
+def find_start_folder(options: ModelSection) -> Path:
+    """The folder of the model that a config names, downloaded where it is on the Hub.
+
+    Raises:
+        ValueError: there is none.
+    """
+    try:
+        return folder_or_download(options.path, "the LangCell model to start from")
+    except ValueError as error:
+        raise ValueError(
+            f"model.path: {error} Stage 2 starts from the export of stage 1, stage 1 from what "
+            "training/start_model.py makes, or for the mini configs training/langcell_mini.py --prepare-only."
+        ) from error
 
 
 def load_start_model(options: ModelSection) -> LangCellForPreTraining:
@@ -23,7 +40,9 @@ def load_start_model(options: ModelSection) -> LangCellForPreTraining:
             "Use model.attention=sdpa, or install it."
         )
     try:
-        model = LangCellForPreTraining.from_pretrained(options.path, attn_implementation=options.attention)
+        model = LangCellForPreTraining.from_pretrained(
+            find_start_folder(options), attn_implementation=options.attention
+        )
     except OSError as error:
         raise ValueError(
             f"model.path {options.path!r} holds no LangCell model: {str(error).splitlines()[0]}"

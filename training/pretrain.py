@@ -1,6 +1,8 @@
 """Pre-train LangCell, stage 1 or 2.
 
 accelerate launch training/pretrain.py --config training/configs/stage1-mini.yaml [key=value ...]
+
+A run that was stopped goes on where its last checkpoint is, when the same command is given again.
 """
 
 import argparse
@@ -9,24 +11,33 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import get_int_from_env, set_seed
 from transformers import AutoTokenizer
 
 from langcell.processing.ontology import Ontology
 from langcell.processing.shards import check_fingerprint
-from langcell.training.configs import PretrainConfig, load_config
+from langcell.training.config_files import load_config
+from langcell.training.configs import PretrainConfig
 from langcell.training.global_batch import GlobalBatch
 from langcell.training.loop import Pretrainer
-from langcell.training.shard_location import find_all
+from langcell.training.model_options import find_start_folder
+from langcell.training.shard_location import ShardLocation, find_all
 from langcell.training.stages import build_stage
 from langcell.training.streaming import BatchCollator, CellBatches, Descriptions, open_shards
 from langcell.training.type_relations import types_left_out
 from langcell.training.validation import build_validation
 from langcell.training.watching import check_trackers
 
+# What torchrun and the MPI launchers call a process's number on its machine.
+LOCAL_RANK = ("LOCAL_RANK", "MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_RANK")
 
-def build(config: PretrainConfig) -> Pretrainer:
-    """Everything that a run needs, from its config."""
+
+def build(config: PretrainConfig, *, may_change_settings: bool = False) -> Pretrainer:
+    """Everything that a run needs, from its config.
+
+    Raises:
+        ValueError: a setting, the data or the model cannot be used; nothing is written then.
+    """
     check_trackers(config.trackers)
     trackers: list[Any] | None = list(config.trackers) or None  # accelerate warns of an empty list
     accelerator = Accelerator(
@@ -37,9 +48,7 @@ def build(config: PretrainConfig) -> Pretrainer:
         cpu=not torch.accelerator.is_available(),
     )
     set_seed(config.seed)
-    places = find_all([source.path for source in config.data])
-    if not places:
-        raise ValueError("data is empty. Name a shard folder, for example data=[{path: shards/simulated}].")
+    places, start_folder = _find_shards(config), find_start_folder(config.model)
     descriptions, code_maps = Descriptions.read([place.folder for place in places])
     batch = config.batch
     descriptions = descriptions.paraphrased(batch.text_variants, seed=config.seed, dropout=batch.aspect_dropout)
@@ -77,7 +86,7 @@ def build(config: PretrainConfig) -> Pretrainer:
         rank=accelerator.process_index,
         processes=accelerator.num_processes,
     )
-    tokenizer = AutoTokenizer.from_pretrained(config.model.path) if config.stage == 2 else None
+    tokenizer = AutoTokenizer.from_pretrained(start_folder) if config.stage == 2 else None
     if config.batch.cache_texts and tokenizer is not None:
         stage.cache_texts(descriptions.all_texts(), tokenizer, max_text_length=config.batch.max_text_length)
     collate = BatchCollator(
@@ -93,8 +102,22 @@ def build(config: PretrainConfig) -> Pretrainer:
         batches=batches,
         collate=collate,
         accelerator=accelerator,
+        start_folder=start_folder,
+        may_change_settings=may_change_settings,
         validation=build_validation(config, stage.model.config, tokenizer=tokenizer),
     )
+
+
+def _find_shards(config: PretrainConfig) -> list[ShardLocation]:
+    if not config.data:
+        raise ValueError("data is empty. Name a shard folder, for example data=[{path: shards/simulated}].")
+    try:
+        return find_all([source.path for source in config.data])
+    except ValueError as error:
+        raise ValueError(
+            f"{error} `langcell tokenize` makes shards of your cells, "
+            "training/langcell_mini.py --prepare-only those of the mini configs."
+        ) from error
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -102,13 +125,27 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", required=True, help="yaml file, such as training/configs/stage1-mini.yaml")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes, such as batch.size=64")
+    parser.add_argument(
+        "--change-settings",
+        action="store_true",
+        help="go on from a checkpoint with other settings than it was written with; provenance.json lists them",
+    )
     options = parser.parse_args(arguments)
+    process = get_int_from_env(LOCAL_RANK, 0)
     try:
-        export = build(load_config(options.config, overrides=options.overrides)).run()
+        config = load_config(options.config, overrides=options.overrides)
+        training = build(config, may_change_settings=options.change_settings)
+        training.start()
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+        if process == 0:  # all processes of a machine read the same files, and find the same mistake
+            print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"The trained model is in {export}.")
+    try:
+        export = training.run()
+    except ValueError as error:
+        print(f"error{f' in process {process}' if process else ''}: {error}", file=sys.stderr)
+        return 2
+    training.accelerator.print(f"The trained model is in {export}.")
     return 0
 
 

@@ -7,8 +7,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from langcell.loading import weights_digest
 from langcell.processing.shard_manifest import MANIFEST_FILE, sha256_of
-from langcell.training.configs import PretrainConfig, save_config
+from langcell.training.config_files import save_config
+from langcell.training.configs import PretrainConfig
 from langcell.training.shard_location import ShardLocation
 
 CONFIG_FILE = "pretraining.yaml"
@@ -16,13 +18,19 @@ PROVENANCE_FILE = "provenance.json"
 _LIBRARIES = ("langcell", "torch", "transformers", "accelerate")
 
 
-def describe_origin(config: PretrainConfig) -> dict[str, Any]:
+def describe_origin(config: PretrainConfig, *, start_folder: Path) -> dict[str, Any]:
     """What a checkpoint says of its origin besides the config; read once, when the run starts.
+
+    Args:
+        config: of the run.
+        start_folder: of the model that it starts from.
 
     Returns:
         `git`: revision of the code and whether it was changed since, or None where the code is no git checkout;
+        `start`: path of the model that the run starts from, and the sha256 of its weights (its first 12 digits);
         `data`: for each shard folder or Hub dataset its path, weight, cells, gene vocabulary and the sha256 of its
-        manifest (which holds the checksum of every shard); `libraries`: their versions.
+        manifest (which holds the checksum of every shard); `libraries`: their versions;
+        `changes`: what the run has changed on its way (`resuming.changes_since`), nothing at its start.
     """
     data = []
     for source in config.data:
@@ -36,7 +44,13 @@ def describe_origin(config: PretrainConfig) -> dict[str, Any]:
                 "manifest_sha256": sha256_of(place.folder / MANIFEST_FILE),
             }
         )
-    return {"git": git_revision(), "data": data, "libraries": {name: version(name) for name in _LIBRARIES}}
+    return {
+        "git": git_revision(),
+        "start": {"path": config.model.path, "weights": weights_digest(start_folder)},
+        "data": data,
+        "libraries": {name: version(name) for name in _LIBRARIES},
+        "changes": [],
+    }
 
 
 def git_revision(folder: Path | None = None) -> dict[str, Any] | None:

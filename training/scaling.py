@@ -14,7 +14,8 @@ import torch
 from langcell.configuration_langcell import LangCellConfig
 from langcell.modeling_langcell import LangCellForPreTraining
 from langcell.processing.atomic_output import atomic_output
-from langcell.training.configs import PretrainConfig, load_config
+from langcell.training.config_files import load_config
+from langcell.training.configs import PretrainConfig
 from langcell.training.flops import BatchCounts, cell_passes, step_flops
 from langcell.training.stages import active_losses
 from langcell.training.throughput import TERA, gpu_peak

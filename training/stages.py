@@ -332,7 +332,23 @@ def build_stage(config: PretrainConfig, *, related_types: Tensor | None = None) 
     freeze(model, patterns=[*unreached, *(TEXT_PARTS if config.stage == 1 else ())])
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ValueError("Nothing is left to train: every loss has weight 0, or freeze names all parameters.")
+    _require_two_views(model, config.objectives)
     return PretrainingStage(model, config.objectives, related_types=related_types)
+
+
+def _require_two_views(model: LangCellForPreTraining, objectives: Objectives) -> None:
+    """Refuse `cell_cell` between a cell and itself.
+
+    Raises:
+        ValueError: neither dropout nor hidden genes make the second view differ from the first.
+    """
+    cell, on = model.config.cell_config, active_losses(objectives)
+    drops = cell.hidden_dropout_prob or cell.attention_probs_dropout_prob
+    if objectives.cell_cell.positives == "cell" and "cell_cell" in on and "masked_gene" not in on and not drops:
+        raise ValueError(
+            "cell_cell has two equal views of every cell: the model has no dropout and masked_gene is off. Turn "
+            "masked_gene on, give objectives.cell_cell.positives, or a model with cell_config.hidden_dropout_prob."
+        )
 
 
 def freeze(model: nn.Module, *, patterns: Sequence[str]) -> None:

@@ -100,6 +100,7 @@ def draw_losses(metrics: Path, to: Path) -> None:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
     if not lines:
@@ -114,6 +115,7 @@ def draw_losses(metrics: Path, to: Path) -> None:
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_xlabel("step", fontsize=8)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         for name in names:
             _draw(axes, name, lines, window=window)
         if len(names) > 1:

@@ -1,4 +1,4 @@
-"""Parts of the loop by themselves; whole runs, resumed and killed ones too, are in test_pretrain.py."""
+"""The learning rate and what is decayed; whole runs are in test_pretrain.py."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 from tiny import tiny_model
 
 from langcell.training.configs import Objectives, OptimizerSection
-from langcell.training.loop import build_optimizer, learning_rate
+from langcell.training.optimization import build_optimizer, learning_rate
 from langcell.training.stages import PretrainingStage, freeze
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from langcell.training.configs import load_config, save_config
+from langcell.training.config_files import load_config, save_config
 
 CONFIGS = Path(__file__).parents[1] / "training" / "configs"
 MINI = CONFIGS / "stage2-mini.yaml"
@@ -44,6 +44,10 @@ def test_a_saved_config_reads_back_equal(tmp_path):
     [
         pytest.param("batch.sise=64", r"batch\.sise\. Did you mean batch\.size\?", id="unknown_key_in_a_section"),
         pytest.param("stepps=64", r"stepps\. Did you mean steps\?", id="unknown_key_at_the_top"),
+        pytest.param("optimizer.learning_rate=1", r"Did you mean optimizer\.lr\?", id="key_written_in_full"),
+        pytest.param("lr=1", r"Unknown config key lr\. Did you mean optimizer\.lr\?", id="key_of_another_section"),
+        pytest.param("weight_decay=1", r"Did you mean optimizer\.weight_decay\?", id="key_without_its_section"),
+        pytest.param("batch={size: 1", r"Override batch cannot be read as yaml: .* in line 1, column", id="no_yaml"),
         pytest.param("batch.size=many", r"batch\.size is 'many'; legal: int", id="wrong_type"),
         pytest.param("batch.size=true", r"batch\.size is True; legal: int", id="bool_is_no_int"),
         pytest.param("precision=fp8", r"legal: one of no, bf16", id="not_a_choice"),
@@ -66,3 +70,11 @@ def test_mistakes_are_named_in_one_line(override, message):
 def test_missing_file(tmp_path):
     with pytest.raises(ValueError, match="No config file"):
         load_config(tmp_path / "none.yaml")
+
+
+def test_a_malformed_file_is_one_line_with_its_place(tmp_path):
+    path = tmp_path / "stage1.yaml"
+    path.write_text("stage: 1\nsteps: [3\nbatch: {}\n")
+    with pytest.raises(ValueError, match=r"stage1\.yaml cannot be read as yaml: .* in line 3, column 6\.") as caught:
+        load_config(path)
+    assert "\n" not in str(caught.value)

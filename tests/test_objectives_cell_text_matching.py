@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import normalize
 
 from langcell.training.objectives import Relations, cell_text_matching_loss, draw_matching_pairs
-from langcell.training.objectives.matching import NOT_JUDGED
+from langcell.training.objectives.cell_text_matching import NOT_JUDGED
 
 
 def draw(negative, own_text, *, seed=0, temperature=0.05):
