@@ -61,8 +61,7 @@ def test_a_bad_step_is_skipped_and_the_weights_stay_finite(tmp_path, options):
 @pytest.mark.slow
 def test_all_ranks_stop_at_the_same_step_with_their_batches(tmp_path, options):
     said = tiny_runs.finish(tiny_runs.start(options(tmp_path, "max_bad_steps=1", "batch.size=4"), ranks=2), code=1)
-    assert said.count("Loss or gradient was not finite for 1 steps in a row") == 2
-    assert "error in process 1: Loss" in said
+    assert said.count("Loss or gradient was not finite for 1 steps in a row") == 1
     saved = [torch.load(tmp_path / f"bad-batch-0000{rank}.pt", weights_only=True) for rank in range(2)]
     assert saved[0]["step"] == saved[1]["step"]
     longest = [max(batch["cell_input_ids"].shape[1] for batch in each["batches"]) for each in saved]

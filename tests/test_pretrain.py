@@ -3,6 +3,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import tiny_runs
 import tiny_shards
 import torch
 from accelerate.state import AcceleratorState
@@ -149,3 +150,20 @@ def test_shards_of_another_vocabulary_are_refused_before_the_first_step(tmp_path
     assert main(arguments(1, tmp_path / "run", f"data=[{{path: {other}}}]")) == 2
     assert "ffffffffffff; use files that were made with the same gene vocabulary" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_processes_that_find_the_same_mistake_say_it_once(tmp_path, tiny_model_dir, shards):
+    options = tiny_runs.arguments(1, tmp_path / "run", "batch.sise=1", model=tiny_model_dir, shards=shards)
+    said = tiny_runs.finish(tiny_runs.start(options, ranks=2), code=1)  # torchrun's own code
+    assert [line for line in said.splitlines() if "Did you mean batch.size?" in line] == [
+        line for line in said.splitlines() if line.startswith("error: Unknown config key batch.sise.")
+    ]
+    assert said.count("Did you mean batch.size?") == 1
+
+
+def test_a_mistake_of_another_process_alone_is_said_by_it(tmp_path, arguments, capsys, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr("langcell.training.pretrain.PATIENCE", 0)
+    assert main(arguments(1, tmp_path / "run", "batch.sise=1")) == 2
+    assert capsys.readouterr().err.startswith("error in process 1: Unknown config key batch.sise.")

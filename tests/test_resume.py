@@ -139,10 +139,10 @@ def test_a_truncated_checkpoint_is_passed_over_and_the_run_ends_the_same(tmp_pat
 
 def test_a_checkpoint_of_a_run_that_trains_something_else_is_refused(tmp_path, options, undisturbed, capsys):
     shutil.copytree(undisturbed[1] / "checkpoint-00000008", tmp_path / "checkpoint-00000008")
-    assert main(options(tmp_path, "freeze=['^text_encoder']")) == 2
+    assert main(options(tmp_path, "freeze=['^text_encoder']", "--change-settings")) == 2
     assert "trains other parameters, such as text_encoder." in capsys.readouterr().err
     AcceleratorState._reset_state(reset_partial_state=True)
-    assert main(options(tmp_path, "freeze=[]", "ema_decay=0.5", "steps=8")) == 0
+    assert main(options(tmp_path, "freeze=[]", "ema_decay=0.5", "steps=8", "--change-settings")) == 0
     weights = tiny_runs.weights_of(tmp_path)
     assert all(torch.isfinite(weight).all() for weight in weights.values())
     AcceleratorState._reset_state(reset_partial_state=True)

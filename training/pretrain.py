@@ -7,6 +7,7 @@ A run that was stopped goes on where its last checkpoint is, when the same comma
 
 import argparse
 import sys
+import time
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ from langcell.training.watching import check_trackers
 
 # What torchrun and the MPI launchers call a process's number on its machine.
 LOCAL_RANK = ("LOCAL_RANK", "MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_RANK")
+PATIENCE = 10  # seconds; on a busy machine one process starts that much later than another
 
 
 def build(config: PretrainConfig, *, may_change_settings: bool = False) -> Pretrainer:
@@ -131,22 +133,28 @@ def main(arguments: list[str] | None = None) -> int:
         help="go on from a checkpoint with other settings than it was written with; provenance.json lists them",
     )
     options = parser.parse_args(arguments)
-    process = get_int_from_env(LOCAL_RANK, 0)
     try:
         config = load_config(options.config, overrides=options.overrides)
         training = build(config, may_change_settings=options.change_settings)
         training.start()
-    except ValueError as error:
-        if process == 0:  # all processes of a machine read the same files, and find the same mistake
-            print(f"error: {error}", file=sys.stderr)
-        return 2
-    try:
         export = training.run()
     except ValueError as error:
-        print(f"error{f' in process {process}' if process else ''}: {error}", file=sys.stderr)
+        _report(error)
         return 2
     training.accelerator.print(f"The trained model is in {export}.")
     return 0
+
+
+def _report(error: ValueError) -> None:
+    """Say what is wrong, once: mostly all processes find the same mistake.
+
+    The first one says it and leaves, and the launcher ends the others while they wait; if it goes on, the mistake is
+    another process's own, which then says it.
+    """
+    process = get_int_from_env(LOCAL_RANK, 0)
+    if process:
+        time.sleep(PATIENCE)
+    print(f"error{f' in process {process}' if process else ''}: {error}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
