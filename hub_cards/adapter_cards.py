@@ -7,6 +7,7 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from langcell.hub_cards.cards import TEXT_PIPELINE, render_card
 from langcell.hub_cards.measurements import Measurement, all_results
+from langcell.hub_folders import BUNDLED_MODEL, is_hub_id
 
 HISTORY_FILE = "history.json"
 """Looks at the losses, beside an adapter or a fine-tuned model, so that its card can be filled again."""
@@ -63,7 +64,7 @@ def fine_tuned_card(
     if base_model is not None:
         base["model_id"] = base_model
     facts = {**facts, "base": base}
-    hub_base = base["model_id"] if base["model_id"].count("/") == 1 and "+" not in base["model_id"] else None
+    hub_base = base["model_id"] if is_hub_id(base["model_id"]) else None
     title = title or f"{base['model_id']}, fine-tuned on {facts['data']}"
     results = all_results(measurements)
     metadata = ModelCardData(
@@ -87,13 +88,16 @@ def fine_tuned_card(
         "is_text": is_text,
         "auto_class": "AutoModel" if is_text else "AutoModelForSequenceClassification",
         "base": base,
+        "base_place": _place(base["model_id"]),
+        "base_is_hub_id": hub_base is not None,
+        "is_bundled": base["model_id"] == BUNDLED_MODEL,
         "facts": _without_pipes(facts),
         "options": {name: facts[name] for name in _OPTIONS if facts["method"] == "lora" or "lora" not in name},
         "history": [{name: f"{value:.4g}" for name, value in row.items()} for row in history],
         "measured": None,
         "measurements": measurements,
         "licence": licence or (f"`{license_id}`" if license_id else None),
-        "limits": (*limits, *(_TEXT_LIMITS if is_text else ()), *_LIMITS),
+        "limits": (*limits, *_of_one_cell(facts), *(_TEXT_LIMITS if is_text else ()), *_LIMITS),
     }
     return render_card("adapter_card.md", metadata, values)
 
@@ -108,12 +112,24 @@ def _summary(facts: Mapping[str, Any], is_adapter: bool) -> str:
 
 def _commands(model_id: str, facts: Mapping[str, Any], is_adapter: bool) -> list[str]:
     base = facts["base"]["model_id"]
-    model = f"--model {base} --adapter {model_id}" if is_adapter else f"--model {model_id}"
+    of_base = "" if base == BUNDLED_MODEL else f"--model {_place(base)} "
+    model = f"{of_base}--adapter {model_id}" if is_adapter else f"--model {model_id}"
     if facts["task"] == "text":
-        first = f'langcell annotate cells.h5ad -o named.h5ad {model} --labels "A,B,..."'
+        named = f"langcell annotate cells.h5ad -o named.h5ad {model}"
+        first = [f"{named}    # by the types below", f'{named} --labels "A,B,..."']
     else:
-        first = f"langcell classify cells.h5ad -o named.h5ad {model}"
-    return [first, *([f"langcell merge {base} {model_id} -o MERGED"] if is_adapter else [])]
+        first = [f"langcell classify cells.h5ad -o named.h5ad {model}"]
+    return [*first, *([f"langcell merge {_place(base)} {model_id} -o MERGED"] if is_adapter else [])]
+
+
+def _place(base: str) -> str:
+    """The base as an option takes it: a folder is known by its name alone, and only the user knows where it is."""
+    return base if base == BUNDLED_MODEL or is_hub_id(base) else f"path/to/{base}"
+
+
+def _of_one_cell(facts: Mapping[str, Any]) -> list[str]:
+    single = [label["name"] for label in facts["labels"] if label["cells"] == 1]
+    return [f"It saw a single cell of each of these types: {', '.join(single)}."] if single else []
 
 
 def _without_pipes(facts: Mapping[str, Any]) -> dict[str, Any]:

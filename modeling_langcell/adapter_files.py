@@ -1,8 +1,8 @@
 """An adapter's files: found, checked against the model that it was trained on, and merged into it.
 
 An adapter folder has peft's two files, and beside them the config.json of the fine-tuned model, whose `fine_tuning`
-says what the adapter belongs to. `PeftModel.from_pretrained(base, folder)` reads the first two and checks nothing; here
-a base with another gene vocabulary or other weights is refused.
+says what the adapter belongs to. `PeftModel.from_pretrained(base, folder)` reads the first two and checks nothing, nor
+does peft call anything where a check could stand; here a base with another gene vocabulary or other weights is refused.
 """
 
 import hashlib
@@ -16,8 +16,10 @@ from typing import Any
 from safetensors import safe_open
 from torch import Tensor
 
+from langcell.adapter_base import named_base
 from langcell.configuration_langcell import LangCellConfig
 from langcell.hub_folders import folder_or_download
+from langcell.model_kinds import find_kind
 from langcell.processing.genes import check_same_vocabulary
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -45,6 +47,15 @@ class AdapterFiles:
     def facts(self) -> dict[str, Any]:
         """What `finetune` wrote down: task, labels, base, options."""
         return self.config.fine_tuning
+
+    @property
+    def base(self) -> str:
+        """The model that it was trained on, as `--model` takes it: the bundled one, or a Hub id.
+
+        Raises:
+            ValueError: that was a folder, which only the user can find.
+        """
+        return named_base(self.name, self.facts["base"])
 
     def check_task(self, task: str) -> None:
         """Refuse an adapter for another task.
@@ -88,6 +99,8 @@ def find_adapter(adapter: str | Path, *, revision: str | None = None) -> Adapter
     name = Path(adapter).resolve().name if Path(adapter).is_dir() else str(adapter)
     folder = folder_or_download(adapter, "the adapter", revision=revision, files=_FILES)
     if missing := [file for file in _FILES if not (folder / file).is_file()]:
+        if missing == [ADAPTER_CONFIG, ADAPTER_WEIGHTS] and find_kind(folder) is not None:
+            raise ValueError(f"{adapter} is a complete model, not an adapter; give it as --model, without --adapter.")
         raise ValueError(f"{adapter} is not a complete adapter: {', '.join(missing)} missing.")
     config = LangCellConfig.from_pretrained(folder)
     if not isinstance(getattr(config, "fine_tuning", None), dict):

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
 Command = Callable[..., None]
 
-# Rows of the summary; with hundreds of labels the rare ones are of little interest.
-_MOST_ROWS = 20
-
 
 class Values(StrEnum):
     """What the matrix holds."""
@@ -29,8 +26,24 @@ class Values(StrEnum):
 Input = Annotated[
     Path, typer.Argument(metavar="INPUT", help="h5ad file or zarr folder with the cells.", show_default=False)
 ]
-Output = Annotated[Path, typer.Option("-o", "--output", help="h5ad or zarr file to write.", show_default=False)]
+Output = Annotated[
+    Path, typer.Option("-o", "--output", help="h5ad or zarr file to write; not INPUT.", show_default=False)
+]
 Model = Annotated[str, typer.Option("--model", help="Folder, Hub id, or langcell-mini (bundled).")]
+ModelOrBase = Annotated[
+    str | None,
+    typer.Option(
+        "--model", help="Folder or Hub id; langcell-mini (bundled), or the base that --adapter names, if not given."
+    ),
+]
+LabelsFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="One label a line, label<TAB>text, or JSON: [names], {label: text, ontology id or null}, or a list of "
+        "{name, text, ontology_term_id}.",
+        show_default=False,
+    ),
+]
 Adapter = Annotated[str | None, typer.Option(help="Folder or Hub id of what finetune made of the model.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps, ...; the best one here when not given.")]
 Dtype = Annotated[str, typer.Option(help="float32, bfloat16, float16, or auto: bfloat16 where it is fast.")]
@@ -55,15 +68,17 @@ def annotate(
     cells: Input,
     output: Output,
     labels: Annotated[
-        str | None, typer.Option(help='Candidate labels, "B cell,NK cell,..."; quote names with commas.')
+        str | None,
+        typer.Option(
+            help='Candidate labels, "B cell,NK cell,..."; quote names with commas. A fine-tuned model or adapter needs '
+            "none: it has its own."
+        ),
     ] = None,
-    labels_file: Annotated[
-        Path | None, typer.Option(help="One label a line, label<TAB>text, or JSON.", show_default=False)
-    ] = None,
+    labels_file: LabelsFile = None,
     ontology_root: Annotated[
         str | None, typer.Option(help="Cell Ontology id or name: what is below it among the model's training types.")
     ] = None,
-    model: Model = "langcell-mini",
+    model: ModelOrBase = None,
     adapter: Adapter = None,
     alpha: Annotated[float | None, typer.Option(help="Weight of the similarity, 0 to 1; the model's own.")] = None,
     rerank: Annotated[
@@ -89,6 +104,9 @@ def annotate(
         float | None,
         typer.Option(metavar="MARGIN", help="Siblings whose scores are this close become their common ancestor."),
     ] = None,
+    normalize: Annotated[
+        bool, typer.Option(help="Relate similarities to those of the model's reference cells, where it has some.")
+    ] = True,
     device: Device = None,
     dtype: Dtype = "auto",
     x_is: XIs = Values.counts,
@@ -110,7 +128,7 @@ def annotate(
     from langcell.inference.naming import NamingOptions
     from langcell.inference.processes import Processes
     from langcell.inference.reading import ReadingOptions
-    from langcell.processing.labels import label_notes
+    from langcell.processing.label_notes import label_notes
     from langcell.reporting.page import check_report, write_report
 
     with Processes.launched() as processes:
@@ -122,10 +140,15 @@ def annotate(
             options = ReadingOptions(x_is.value, gene_column, layer, max_batch_tokens=max_batch_tokens)
             job = Job(cells, output, model, device, dtype, options, processes, adapter)
             job.check()
-            chosen = candidate_labels(labels, labels_file, ontology_root, model)
-        for note in label_notes(chosen) if processes.is_main else ():
+            chosen = candidate_labels(labels, labels_file, ontology_root, model, adapter)
+        notes = label_notes(chosen)
+        if labels is None and labels_file is None and ontology_root is None:
+            notes = [
+                f"No labels given; those of the fine-tuning are taken: {', '.join(label.name for label in chosen)}"
+            ]
+        for note in notes if processes.is_main else ():
             print(note)
-        naming = NamingOptions(alpha, rerank, k, unknown, smooth, smooth_over, ontology_backoff)
+        naming = NamingOptions(alpha, rerank, k, unknown, smooth, smooth_over, ontology_backoff, normalize)
         summary = run_annotation(job, chosen, naming)
     if summary is not None:
         _print_summary(summary)
@@ -158,7 +181,7 @@ def report(
 def embed(
     cells: Input,
     output: Output,
-    model: Model = "langcell-mini",
+    model: ModelOrBase = None,
     adapter: Adapter = None,
     hidden: Annotated[bool, typer.Option(help="Also write the encoder's hidden state, X_langcell_hidden.")] = False,
     device: Device = None,
@@ -186,44 +209,42 @@ def embed(
 
 
 def candidate_labels(
-    labels: str | None, labels_file: Path | None, ontology_root: str | None, model: str
+    labels: str | None,
+    labels_file: Path | None,
+    ontology_root: str | None,
+    model: str | None,
+    adapter: str | None = None,
 ) -> "list[Label]":
-    """The candidate labels from exactly one of the three options."""
-    from langcell.processing.labels import labels_under, read_labels, resolve_labels, split_labels
+    """The candidate labels from one of the three options, or the model's own where none is given."""
+    from langcell.inference.taught_labels import config_of, own_labels
+    from langcell.processing.label_splitting import split_labels
+    from langcell.processing.labels import labels_under, read_labels, resolve_labels
     from langcell.processing.ontology import Ontology
 
-    if sum(option is not None for option in (labels, labels_file, ontology_root)) != 1:
+    if sum(option is not None for option in (labels, labels_file, ontology_root)) > 1:
         raise ValueError("Give the candidate labels by exactly one of --labels, --labels-file and --ontology-root.")
     if labels is not None:
         return resolve_labels(split_labels(labels))
     if labels_file is not None:
         return read_labels(labels_file)
-    from langcell.loading import load_config
-
-    if not (trained := load_config(model).training_cell_types):
+    config = config_of(model, adapter)
+    if ontology_root is None:
+        return own_labels(config)
+    if not (trained := config.training_cell_types):
         raise ValueError("--ontology-root needs a model that lists its training types; use --labels with this one.")
-    return labels_under(str(ontology_root), among=trained, ontology=Ontology.cellxgene())
+    return labels_under(ontology_root, among=trained, ontology=Ontology.cellxgene())
 
 
 def _print_summary(summary: "AnnotationSummary") -> None:
-    """One line on the work, and a table of the labels that cells got."""
-    from rich.console import Console
-    from rich.table import Table
+    """One line on the work, and a table of the labels."""
+    from langcell.cli_label_table import print_label_table
 
     evaluated, uns = summary.uns["pairs_evaluated"], summary.uns
     print(
         f"Evaluated {evaluated:,} of {summary.n_pairs:,} (cell, label) pairs ({evaluated / summary.n_pairs:.1%}), "
         f"rerank {_rerank_in_words(uns)}, {uns['dtype']}"
     )
-    table = Table("label")
-    for column in ("cells", "share", "mean confidence"):
-        table.add_column(column, justify="right")
-    n_cells = sum(summary.cells_of.values())
-    for name, cells in list(summary.cells_of.items())[:_MOST_ROWS]:
-        table.add_row(name, f"{cells:,}", f"{cells / n_cells:.1%}", f"{summary.confidence_of[name]:.2f}")
-    Console().print(table)
-    if (others := len(summary.cells_of) - _MOST_ROWS) > 0:
-        print(f"and {others} other labels with fewer cells")
+    print_label_table(summary)
 
 
 def _rerank_in_words(uns: dict[str, Any]) -> str:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from langcell.cli_annotate import LabelsFile
+
 if TYPE_CHECKING:
     import numpy as np
 
     from langcell.inference.annotation import ScoredCells
-    from langcell.loading import LoadedLangCell
 
 Command = Callable[..., None]
 _LOW_COVERAGE = 0.5
@@ -35,9 +36,7 @@ def calibrate(
     label_ids_column: Annotated[
         str | None, typer.Option(help="Column of obs with each type's ontology id, which gives its text.")
     ] = None,
-    labels_file: Annotated[
-        Path | None, typer.Option(help="label<TAB>text; names every type in the column.", show_default=False)
-    ] = None,
+    labels_file: LabelsFile = None,
     model: Annotated[
         str, typer.Option("--model", help="Folder, Hub id, or langcell-mini (bundled).")
     ] = "langcell-mini",
@@ -56,13 +55,16 @@ def calibrate(
 
     from langcell.inference.annotation import score_data
     from langcell.inference.calibrate import calibrate as fit
+    from langcell.inference.calibrate import fitting_facts
     from langcell.inference.zero_shot import check_alpha
     from langcell.loading import load
     from langcell.training.evaluation.labelled_cells import read_labelled_cells
+    from langcell.training.label_columns import check_label_column
 
     if output.suffix != ".json" or not output.parent.is_dir():
         raise ValueError(f"Cannot write {output}; name a .json file in a folder that exists.")
     reading: dict[str, Any] = {"x_is": x_is, "gene_column": gene_column, "layer": layer}
+    check_label_column(data, label_column, **reading)
     columns = {"label_column": label_column, "label_ids_column": label_ids_column, "labels_file": labels_file}
     labelled = read_labelled_cells(data, **columns, **reading)
     kept = _candidates(labelled.names, absent_types)
@@ -78,16 +80,14 @@ def calibrate(
         target_accuracy=target_accuracy,
         fit_share=fit_share,
         seed=seed,
-        fitted_with={
-            **_model_facts(loaded),
-            "alpha": float(alpha),
-            "rerank": "full",
-            "labels": [label.name for label in labels],
-            "label_texts": [label.text for label in labels],
-            "data": data.name,
-            "label_column": label_column,
-            "absent_types": [name for name in labelled.names if name not in {label.name for label in labels}],
-        },
+        fitted_with=fitting_facts(
+            loaded,
+            labels,
+            alpha=alpha,
+            data=data.name,
+            label_column=label_column,
+            absent_types=[name for i, name in enumerate(labelled.names) if i not in kept],
+        ),
     )
     picture = run.save(output)
     console, report = Console(), run.report()
@@ -108,7 +108,7 @@ def calibrate(
 
 def _candidates(names: list[str], absent_types: str | None) -> list[int]:
     """Places of the types that are candidates: all but the absent ones."""
-    from langcell.processing.labels import split_labels
+    from langcell.processing.label_splitting import split_labels
 
     absent = [] if absent_types is None else split_labels(absent_types)
     if strange := sorted(set(absent) - set(names)):
@@ -137,11 +137,3 @@ def _scores(scored: "ScoredCells", alpha: float) -> "np.ndarray":
 
     score = combine_scores(torch.from_numpy(scored.similarity), torch.from_numpy(scored.match), alpha=alpha).numpy()
     return np.where(scored.known[:, None], score, np.nan)
-
-
-def _model_facts(loaded: "LoadedLangCell") -> dict[str, Any]:
-    return {
-        "model_id": loaded.model_id,
-        "model_revision": loaded.revision,
-        "vocabulary_fingerprint": loaded.processor.feature_extractor.vocabulary.fingerprint,
-    }

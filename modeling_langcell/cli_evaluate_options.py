@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from langcell.cli_annotate import ModelOrBase
+
 Command = Callable[..., None]
 REQUIRED = inspect.Parameter.empty
 """Default of an option that has to be given."""
@@ -21,7 +23,7 @@ OPTIONS: Mapping[str, Any] = {
     "labels_file": Annotated[
         Path | None, typer.Option(help="label<TAB>text; names every type in the column.", show_default=False)
     ],
-    "model": Annotated[str, typer.Option("--model", help="Folder, Hub id, or langcell-mini (bundled).")],
+    "model": ModelOrBase,
     "adapter": Annotated[str | None, typer.Option(help="Adapter for the model: folder or Hub id.", show_default=False)],
     # of the tasks
     "alpha": Annotated[float | None, typer.Option(help="Weight of the similarity, 0 to 1; the model's own.")],
@@ -34,7 +36,7 @@ OPTIONS: Mapping[str, Any] = {
     "held_out": Annotated[
         str | None, typer.Option(help='Types to hold out, "B cell,..."; a third, drawn anew, when not given.')
     ],
-    "repeats": Annotated[int, typer.Option(help="Draws behind each mean and standard deviation.")],
+    "repeats": Annotated[int, typer.Option(help="Draws behind each standard deviation; one draw has none.")],
     "method": Annotated[str, typer.Option(metavar="[lora|full|head]", help="What fine-tuning changes.")],
     "steps": Annotated[int | None, typer.Option(help="Steps of fine-tuning; langcell finetune's choice.")],
     "candidates": Annotated[
@@ -68,7 +70,7 @@ OPTIONS: Mapping[str, Any] = {
 SUBJECT: Mapping[str, Any] = {
     "data": REQUIRED,
     "output": Path("results"),
-    "model": "langcell-mini",
+    "model": None,
     "adapter": None,
 }
 LABELS: Mapping[str, Any] = {"label_column": REQUIRED, "label_ids_column": None, "labels_file": None}

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from langcell.cli_annotate import Device, Dtype, GeneColumn, Input, Layer, MaxBatchTokens, Model, Output, Values, XIs
+from langcell.cli_annotate import (
+    Device,
+    Dtype,
+    GeneColumn,
+    Input,
+    LabelsFile,
+    Layer,
+    MaxBatchTokens,
+    Model,
+    Output,
+    Values,
+    XIs,
+)
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -55,7 +67,9 @@ def register(app: typer.Typer, one_line_errors: Callable[[Command], Command]) ->
 
 def finetune(
     data: Annotated[Path, typer.Argument(metavar="DATA.h5ad", help="Cells with known types.", show_default=False)],
-    label_column: Annotated[str, typer.Option(help="Column of obs with the types.", show_default=False)],
+    label_column: Annotated[
+        str, typer.Option(help="Column of obs with the types: names, or cluster numbers.", show_default=False)
+    ],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder for the adapter (lora) or the model.", show_default=False)
     ],
@@ -68,9 +82,7 @@ def finetune(
     label_ids_column: Annotated[
         str | None, typer.Option(help="Column of obs with each type's ontology id, which gives its text.")
     ] = None,
-    labels_file: Annotated[
-        Path | None, typer.Option(help="label<TAB>text; names every type in the column.", show_default=False)
-    ] = None,
+    labels_file: LabelsFile = None,
     seed: Annotated[int, typer.Option(help="Of the choice of cells and of the training.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Updates at most; by the number of cells when not given.")] = None,
     batch_size: Annotated[int, typer.Option(help="Cells an update.")] = 16,
@@ -155,7 +167,10 @@ def merge(
 def classify(
     cells: Input,
     output: Output,
-    model: Annotated[str, typer.Option("--model", help="Fine-tuned classifier, or the base of --adapter.")],
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="Fine-tuned classifier, or the base of --adapter; what that names, if not given."),
+    ] = None,
     adapter: Annotated[str | None, typer.Option(help="Folder or Hub id of a classification adapter.")] = None,
     device: Device = None,
     dtype: Dtype = "auto",
@@ -165,10 +180,14 @@ def classify(
     max_batch_tokens: MaxBatchTokens = None,
 ) -> None:
     """Name the cells of INPUT with a classification head (finetune --task classification), and write them to OUTPUT."""
-    from langcell.inference.classification import classify as run
+    from langcell.cli_label_table import print_label_table
+    from langcell.inference.classification import run_classification
+    from langcell.inference.job import Job
+    from langcell.inference.reading import ReadingOptions
 
-    reading = {"x_is": x_is.value, "gene_column": gene_column, "layer": layer, "max_batch_tokens": max_batch_tokens}
-    run(cells, model=model, adapter=adapter, output=output, device=device, dtype=dtype, **reading)
+    reading = ReadingOptions(x_is.value, gene_column, layer, max_batch_tokens=max_batch_tokens)
+    job = Job(cells, output, device=device, dtype=dtype, options=reading)
+    print_label_table(run_classification(job, model, adapter))
     print(f"Wrote {output}")
 
 
@@ -186,8 +205,11 @@ def _launched() -> "Accelerator | None":
 
 def _print_result(tuned: Any, output: Path, model: str, method: Method, task: Task) -> None:
     """What was learned, and the command that uses it."""
+    from langcell.loading import DEFAULT_MODEL
+
     print(f"Learned {len(tuned.labels)} types from {len(tuned.train_rows)} cells; the last look:")
     print(", ".join(f"{name} {value:.4g}" for name, value in tuned.history[-1].items()))
-    what = f"--model {model} --adapter {output}" if method is Method.lora else f"--model {output}"
-    command = "langcell classify" if task is Task.classification else 'langcell annotate --labels "..."'
+    base = "" if model == DEFAULT_MODEL else f"--model {model} "
+    what = f"{base}--adapter {output}" if method is Method.lora else f"--model {output}"
+    command = f"langcell {'classify' if task is Task.classification else 'annotate'}"
     print(f"Wrote {output}; use it with: {command} CELLS.h5ad -o NAMED.h5ad {what}")

@@ -5,6 +5,18 @@ from pathlib import Path
 
 from huggingface_hub import snapshot_download
 
+BUNDLED_MODEL = "langcell-mini"
+"""What the weights that come with the package are called; no id on the Hub."""
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a model's name is an id on the Hub, and not that of a folder, of the bundled weights or of two models.
+
+    >>> [is_hub_id(name) for name in ("org/langcell", "langcell-mini", "./model", "org/langcell+adapter")]
+    [True, False, False, False]
+    """
+    return name.count("/") == 1 and not name.startswith((".", "/", "~")) and "+" not in name
+
 
 def folder_or_download(
     place: str | Path, what: str, *, revision: str | None = None, files: Sequence[str] | None = None

@@ -14,13 +14,15 @@ import langcell.auto_classes  # noqa: F401  (AutoModel below has to know the mod
 from langcell.adapter_files import AdapterFiles, find_adapter, merge_into
 from langcell.configuration_langcell import LangCellConfig
 from langcell.download_checks import check_download
+from langcell.hub_folders import BUNDLED_MODEL
 from langcell.inference.onnx_model import is_onnx_folder
 from langcell.inference.precision import fast_dtype
+from langcell.model_kinds import ModelKind, check_kind, quiet_loading
 from langcell.modeling_langcell import LangCellModel
 from langcell.processing.genes import VOCABULARY_FILE, check_same_vocabulary
 from langcell.processing.processing_langcell import LangCellProcessor
 
-DEFAULT_MODEL = "langcell-mini"
+DEFAULT_MODEL = BUNDLED_MODEL
 _NEEDED_FILES = ("config.json", "processor_config.json", "tokenizer.json", VOCABULARY_FILE)
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 AUTO_DTYPE = "auto"
@@ -58,7 +60,7 @@ def bundled_model_folder() -> Path:
 
 
 def load(
-    model: str | Path = DEFAULT_MODEL,
+    model: str | Path | None = None,
     *,
     adapter: str | Path | None = None,
     revision: str | None = None,
@@ -70,7 +72,8 @@ def load(
     """Load a model and its processor and make sure that they belong together.
 
     Args:
-        model: a folder, a Hub id, or "langcell-mini" for the bundled weights.
+        model: a folder, a Hub id, or "langcell-mini" for the bundled weights; when None these, or the base that the
+            adapter names.
         adapter: folder or Hub id of what `langcell finetune` made of this model; is merged into it.
         revision: Hub branch, tag or commit.
         adapter_revision: the same for the adapter.
@@ -80,14 +83,16 @@ def load(
 
     Raises:
         ValueError: a file is missing or damaged, dtype or device is unknown, the weights and the gene vocabulary have
-            different fingerprints, or the adapter belongs to another model.
+            different fingerprints, the adapter belongs to another model, or the model is a classifier or an adapter.
     """
     chosen_device = choose_device(device)
     torch_dtype = as_dtype(dtype, chosen_device)
     found = None if adapter is None else find_adapter(adapter, revision=adapter_revision)
+    if model is None:
+        model = DEFAULT_MODEL if found is None else found.base
     options = {"revision": revision, "attn_implementation": attn_implementation}
     # The small updates of an adapter are added in float32.
-    base = read_model(AutoModel, model, dtype=torch_dtype if found is None else torch.float32, **options)
+    base = read_model(AutoModel, model, kind="text", dtype=torch_dtype if found is None else torch.float32, **options)
     if not isinstance(base.model, LangCellModel):
         raise ValueError(f"{model} holds a {type(base.model).__name__}, not a LangCell model.")
     if base.missing:
@@ -121,18 +126,21 @@ class ReadModel:
     missing: list[str]
 
 
-def read_model(model_class: Any, model: str | Path, *, revision: str | None = None, **options: Any) -> ReadModel:
+def read_model(
+    model_class: Any, model: str | Path, *, kind: ModelKind | None, revision: str | None = None, **options: Any
+) -> ReadModel:
     """Read a model and its processor onto the CPU.
 
     Args:
         model_class: whose `from_pretrained` reads the weights.
         model: folder, Hub id, or "langcell-mini".
+        kind: "text" or "classification", where the model has to be of that kind.
         revision: Hub branch, tag or commit.
         options: of `from_pretrained`.
 
     Raises:
-        ValueError: there is no such model, a file is missing or damaged, or the weights and the gene vocabulary have
-            different fingerprints.
+        ValueError: there is no such model, it is of another kind, a file is missing or damaged, or the weights and the
+            gene vocabulary have different fingerprints.
     """
     if is_onnx_folder(model):
         raise ValueError(
@@ -140,8 +148,10 @@ def read_model(model_class: Any, model: str | Path, *, revision: str | None = No
         )
     place = _find(model)
     is_folder = Path(place).is_dir()
+    check_kind(place, kind, name=model, revision=revision)
     try:
-        loaded, report = model_class.from_pretrained(place, revision=revision, output_loading_info=True, **options)
+        with quiet_loading():
+            loaded, report = model_class.from_pretrained(place, revision=revision, output_loading_info=True, **options)
         processor = AutoProcessor.from_pretrained(place, revision=revision)
         folder = Path(place) if is_folder else Path(str(cached_file(place, "config.json", revision=revision))).parent
         digest = weights_digest(folder)
@@ -215,6 +225,7 @@ def _find(model: str | Path) -> str | Path:
     """
     folder = bundled_model_folder() if str(model) == DEFAULT_MODEL else Path(model)
     if folder.is_dir():
+        check_kind(folder, None, name=model)
         _require_files(folder)
         return folder
     if folder.exists() or str(model).startswith((".", "/", "~")) or str(model).count("/") != 1:

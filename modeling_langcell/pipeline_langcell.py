@@ -4,7 +4,7 @@ import copy
 import importlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ _DEFAULT_BATCH_SIZE = 32
 _ROWS_PER_CHUNK = 2000  # cells of a file that are in memory at once
 _TOKENS_PER_MATCH = 65_536  # text tokens of (cell, label) pairs that are held at once
 _READING = ("x_is", "layer", "gene_column", "gene_names")
-_SCORING = ("candidate_labels", "hypothesis_template", "alpha")
+_SCORING = ("candidate_labels", "hypothesis_template", "alpha", "normalize")
 _RESULTS = ("top_k", "return_embeddings", "return_tensors")
 
 
@@ -35,11 +35,13 @@ class _Cells:
         names: obs names, or places in the list.
         token_lists: ranked gene ids of each cell.
         known: bool, shape (cells,); whether the cell has a known gene.
+        gene_index: places in the vocabulary of the genes that were measured, -1 where unknown.
     """
 
     names: list[str]
     token_lists: list[np.ndarray]
     known: np.ndarray
+    gene_index: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,14 @@ class _Labels:
         embeds: (labels, projection_dim), float32, unit length.
         states: text states below the first cross-attention, (labels, tokens, hidden).
         mask: (labels, tokens).
+        scale: relates similarities to those of reference cells; None leaves them as they are.
     """
 
     names: list[str]
     embeds: Tensor
     states: Tensor
     mask: Tensor
+    scale: Any = None
 
 
 class LangCellPipeline(Pipeline):
@@ -108,6 +112,8 @@ class LangCellPipeline(Pipeline):
                 `{label.name: label.text for label in langcell.processing.labels.resolve_labels(names)}`.
                 hypothesis_template: how a name without a text becomes one, "cell type: {}; " as in training.
                 alpha: weight of the similarity in the score, 0 to 1; the model's own when not given.
+                normalize: relate similarities to those of the model's reference cells, where it has some and is not
+                    fine-tuned, as `langcell.annotate` does; True. Lists of gene ids count as of a file with all genes.
                 top_k: keep so many labels of each cell; all when not given.
                 batch_size: cells in a batch, 32.
                 x_is: "counts", "linear" (TPM, counts per 10k) or "log1p".
@@ -139,8 +145,10 @@ class LangCellPipeline(Pipeline):
         )
         labels = self._encoded_labels(scoring, results)
         is_single = isinstance(inputs, list | tuple) and all(np.ndim(gene_id) == 0 for gene_id in inputs)
-        found = []
+        found, is_scaled = [], False
         for cells in self.preprocess([inputs] if is_single else inputs, **reading):
+            if labels is not None and not is_scaled and scoring.get("normalize", True):
+                labels, is_scaled = self._scaled(labels, cells.gene_index, batch_size), True
             outputs = self._in_batches(cells, batch_size, labels, scoring.get("alpha"))
             found += self.postprocess({"cells": cells, **outputs}, labels=labels, **results)
         if labels is None and results.get("return_tensors"):
@@ -175,7 +183,8 @@ class LangCellPipeline(Pipeline):
             encoded = extractor(input_)
             lengths = encoded["cell_attention_mask"].sum(axis=1)
             lists = [row[:length] for row, length in zip(encoded["cell_input_ids"], lengths, strict=True)]
-            yield _Cells([str(i) for i in range(len(lists))], lists, np.ones(len(lists), dtype=bool))
+            all_genes = np.arange(len(extractor.vocabulary))
+            yield _Cells([str(i) for i in range(len(lists))], lists, np.ones(len(lists), dtype=bool), all_genes)
         elif hasattr(input_, "var_names") or "gene_names" in reading:
             yield self._ranked(input_, reading)
         else:
@@ -194,6 +203,7 @@ class LangCellPipeline(Pipeline):
             return {"embeddings": embeddings}
         alpha = model.config.alpha if alpha is None else alpha
         similarity = embeddings @ labels.embeds.T / model.config.logit_temperature
+        similarity = similarity if labels.scale is None else labels.scale(similarity)
         match = self._match(states, mask, labels)
         return {
             "embeddings": embeddings,
@@ -219,6 +229,19 @@ class LangCellPipeline(Pipeline):
             if parameters.get("return_embeddings"):
                 results[-1]["embedding"] = rows[i]
         return results
+
+    def _scaled(self, labels: _Labels, gene_index: np.ndarray, batch_size: int) -> _Labels:
+        """The labels, with the scale that the model's reference cells say in the genes of the data."""
+        extractor, config = self.processor.feature_extractor, self.model.config
+        if extractor.reference_cells is None or getattr(config, "fine_tuning", None):
+            return labels
+        ranked = extractor.reference_cells.as_measured(
+            gene_index, extractor.vocabulary, max_length=extractor.max_length
+        )
+        cells = _Cells([""] * len(ranked), list(ranked), ranked.n_known_genes > 0, gene_index)
+        embeddings = self._in_batches(cells, batch_size, None, None)["embeddings"].to(labels.embeds.device)
+        similarity = embeddings @ labels.embeds.T / config.logit_temperature
+        return replace(labels, scale=extractor.reference_cells.scale(similarity))
 
     def _in_batches(
         self, cells: _Cells, batch_size: int, labels: _Labels | None, alpha: float | None
@@ -284,10 +307,10 @@ class LangCellPipeline(Pipeline):
             names = cells.obs_names
             matrix, var = _values_of(cells, reading.get("layer"))
             genes = var[_column_of(var, reading["gene_column"])] if "gene_column" in reading else var.index
-        ranked = self.processor.feature_extractor.encode(
-            matrix, [str(gene) for gene in genes], x_is=reading.get("x_is", "counts")
-        )
-        return _Cells([str(name) for name in names], list(ranked), ranked.n_known_genes > 0)
+        extractor, genes = self.processor.feature_extractor, [str(gene) for gene in genes]
+        ranked = extractor.encode(matrix, genes, x_is=reading.get("x_is", "counts"))
+        known = ranked.n_known_genes > 0
+        return _Cells([str(name) for name in names], list(ranked), known, extractor.gene_index(genes))
 
 
 def _unit_rows(embeds: Tensor) -> Tensor:

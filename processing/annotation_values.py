@@ -1,5 +1,6 @@
 """Results on their way into an AnnData file: checked against its cells and brought into a form that can be stored."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,28 @@ def check_output(output: Path) -> None:
     is_zarr = any((output / marker).is_file() for marker in ("zarr.json", ".zgroup"))
     if output.suffix == ".zarr" and output.exists() and not is_zarr:
         raise ValueError(f"cannot write {output}: it exists and is no zarr folder; name another, or remove it first")
+
+
+def refuse_same_file(data: str | Path | None, output: str | Path) -> None:
+    """Refuse an output that is the input, or is inside it where that is a folder: what was there would be replaced.
+
+    Args:
+        data: what is read; None where that is no file.
+        output: what will be written; links of either are followed.
+
+    Raises:
+        ValueError: they are the same.
+
+    >>> refuse_same_file("cells.h5ad", "./cells.h5ad")
+    Traceback (most recent call last):
+    ValueError: ./cells.h5ad is the input, which would be replaced; name another output.
+    """
+    if data is None:
+        return
+    source, target = Path(os.path.realpath(data)), Path(os.path.realpath(output))
+    is_same = source.exists() and target.exists() and source.samefile(target)  # a hard link has another name
+    if is_same or source == target or source in target.parents:
+        raise ValueError(f"{output} is the input, which would be replaced; name another output.")
 
 
 def check_key(name: str, value: Any = None) -> None:

@@ -10,6 +10,7 @@ from transformers.utils.hub import cached_file, logging
 
 from .genes import VOCABULARY_FILE, GeneVocabulary
 from .rank_values import RankedCells, keep_first_of_duplicates, rank_encode
+from .reference_cells import REFERENCE_FILE, ReferenceCells
 
 logger = logging.get_logger(__name__)
 
@@ -28,6 +29,8 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
         vocabulary_fingerprint: what the vocabulary's fingerprint has to be; taken from the vocabulary when None.
         duplicates: of several columns of one gene, "sum" adds their counts up; "first" reads the first alone, as the
             released LangCell did.
+        reference_cells: what similarities are compared with; a file of its own (`reference_cells.npz`) as well. Without
+            them they stay as they are.
     """
 
     model_input_names = ["cell_input_ids", "cell_attention_mask"]  # noqa: RUF012 (transformers' own idiom)
@@ -38,6 +41,7 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
         max_length: int = 2048,
         vocabulary_fingerprint: str | None = None,
         duplicates: str = "sum",
+        reference_cells: ReferenceCells | None = None,
         **kwargs: Any,
     ):
         if duplicates not in ("sum", "first"):
@@ -57,6 +61,7 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
         self.vocabulary_fingerprint = vocabulary.fingerprint
         self.max_length = max_length
         self.duplicates = duplicates
+        self.reference_cells = reference_cells
 
     def __call__(
         self,
@@ -143,14 +148,18 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
         return {"cell_input_ids": cell_input_ids, "cell_attention_mask": cell_attention_mask}
 
     def to_dict(self) -> dict[str, Any]:
-        """Configuration without the vocabulary, which has its own file."""
-        output = {k: v for k, v in self.__dict__.items() if k != "vocabulary"}
-        return {**output, "feature_extractor_type": self.__class__.__name__}
+        """Configuration without the vocabulary and the reference cells, which have their own files."""
+        output = {k: v for k, v in self.__dict__.items() if k not in ("vocabulary", "reference_cells")}
+        # What is there has to be read, rather than missed in silence; where there is none nothing is said.
+        number = {"reference_cells": len(self.reference_cells)} if self.reference_cells is not None else {}
+        return {**output, **number, "feature_extractor_type": self.__class__.__name__}
 
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs: Any) -> list[str]:
-        """Write the configuration and the gene vocabulary."""
+        """Write the configuration, the gene vocabulary and the reference cells."""
         os.makedirs(save_directory, exist_ok=True)
         self.vocabulary.save(os.path.join(save_directory, VOCABULARY_FILE))
+        if self.reference_cells is not None:
+            self.reference_cells.save(os.path.join(save_directory, REFERENCE_FILE))
         saved = super().save_pretrained(save_directory, **kwargs)
         if push_to_hub:
             self.push_to_hub(kwargs.pop("repo_id", os.path.basename(os.fspath(save_directory))), **kwargs)
@@ -158,12 +167,17 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any):
-        """Load the configuration and the gene vocabulary from a folder or the Hub."""
+        """Load the configuration, the gene vocabulary and the reference cells from a folder or the Hub."""
         hub_arguments = {name: kwargs[name] for name in _HUB_ARGUMENTS if kwargs.get(name) is not None}
-        path = cached_file(os.fspath(pretrained_model_name_or_path), VOCABULARY_FILE, **hub_arguments)
+        place = os.fspath(pretrained_model_name_or_path)
+        vocabulary = GeneVocabulary.load(str(cached_file(place, VOCABULARY_FILE, **hub_arguments)))
         settings, kwargs = cls.get_feature_extractor_dict(pretrained_model_name_or_path, **kwargs)
         settings.pop("feature_extractor_type", None)
-        return cls.from_dict({**settings, "vocabulary": GeneVocabulary.load(str(path))}, **kwargs)
+        settings["vocabulary"] = vocabulary
+        if settings.pop("reference_cells", None):
+            path = cached_file(place, REFERENCE_FILE, **hub_arguments)
+            settings["reference_cells"] = ReferenceCells.load(str(path), vocabulary)
+        return cls.from_dict(settings, **kwargs)
 
 
 class _CsrArrays:

@@ -13,7 +13,7 @@ _ENTRY_KEYS = ("name", "text", "ontology_term_id")
 
 @dataclass(frozen=True)
 class LabelEntry:
-    """One label as written; what was left out is None."""
+    """One label as written; what was left out is None. A text may be an ontology id (`label_lookup.look_up`)."""
 
     name: str
     text: str | None = None
@@ -94,7 +94,10 @@ def _json_entries(content: str, path: Path) -> Iterator[LabelEntry]:
     if isinstance(data, dict):
         data = [{"name": name, "text": text} for name, text in data.items()]
     if not isinstance(data, list):
-        raise ValueError(f"{path}: found a JSON {type(data).__name__}. Expected a list of labels or {{label: text}}.")
+        raise ValueError(
+            f"{path}: found a JSON {type(data).__name__}. Expected a list of labels, or an object from label to text, "
+            "ontology id or null."
+        )
     for number, item in enumerate(data, start=1):
         item = {"name": item} if isinstance(item, str) else item
         if not _is_entry(item):

@@ -1,8 +1,16 @@
+import re
+from pathlib import Path
+from typing import Any
+
 import pytest
 from huggingface_hub import EvalResult
 
+from langcell.adapter_files import quiet_peft
+from langcell.demo import sample_cells
 from langcell.hub_cards.adapter_cards import fine_tuned_card
 from langcell.hub_cards.measurements import Measurement
+from langcell.model_kinds import quiet_loading
+from langcell.training.finetuning import finetune
 
 ACCURACY = EvalResult("zero-shot-classification", "h5ad", "blood", "accuracy", 0.7)
 
@@ -30,7 +38,11 @@ def test_an_adapters_card_names_base_types_and_options():
     assert "| 5 | 1.235 | 1.5 | 0.75 |" in card.text
     assert "It chose the step" in card.text
     assert "--model org/base --adapter org/adapter" in card.text
-    assert 'PeftModel.from_pretrained(base, "org/adapter")' in card.text
+    assert 'langcell.load("org/base", adapter="org/adapter")' in card.text
+    assert 'base = "org/base"\n' in card.text
+    assert 'PeftModel.from_pretrained(model, "org/adapter")' in card.text
+    assert "refuse a base with another gene vocabulary or other weights (sha256 `0123456789ab...`)" in card.text
+    assert "peft compares names and shapes of weights alone" in card.text
 
 
 def test_a_merged_model_needs_no_base():
@@ -66,3 +78,46 @@ def test_a_base_that_is_not_on_the_hub_is_no_metadata(model_id):
     card = fine_tuned_card("a", {**FACTS, "base": base, "method": "full"}, is_adapter=False)
     assert card.data.base_model is None
     assert "lora_rank" not in card.text
+
+
+def with_base(model_id: str, **more: Any) -> dict[str, Any]:
+    return {**FACTS, **more, "base": {**FACTS["base"], "model_id": model_id}}
+
+
+def test_the_bundled_base_is_named_so_that_the_commands_run():
+    card = fine_tuned_card("a", with_base("langcell-mini"), is_adapter=True)
+    assert "\nlangcell annotate cells.h5ad -o named.h5ad --adapter a    # by the types below\n" in card.text
+    assert "\nlangcell merge langcell-mini a -o MERGED\n" in card.text
+    assert 'langcell.load(adapter="a")' in card.text
+    assert "base = bundled_model_folder()" in card.text
+    assert '"langcell-mini"' not in card.text  # which is no id that anything could load
+    assert card.data.base_model is None
+
+
+@pytest.mark.parametrize("task", ["text", "classification"])
+def test_a_base_that_was_a_folder_is_a_path_to_fill_in(task):
+    card = fine_tuned_card("a", with_base("mine", task=task), is_adapter=True)
+    assert "The base is the folder mine; `path/to/` stands for where yours is." in card.text
+    assert "--model path/to/mine --adapter a" in card.text
+    assert "langcell merge path/to/mine a -o MERGED" in card.text
+    assert '("path/to/mine", adapter="a")' in card.text
+    assert 'base = "path/to/mine"\n' in card.text
+
+
+def test_types_of_a_single_cell_are_among_the_limits():
+    labels = [{**FACTS["labels"][0], "cells": 1}, FACTS["labels"][1]]
+    card = fine_tuned_card("a", {**FACTS, "labels": labels}, is_adapter=True)
+    assert "- It saw a single cell of each of these types: B cell." in card.text
+    assert "single cell of" not in fine_tuned_card("a", FACTS, is_adapter=True).text
+
+
+@pytest.mark.parametrize("task", ["text", "classification"])
+def test_the_python_of_a_card_runs(tmp_path, monkeypatch, task):
+    monkeypatch.chdir(tmp_path)
+    options = {"label_column": "bulk_labels", "shots": 1, "steps": 1, "device": "cpu", "progress": False}
+    finetune(sample_cells(), task=task, output="my-adapter", **options)
+    blocks = re.findall(r"```python\n(.*?)```", Path("my-adapter/README.md").read_text(), flags=re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        with quiet_peft(), quiet_loading():
+            exec(block, {})

@@ -74,6 +74,13 @@ def test_options_and_base_stand_in_the_files_and_nothing_of_this_machine_does(tm
         assert any(encoder in name and "lora_B" in name for name in stored)
 
 
+@pytest.mark.parametrize("base", ["langcell-mini", "my-folder", "org/base+adapter"])
+def test_a_base_that_is_not_on_the_hub_is_not_named_as_if_it_were(base):
+    wrapped = mark_trainable(model_for("text"), TuningOptions(), base=base)
+    assert wrapped is not None
+    assert wrapped.peft_config["default"].base_model_name_or_path is None
+
+
 @pytest.mark.parametrize("task", ["text", "classification"])
 def test_peft_loads_it_onto_the_base(tmp_path, task, batch):
     cells = {name: batch[name] for name in ("cell_input_ids", "cell_attention_mask")}

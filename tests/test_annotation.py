@@ -1,5 +1,7 @@
 import shutil
+from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 
 import anndata
 import numpy as np
@@ -12,6 +14,7 @@ from tiny import tiny_counts, tiny_gene_names, tiny_model, tiny_processor, tiny_
 
 import langcell
 from langcell.inference.annotation import UNASSIGNED, score_data
+from langcell.inference.classification import classify
 from langcell.loading import load, weights_digest
 from langcell.processing.labels import resolve_labels
 
@@ -86,6 +89,7 @@ def test_every_field_is_there(named, loaded, model_dir):
         "label_texts": [label.text for label in resolve_labels(LABELS)],
         "label_ontology_term_ids": ["CL:0000623", "CL:0000236", "", "CL:0000576"],
         "alpha": loaded.config.alpha,
+        "normalized": False,
         "rerank": "exact",
         "dtype": "float32",
         "pairs_evaluated": N_CELLS * len(LABELS),
@@ -182,12 +186,27 @@ def test_an_anndata_with_an_output_gets_both(cells, loaded, named, tmp_path):
     assert_same_results(anndata.read_h5ad(tmp_path / "out.h5ad"), named)
 
 
-def test_an_annotated_file_can_be_annotated_again_in_place(cells, loaded, tmp_path):
-    path = tmp_path / "cells.h5ad"
+def test_an_annotated_file_can_be_annotated_again(cells, loaded, tmp_path):
+    first, second = tmp_path / "first.h5ad", tmp_path / "second.h5ad"
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    langcell.annotate(tmp_path / "cells.h5ad", LABELS, output=first, model=loaded, **SMALL)
+    langcell.annotate(first, LABELS[:2], output=second, model=loaded, **SMALL)
+    assert list(langcell.score_table(anndata.read_h5ad(second)).columns) == LABELS[:2]
+
+
+@pytest.mark.parametrize(
+    "read", [pytest.param(Path, id="path"), pytest.param(partial(anndata.read_h5ad, backed="r"), id="backed")]
+)
+@pytest.mark.parametrize("command", [partial(langcell.annotate, labels=LABELS), langcell.embed, classify])
+def test_the_input_is_not_replaced(cells, tmp_path, read, command):
+    path, link = tmp_path / "cells.h5ad", tmp_path / "link.h5ad"
     cells.write_h5ad(path)
-    langcell.annotate(path, LABELS, output=path, model=loaded, **SMALL)
-    langcell.annotate(path, LABELS[:2], output=path, model=loaded, **SMALL)
-    assert list(langcell.score_table(anndata.read_h5ad(path)).columns) == LABELS[:2]
+    link.symlink_to(path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"link\.h5ad is the input, which would be replaced; name another output"):
+        command(read(path), output=link, model="not looked at")
+    assert path.read_bytes() == before
+    assert sorted(tmp_path.iterdir()) == [path, link]
 
 
 def test_model_by_folder(cells, model_dir, named):

@@ -4,7 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from langcell.processing.annotation_values import check_key, check_output, fitted_column, fitted_matrix
+from langcell.processing.annotation_values import (
+    check_key,
+    check_output,
+    fitted_column,
+    fitted_matrix,
+    refuse_same_file,
+)
 
 NAMES = pd.Index(["a", "b"])
 
@@ -20,6 +26,36 @@ def test_output_names_a_format_and_replaces_only_its_own_kind(tmp_path: Path) ->
         check_output(tmp_path / "folder.h5ad")
     with pytest.raises(ValueError, match="no zarr folder"):
         check_output(tmp_path / "precious.zarr")
+
+
+@pytest.mark.parametrize(
+    ("data", "output"),
+    [
+        pytest.param("cells.h5ad", "cells.h5ad", id="same"),
+        pytest.param("cells.h5ad", "./folder/../cells.h5ad", id="another way"),
+        pytest.param("cells.h5ad", "soft.h5ad", id="output is a link"),
+        pytest.param("soft.h5ad", "cells.h5ad", id="input is a link"),
+        pytest.param("cells.h5ad", "hard.h5ad", id="hard link"),
+        pytest.param("cells.zarr", "cells.zarr", id="zarr"),
+        pytest.param("cells.zarr", "cells.zarr/named.h5ad", id="inside the input"),
+    ],
+)
+def test_an_output_that_is_the_input_is_refused(tmp_path: Path, data: str, output: str) -> None:
+    (tmp_path / "cells.h5ad").write_bytes(b"cells")
+    (tmp_path / "soft.h5ad").symlink_to(tmp_path / "cells.h5ad")
+    (tmp_path / "hard.h5ad").hardlink_to(tmp_path / "cells.h5ad")
+    (tmp_path / "cells.zarr").mkdir()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ValueError, match="is the input, which would be replaced; name another output"):
+        refuse_same_file(tmp_path / data, tmp_path / output)
+
+
+def test_other_outputs_pass(tmp_path: Path) -> None:
+    (tmp_path / "cells.h5ad").write_bytes(b"cells")
+    (tmp_path / "copy.h5ad").write_bytes(b"cells")
+    for output in ("copy.h5ad", "new.h5ad", "cells.zarr"):
+        refuse_same_file(tmp_path / "cells.h5ad", tmp_path / output)
+    refuse_same_file(None, tmp_path / "cells.h5ad")
 
 
 @pytest.mark.parametrize(("name", "value"), [("a/b", 1), ("", 1), ("a", {"b": {"c/d": 1}})])

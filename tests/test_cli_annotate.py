@@ -76,6 +76,11 @@ def test_a_table_counts_the_labels(run):
         assert f" {counts[name]} " in row
         assert f"{counts[name] / N_CELLS:.1%}" in row
     assert "mean confidence" in stdout
+    without = [name for name in NAMES if not counts[name]]
+    assert without
+    for name in without:
+        (row,) = [line for line in stdout.splitlines() if name[:40] in line and "│" in line]
+        assert row.split("│")[2:-1] == [f"{'0':>6} ", f"{'0.0%':>6} ", f"{'–':>16} "]
 
 
 def test_unknown_by_a_number(run):
@@ -148,6 +153,7 @@ def test_embeddings_have_unit_length_in_every_dtype(run, dtype):
         pytest.param({"--smooth": "-1"}, "smooth is -1.0", id="smooth"),
         pytest.param({"--smooth": "1", "--smooth-over": "X_pca"}, "has no obsm 'X_pca'; it has none", id="smooth_over"),
         pytest.param({"--ontology-backoff": "2"}, "ontology_backoff is 2.0", id="ontology_backoff"),
+        pytest.param({"-o": "cells.h5ad"}, "cells.h5ad is the input, which would be replaced", id="output_is_input"),
         pytest.param({"--layer": "umi"}, "unknown layer 'umi'", id="layer"),
         pytest.param({}, "is no model folder", id="nothing_else"),
     ],

@@ -52,6 +52,33 @@ def test_it_writes_a_calibration_that_annotate_takes(options, cells, tiny_model_
     assert (obs["langcell_confidence"][~unknown] >= np.float32(calibration.threshold)).all()
 
 
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        pytest.param({"monocyte": None, "B cell": None, "T cell": None}, None, id="another order"),
+        pytest.param({"monocyte": None, "B cell": None, "T cell": "CL:0000084"}, None, id="the text by its id"),
+        pytest.param(
+            {"monocyte": None, "B cell": "makes antibodies", "T cell": None},
+            "The calibration was fitted with another text for 'B cell', 'cell type: b cell. ",
+            id="another text",
+        ),
+        pytest.param({"B cell": None, "T cell": None}, "labels, among them 'monocyte', which are not", id="fewer"),
+        pytest.param({"B cell": None, "NK cell": None}, "fitted without the labels 'NK cell'; run", id="others"),
+    ],
+)
+def test_labels_of_a_calibration_may_change_their_order_alone(
+    options, cells, tiny_model_dir, tmp_path, labels, message
+):
+    assert calibrate(*options, "--target-risk", 0.9).exit_code == 0
+    (tmp_path / "labels.json").write_text(json.dumps(labels))
+    used = ["--labels-file", tmp_path / "labels.json", "--unknown", tmp_path / "calibration.json", "--device", "cpu"]
+    words = ["annotate", cells, "-o", tmp_path / "named.h5ad", "--model", tiny_model_dir, *used]
+    named = CliRunner().invoke(app, [str(word) for word in words])
+    assert named.exit_code == (0 if message is None else 2), named.output
+    assert (message or "") in named.stderr
+    assert (tmp_path / "named.h5ad").is_file() == (message is None)
+
+
 @pytest.mark.parametrize(("seed", "few"), [pytest.param(0, True, id="few"), pytest.param(4, False, id="most")])
 def test_a_threshold_that_names_few_cells_is_pointed_out(options, tmp_path, seed, few):
     result = calibrate(*options, "--target-risk", 0.9, "--seed", seed)

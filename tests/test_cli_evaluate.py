@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import anndata
 import pandas as pd
@@ -31,7 +33,8 @@ def options(model, output):
 def test_zero_shot_writes_the_report_and_meets_an_expectation(cells, tiny_model_dir, tmp_path):
     first = evaluate(cells, *options(tiny_model_dir, tmp_path))
     assert first.exit_code == 0, first.output
-    assert "| majority class | 0.6667" in first.stdout
+    assert "| majority class | " in first.stdout
+    assert "0.6667" in first.stdout
     accuracy = json.loads((tmp_path / "zero-shot.json").read_text())["methods"]["LangCell"]["accuracy"]
     again = evaluate(cells, *options(tiny_model_dir, tmp_path), "--expect-accuracy", accuracy)
     assert again.exit_code == 0
@@ -101,8 +104,56 @@ def test_a_task_is_run_once_and_then_found(types, tiny_model_dir, tmp_path):
     assert "| logistic regression on PCA |" in first.stdout
     assert "Wrote few-shot.json, few-shot.md, few-shot-curve.png" in first.stdout
     second = run(*arguments)
-    assert "the same question was asked before" in second.stdout
-    assert "the same question was asked before" not in run(*arguments, "--no-cache").stdout
+    assert "the same question was asked before; --no-cache computes anew" in second.stdout
+    assert "In place of" not in second.stdout
+    anew = run(*arguments, "--no-cache")
+    assert "the same question was asked before" not in anew.stdout
+    assert "In place of" not in anew.stdout
+    other = run(*arguments, "--seed", 1)
+    assert "In place of an earlier few-shot.json (other options, " in other.stdout
+
+
+def test_results_of_other_data_are_one_line_and_exit_code_2(types, cells, tiny_model_dir, tmp_path):
+    assert evaluate(cells, *options(tiny_model_dir, tmp_path)).exit_code == 0
+    more = ("--model", tiny_model_dir, "--device", "cpu", "-o", tmp_path)
+    result = run("disease", types, "--label-column", "disease", *more)
+    assert result.exit_code == 2
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("langcell:")]
+    assert f"{tmp_path} has results of other data (zero-shot.json: " in line
+    assert "on cells.h5ad); name another folder (-o)" in line
+    assert not (tmp_path / "disease.json").exists()
+
+
+def test_what_is_not_better_than_chance_is_said(types, tiny_model_dir, tmp_path):
+    shared = ("--model", tiny_model_dir, "--device", "cpu", "-o", tmp_path)
+    # Of these types that a tiny model has never seen one text wins for nearly all cells.
+    result = run("disease", types, "--label-column", "batch", *shared)
+    assert result.exit_code == 0, result.output
+    assert "Not better than chance. LangCell: accuracy 0." in result.stdout
+    assert "which is what comes of a guess among the 2 labels." in result.stdout
+    assert "## Not better than chance" in (tmp_path / "disease.md").read_text()
+    (fact,) = json.loads((tmp_path / "disease.json").read_text())["chance"]
+    assert (fact["measure"], fact["chance"], fact["better_than_chance"]) == ("accuracy", 0.5, False)
+
+
+def test_notes_on_labels_are_said_once(tiny_model_dir, tmp_path):
+    adata = anndata.read_h5ad(tiny_evaluation.save_cells(tmp_path / "types.h5ad"))
+    adata.obs["short"] = adata.obs["cell_type"].map({"B cell": "CD19+ B", "T cell": "odd", "monocyte": "CD14+ Mono"})
+    adata.write_h5ad(tmp_path / "types.h5ad")
+    arguments = (
+        "evaluate", "few-shot", tmp_path / "types.h5ad", "--label-column", "short", "--model", tiny_model_dir,
+        "--device", "cpu", "-o", tmp_path / "results", "--shots", "1,2", "--repeats", 2, "--steps", 1,
+    )  # fmt: skip
+    ran = subprocess.run(
+        [sys.executable, "-m", "langcell.cli", *map(str, arguments)], capture_output=True, text=True, check=True
+    )
+    said = ran.stdout + ran.stderr
+    assert said.count("Read as terms of the Cell Ontology: ") == 1
+    assert said.count("Not in the Cell Ontology, used as they are: odd") == 1
+    assert said.count("in the model's vocabulary") == 1
+    assert [line for line in said.splitlines() if line.startswith("few-shot: draw")] == [
+        f"few-shot: draw {draw} of 2, K = {k}" for draw in (1, 2) for k in (1, 2)
+    ]
 
 
 def test_an_adapter_is_measured_as_it_annotates(types, tiny_model_dir, tmp_path):
@@ -122,6 +173,9 @@ def test_an_adapter_is_measured_as_it_annotates(types, tiny_model_dir, tmp_path)
     [
         pytest.param(("few-shot", "--shots", "1,x"), "--shots is '1,x'; give whole numbers", id="shots"),
         pytest.param(("few-shot", "--repeats", 0), "repeats is 0", id="repeats"),
+        pytest.param(("zero-shot", "--repeats", 0), "repeats is 0", id="repeats_of_zero_shot"),
+        pytest.param(("disease", "--repeats", 0), "repeats is 0", id="repeats_of_disease"),
+        pytest.param(("retrieval", "--repeats", 0), "repeats is 0", id="repeats_of_retrieval"),
         pytest.param(
             ("few-shot", "--adapter", "./absent"), "absent is no folder; give the folder of the adapter", id="adapter"
         ),

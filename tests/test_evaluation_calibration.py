@@ -50,3 +50,20 @@ def test_the_report_is_a_calibration_for_annotate(result, context, tmp_path):
 def test_a_risk_that_no_threshold_reaches_is_one_line(context):
     with pytest.raises(ValueError, match="The target risk is -1"):
         calibration.run(context, target_risk=-1.0, repeats=1)
+
+
+def test_risk_over_coverage_is_of_all_splits(result):
+    curve = result.report["risk_coverage"]
+    assert curve[0]["coverage"] == 1.0
+    assert all(point["runs"] == 3 and point["risk_sd"] is not None for point in curve)
+    everything = result.report["methods"]["LangCell, calibrated"]
+    assert curve[0]["risk"] == pytest.approx(1 - everything["accuracy"])
+    assert all("±" in cell for row in result.sections[2].table.rows for cell in row[1:])
+
+
+def test_one_split_has_no_spread(context):
+    result = calibration.run(context, target_risk=0.9, repeats=1)
+    json.dumps(result.report, allow_nan=False)
+    assert result.report["risk_coverage"][0]["risk_sd"] is None
+    assert not any("±" in cell for section in result.sections for row in section.table.rows for cell in row)
+    assert "One repeat (splits of the cells, seed 0) has no standard deviation" in result.sections[0].text

@@ -35,3 +35,12 @@ def test_page_and_plots(result):
     assert set(result.figures) == {"methods", "confusion"}
     assert "two thirds of each type" in result.sections[0].text
     assert len(result.sections[1].table.rows) == 3
+
+
+def test_types_have_a_mean_and_a_spread_over_the_splits(result):
+    per_type = result.report["methods"]["LangCell-CE"]["per_type"]
+    assert all(row["runs"] == 2 and row["f1_sd"] is not None for row in per_type.values())
+    mean = sum(row["f1"] for row in per_type.values()) / len(per_type)
+    assert mean == pytest.approx(result.report["methods"]["LangCell-CE"]["macro_f1"])
+    assert all("±" in cell for row in result.sections[1].table.rows for cell in row[2:])
+    assert "± is the standard deviation over 2 splits of the cells (seed 0)" in result.sections[0].text

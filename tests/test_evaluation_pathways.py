@@ -54,3 +54,11 @@ def test_too_few_cells_for_a_split_is_one_line(files, tiny_model_dir):
     context = EvaluationContext(files[0], model=tiny_model_dir, device="cpu", progress=False, max_cells=6)
     with pytest.raises(ValueError, match=r"cells are too few|No gene set is active"):
         pathways.run(context, gene_sets=files[1], active_share=0.2)
+
+
+def test_every_set_has_a_spread_over_the_splits(result):
+    for scores in result.report["methods"].values():
+        assert scores["auroc_by_set_sd"].keys() == scores["auroc_by_set"].keys() == {"FIRST", "SECOND"}
+        mean = sum(scores["auroc_by_set"].values()) / 2
+        assert mean == pytest.approx(scores["auroc"])
+    assert all("±" in cell for row in result.sections[1].table.rows for cell in row[2:])

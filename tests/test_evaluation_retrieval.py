@@ -77,3 +77,14 @@ def test_other_candidates_are_refused_and_a_model_without_a_list_says_so(context
     monkeypatch.setattr(context.loaded.config, "training_cell_types", None)
     with pytest.raises(ValueError, match="does not list its training types"):
         retrieval.run(context, candidates="training")
+
+
+def test_repeats_are_draws_of_the_queries(context, report):
+    few, one = (retrieval.run(context, candidates="training", repeats=repeats) for repeats in (20, 1))
+    for name, scores in one.report["methods"].items():
+        assert scores["mrr"] == few.report["methods"][name]["mrr"] == report["methods"][name]["mrr"]
+        assert scores["mrr_sd"] is None
+    name = "cell to text, name and definition"
+    assert few.report["methods"][name]["mrr_sd"] != report["methods"][name]["mrr_sd"]
+    assert not any("±" in cell for row in one.sections[0].table.rows for cell in row)
+    assert "± is the standard deviation over 20 draws of the queries" in few.sections[0].text

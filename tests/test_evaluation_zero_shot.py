@@ -8,8 +8,9 @@ import tiny
 
 import langcell
 from langcell.processing.labels import resolve_labels
+from langcell.training.evaluation.context import EvaluationContext
 from langcell.training.evaluation.naming import naming_sections
-from langcell.training.evaluation.zero_shot import ALPHAS, evaluate_zero_shot
+from langcell.training.evaluation.zero_shot import ALPHAS, evaluate_zero_shot, name_and_measure
 
 TYPES = ["B cell", "T cell", "monocyte", "B cell", "unknown", "T cell", "B cell", None]
 
@@ -97,3 +98,22 @@ def test_alpha_of_the_caller_wins_and_needs_no_place_in_the_sweep(cells, tiny_mo
 def test_an_illegal_alpha_is_refused_before_anything_is_read():
     with pytest.raises(ValueError, match=r"alpha is 1\.5; legal are 0"):
         evaluate_zero_shot("absent.h5ad", label_column="type", alpha=1.5)
+
+
+def test_every_alpha_and_every_type_has_a_spread(report):
+    for row in report["alpha_sweep"]:
+        assert {"accuracy_sd", "macro_f1_sd", "weighted_f1_sd"} <= row.keys()
+    assert any(row["accuracy_sd"] for row in report["alpha_sweep"])
+    sections = {section.title: section for section in naming_sections(report)}
+    for title in ("Types", "Weight of the similarity"):
+        assert all("±" in row[-1] for row in sections[title].table.rows)
+    assert "± is the standard deviation over 200 draws of the cells with replacement" in naming_sections(report)[0].text
+
+
+def test_one_draw_has_no_spread(cells, tiny_model_dir):
+    context = EvaluationContext(cells, label_column="type", model=tiny_model_dir, device="cpu", progress=False)
+    report = name_and_measure(context, context.labelled, task="zero-shot", alpha=None, baselines={}, repeats=1)
+    assert {row["accuracy_sd"] for row in (*report["methods"].values(), *report["alpha_sweep"])} == {None}
+    first, *others = naming_sections(report)
+    assert "has no standard deviation" in first.text
+    assert not any("±" in cell for section in (first, *others) for row in section.table.rows for cell in row)

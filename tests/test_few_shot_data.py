@@ -31,13 +31,27 @@ def test_rows_bound_the_choice_and_cells_without_a_label_are_never_chosen():
     [
         pytest.param([0, 34], r"rows go from 0 to 34; the data has 34 cells", id="beyond the end"),
         pytest.param([-1, 3], r"rows go from -1", id="negative"),
-        pytest.param([0, 1], r"The 2 labelled cells have only the type 'A'; .* two types", id="one type"),
-        pytest.param([20, 21], r"The 0 labelled cells have no type", id="no label"),
+        pytest.param([0, 1], "in.h5ad has only the type 'A' in the 2 labelled .* two types", id="one type"),
+        pytest.param([20, 21], "in.h5ad has no type in the 0 labelled cells", id="no label"),
     ],
 )
 def test_rows_that_nothing_can_be_learned_from_are_refused(rows, message):
     with pytest.raises(ValueError, match=message):
-        choose_rows(TRUTH, shots=None, rows=rows, names=NAMES, seed=0)
+        choose_rows(TRUTH, shots=None, rows=rows, names=NAMES, seed=0, where="in.h5ad")
+
+
+@pytest.mark.parametrize(
+    ("shots", "told"),
+    [
+        pytest.param(None, True, id="all cells"),
+        pytest.param(4, True, id="more than one"),
+        pytest.param(1, False, id="one was asked for"),
+    ],
+)
+def test_a_type_with_a_single_cell_is_told(caplog, shots, told):
+    with caplog.at_level(logging.WARNING, logger="langcell"):
+        assert 33 in choose_rows(TRUTH, shots=shots, names=NAMES, seed=0)
+    assert ("Types with a single cell, which is learned by heart and never held out: C." in caplog.text) == told
 
 
 def test_by_default_only_types_with_ten_cells_give_some_up():

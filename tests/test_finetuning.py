@@ -157,7 +157,7 @@ def relabelled(cells, types):
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [
-        pytest.param(lambda c: relabelled(c, ["B cell"] * 36), {}, "two", id="single type"),
+        pytest.param(lambda c: relabelled(c, ["B cell"] * 36), {}, "only the type 'B cell'", id="single type"),
         pytest.param(lambda c: relabelled(c, [None] * 36), {}, "no cell has a label in obs", id="unlabelled"),
         pytest.param(lambda c: relabelled(c, [np.nan] * 36), {}, "no cell has a label in obs", id="all NaN"),
         pytest.param(lambda c: c, {"label_column": "kind"}, "unknown column 'kind'", id="no such column"),
@@ -165,6 +165,8 @@ def relabelled(cells, types):
         pytest.param(
             lambda c: without_genes(c, range(0, 36, 3)), {}, "No chosen cell of 'B cell' has a gene", id="no known gene"
         ),
+        pytest.param(lambda c: relabelled(c, np.linspace(0, 1, 36)), {}, "numbers with decimals", id="measurements"),
+        pytest.param(lambda c: relabelled(c, list(c.obs_names)), {}, "36 different values", id="barcodes"),
         pytest.param(lambda c: c, {"shots": 0}, "shots is 0", id="no shots"),
         pytest.param(lambda c: c, {"output": "absent/folder/a"}, "does not exist", id="no folder for the output"),
     ],
@@ -174,6 +176,19 @@ def test_what_nothing_can_be_learned_from_is_refused_in_one_line(cells, base, ch
     with pytest.raises(ValueError, match=message) as refused:
         finetune(change(cells), model=base, task=task, **FAST | options)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("task", ["text", "classification"])
+def test_a_type_with_a_single_cell_is_learned_from_it_and_told(cells, base, caplog, task):
+    types = cells.obs["type"].astype(str).to_numpy()
+    types[3] = "rare type"
+    with caplog.at_level(logging.WARNING, logger="langcell"):
+        tuned = finetune(
+            relabelled(cells, types), model=base, task=task, **FAST | {"steps": 1, "validation_share": 0.5}
+        )
+    assert "Types with a single cell, which is learned by heart and never held out: rare type." in caplog.text
+    assert 3 in tuned.train_rows
+    assert [label["cells"] for label in tuned.config.fine_tuning["labels"] if label["name"] == "rare type"] == [1]
 
 
 def test_types_may_share_a_text_where_no_text_is_read(cells, base):

@@ -21,6 +21,10 @@ ALL = Objectives(
 )  # fmt: skip
 
 
+def with_negatives(count: int, others: Objectives = ALL) -> Objectives:
+    return replace(others, cell_text_matching=CellTextMatching(weight=1.0, negatives=count))
+
+
 def batch_without_padding(model) -> dict[str, torch.Tensor]:
     """Each cell has a text of its own type, so that every cell and text has a negative."""
     generator = torch.Generator().manual_seed(0)
@@ -58,6 +62,8 @@ CASES = [
     pytest.param(ALL, (), 2, id="stage_2_last_layer_reads_cells"),
     pytest.param(replace(OFF, cell_text=CellText(weight=1.0)), (), 1, id="cell_text_alone"),
     pytest.param(replace(OFF, cell_text_matching=CellTextMatching(weight=1.0)), (), 1, id="match_alone"),
+    pytest.param(with_negatives(3), (), 1, id="three_texts_a_cell_that_do_not_describe_it"),
+    pytest.param(with_negatives(2, OFF), (r"^(?!.*(crossattention|match_head))",), 2, id="match_of_frozen_encoders"),
     pytest.param(ALL, (r"^text_encoder\.(?!.*crossattention)",), 0, id="frozen_text_encoder"),
     pytest.param(ALL, (r"^text_encoder\.(?!.*crossattention)",), 2, id="frozen_text_encoder_last_layer"),
     pytest.param(ALL, (r"^cell_encoder\.",), 1, id="frozen_cell_encoder"),
@@ -73,7 +79,8 @@ def test_the_formula_is_what_torch_counts(objectives, frozen, start):
     freeze(model, patterns=[*frozen, *unreached])
     stage = PretrainingStage(model, objectives).train()
     batch = batch_without_padding(model)
-    work = step_flops(model.config, objectives, BatchCounts.of_batch(batch), Trained.of_stage(stage))
+    counts = BatchCounts.of_batch(batch, negatives=objectives.cell_text_matching.negatives)
+    work = step_flops(model.config, objectives, counts, Trained.of_stage(stage))
     forward, total = counted(stage, batch)
     assert sum(part.forward for part in work.values()) == pytest.approx(forward, rel=1e-6)
     assert sum(part.total for part in work.values()) == pytest.approx(total, rel=1e-6)
@@ -87,7 +94,7 @@ def test_texts_that_were_encoded_before_the_run_cost_nothing():
     width = model.config.text_config.hidden_size
     stage.frozen_texts = FrozenTexts(pooled=torch.randn(TEXTS, width), before_cell=torch.randn(TEXTS, width))
     batch = batch_without_padding(model)
-    work = step_flops(model.config, ALL, BatchCounts.of_batch(batch), Trained.of_stage(stage))
+    work = step_flops(model.config, ALL, BatchCounts.of_batch(batch, negatives=1), Trained.of_stage(stage))
     assert "text encoder" not in work
     assert sum(part.total for part in work.values()) == pytest.approx(counted(stage, batch)[1], rel=1e-6)
 
@@ -99,7 +106,16 @@ def test_padding_is_not_counted():
     for name, columns in (("cell_input_ids", 5), ("cell_attention_mask", 5), ("input_ids", 3), ("attention_mask", 3)):
         longer[name] = torch.nn.functional.pad(batch[name], (0, columns))
     assert longer["input_ids"].shape[1] <= MAX_TEXT_LENGTH
-    assert BatchCounts.of_batch(longer) == BatchCounts.of_batch(batch)
+    assert BatchCounts.of_batch(longer, negatives=2) == BatchCounts.of_batch(batch, negatives=2)
+
+
+def test_a_batch_with_too_few_texts_has_fewer_pairs():
+    """What stands in the places of the missing ones is read, but is padding."""
+    batch = batch_without_padding(tiny_model())
+    pairs = [BatchCounts.of_batch(batch, negatives=count).pairs for count in (1, 3, 15)]
+    assert pairs == [2 * CELLS + TEXTS, 4 * CELLS + TEXTS, 4 * CELLS + TEXTS]
+    alone = BatchCounts.of_lengths(torch.tensor([3, 5]), torch.tensor([4]), torch.tensor([0, 0]), negatives=3)
+    assert alone.pairs == 2
 
 
 def test_counts_of_batches_add_up():

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from langcell.hub_folders import folder_or_download
+from langcell.hub_folders import folder_or_download, is_hub_id
 
 
 def test_a_folder_is_taken_as_it_is(tmp_path):
@@ -20,3 +20,11 @@ def test_a_repository_that_cannot_be_reached_is_one_line():
     with pytest.raises(ValueError, match="org/absent is neither a folder here nor can it be downloaded") as error:
         folder_or_download("org/absent", "the model")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("org/model", True), ("model", False), ("./model", False), ("/model", False), ("a/b/c", False), ("a/b+c", False)],
+)
+def test_ids_on_the_hub(name, expected):
+    assert is_hub_id(name) == expected

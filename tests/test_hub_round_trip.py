@@ -30,6 +30,7 @@ EXPECTED_FILES = {
     "processing_langcell.py",
     "processor_config.json",
     "rank_values.py",
+    "reference_cells.py",
     "tokenizer.json",
     "tokenizer_config.json",
 }

@@ -66,7 +66,7 @@ def test_ontology_ids_are_those_of_the_training(tiny_model_dir, cells):
 
 
 def test_a_model_without_a_head_is_refused(tiny_model_dir):
-    with pytest.raises(ValueError, match=r"has no classification head .* langcell finetune --task classification"):
+    with pytest.raises(ValueError, match=r"has no classification head.* langcell finetune --task classification"):
         load_classifier(tiny_model_dir, device="cpu")
 
 

@@ -8,11 +8,9 @@ import pytest
 from langcell.processing import labels as labels_module
 from langcell.processing.labels import (
     Label,
-    label_notes,
     labels_under,
     read_labels,
     resolve_labels,
-    split_labels,
     typed_labels,
 )
 from langcell.processing.ontology import Ontology
@@ -80,13 +78,6 @@ class TestShorthand:
 
     def test_a_file_without_cell_ontology_terms_is_not_read_so(self, lab):
         assert resolve_labels(["Mono", "B"], ontology=lab)[0].match is None
-
-    def test_comma_lists_are_split_by_names_and_synonyms_alone(self, ontology):
-        assert split_labels("CD4, T, B", ontology=ontology) == ["CD4", "T", "B"]
-
-    def test_notes_say_what_was_read_and_what_was_not(self, ontology):
-        assert label_notes(resolve_labels(["NK cell", "B cell"], ontology=ontology)) == []
-        assert len(label_notes(resolve_labels(["Mono", "odd"], ontology=ontology))) == 2
 
 
 class TestResolve:
@@ -166,59 +157,6 @@ class TestResolve:
     def test_obsolete_ids_of_a_file(self, lab, term_id, advice):
         with pytest.raises(ValueError, match=advice):
             resolve_labels([term_id, "red cell"], ontology=lab)
-
-
-class TestSplit:
-    @pytest.mark.parametrize(
-        ("text", "labels"),
-        [
-            pytest.param("B cell,NK cell", ["B cell", "NK cell"], id="plain"),
-            pytest.param(" B cell , odd one ", ["B cell", "odd one"], id="blanks"),
-            pytest.param("CL:0000236,CL:0000623", ["CL:0000236", "CL:0000623"], id="ids"),
-            pytest.param(
-                "CD4-positive,alpha-beta T cell,B cell", ["CD4-positive, alpha-beta T cell", "B cell"], id="one_comma"
-            ),
-            pytest.param(
-                "odd, CD4-positive, CXCR3-negative, CCR6-negative, alpha-beta T cell, odd 2",
-                ["odd", "CD4-positive, CXCR3-negative, CCR6-negative, alpha-beta T cell", "odd 2"],
-                id="three_commas",
-            ),
-            pytest.param("B cell, CD19-positive", ["B cell, CD19-positive"], id="longest_run_wins"),
-            pytest.param('B cell, "CD19-positive"', ["B cell", "CD19-positive"], id="quotes_keep_apart"),
-            pytest.param('"B cell", CD19-positive', ["B cell", "CD19-positive"], id="quotes_keep_apart_left"),
-            pytest.param('"odd, but one",B cell', ["odd, but one", "B cell"], id="quotes_keep_together"),
-            pytest.param('"a ""b"" c",d', ['a "b" c', "d"], id="doubled_quote"),
-            pytest.param('5" cell,d', ['5" cell', "d"], id="quote_inside"),
-            pytest.param("B cell\n", ["B cell"], id="one"),
-        ],
-    )
-    def test_split(self, ontology, text, labels):
-        assert split_labels(text, ontology=ontology) == labels
-
-    def test_all_names_with_commas_survive_side_by_side(self, ontology):
-        types = sorted(ontology.descendants("CL:0000084"))
-        names = [name for name in (ontology.term(term_id).name for term_id in types) if "," in name]
-        assert len(names) > 50
-        assert split_labels(",".join(f'"{name}"' for name in names), ontology=ontology) == names
-        assert split_labels(", odd,".join(names), ontology=ontology)[::2] == names
-
-    def test_own_ontology(self, lab):
-        assert split_labels("red cell,cell, blue", ontology=lab) == ["red cell", "cell, blue"]
-
-    @pytest.mark.parametrize(
-        ("text", "message"),
-        [
-            pytest.param("", "label 1 is empty", id="empty"),
-            pytest.param("B cell,,NK cell", "label 2 is empty", id="double_comma"),
-            pytest.param("B cell,", "label 2 is empty", id="comma_at_the_end"),
-            pytest.param('B cell,""', "label 2 is empty", id="empty_quotes"),
-            pytest.param('B cell,"NK cell', "quote is not closed", id="open_quote"),
-            pytest.param('"B cell" x,NK cell', "quote is not closed before a comma", id="text_after_quote"),
-        ],
-    )
-    def test_errors(self, text, message):
-        with pytest.raises(ValueError, match=message):
-            split_labels(text)
 
 
 class TestUnder:
@@ -314,6 +252,20 @@ class TestRead:
         path.write_text("odd\ta text\nNK cell\n")
         assert [label.match for label in read_labels(path)] == ["given", "synonym"]
 
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [
+            pytest.param("l.json", '{"mine": "CL:0000236", "T cell": null}', id="json_object"),
+            pytest.param("l.json", '[{"name": "mine", "text": "CL:0000236"}, "T cell"]', id="json_objects"),
+            pytest.param("l.tsv", "mine\tCL:0000236\nT cell\n", id="tsv"),
+        ],
+    )
+    def test_an_id_in_place_of_a_text_is_looked_up(self, tmp_path, name, content):
+        path = tmp_path / name
+        path.write_text(content)
+        b_cell, t_cell = resolve_labels(["B cell", "T cell"])
+        assert read_labels(path) == [Label("mine", b_cell.text, "CL:0000236", "id"), t_cell]
+
     def test_json_null_text_is_looked_up(self, tmp_path):
         path = tmp_path / "l.json"
         path.write_text('{"odd": "a text", "NK cell": null}')
@@ -355,6 +307,7 @@ class TestRead:
             pytest.param("l.json", b'["B cell",\n "NK cell"', "line 2: not valid JSON", id="malformed_json"),
             pytest.param("l.json", b'"B cell"', "found a JSON str. Expected a list", id="json_string"),
             pytest.param("l.json", b'{"B cell": "x", "B cell": "y"}', "duplicate key 'B cell'", id="json_duplicate"),
+            pytest.param("l.json", b'{"a": "CL:9999999", "b": null}', "'a': Unknown ontology id", id="json_unknown_id"),
             pytest.param("l.json", b'["B cell", 5]', "label 2 is 5. Expected text", id="json_number"),
             pytest.param("l.json", b'["B cell", ""]', "label 2 is .*none of them empty", id="json_empty_name"),
             pytest.param("l.json", b'[{"name": "a", "txt": "b"}, "c"]', "label 1 is .*txt", id="json_unknown_key"),

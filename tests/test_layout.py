@@ -33,6 +33,7 @@ HUB_FILES = (
     "processing_langcell",
     "genes",
     "rank_values",
+    "reference_cells",
 )
 HUB_LIBRARIES = {"numpy", "torch", "transformers", "huggingface_hub"} | sys.stdlib_module_names
 

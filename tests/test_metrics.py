@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, classification_report, confusion_matrix, f1_score
 
-from langcell.training.evaluation.metrics import F1, Accuracy, PerType, bootstrap_sd, score_predictions
+from langcell.training.evaluation.metrics import (
+    F1,
+    Accuracy,
+    PerType,
+    mean_per_type,
+    per_type_scores,
+    score_predictions,
+)
 
 NAMES = ["a", "b", "c", "d"]
 
@@ -48,20 +55,31 @@ def test_per_type_keeps_the_order_asked_for():
     assert result == {"precision": [1, 1, 0], "recall": [1, 1, 0], "f1": [1, 1, 0], "support": [2, 1, 0]}
 
 
-def test_bootstrap_is_the_spread_over_draws_of_cells(codes):
+def test_every_measure_has_a_spread_over_draws_of_the_cells_and_one_draw_has_none(codes):
     truth, predicted = codes
-    confusion = confusion_matrix(truth, predicted, labels=range(5))[:4]
-    sd = bootstrap_sd(confusion, seed=1)
-    assert sd == bootstrap_sd(confusion, seed=1) != bootstrap_sd(confusion, seed=2)
-    accuracy = np.mean(truth == predicted)
-    assert sd["accuracy_sd"] == pytest.approx(np.sqrt(accuracy * (1 - accuracy) / len(truth)), rel=0.2)
-    rng = np.random.default_rng(0)
-    draws = [rng.integers(0, 200, 200) for _ in range(200)]
-    by_cells = [f1_score(truth[rows], predicted[rows], labels=[0, 1, 2], average="macro") for rows in draws]
-    assert sd["macro_f1_sd"] == pytest.approx(np.std(by_cells), rel=0.25)
+    scores, again, one = (score_predictions(truth, predicted, NAMES, seed=0, draws=n) for n in (100, 100, 1))
+    assert scores == again
+    for name in ("accuracy", "macro_f1", "weighted_f1"):
+        assert scores[f"{name}_sd"] > 0
+        assert (one[name], one[f"{name}_sd"]) == (scores[name], None)
+    assert all(scores["per_type"]["a"][f"{name}_sd"] > 0 for name in ("precision", "recall", "f1"))
+    assert scores["per_type"]["d"]["f1_sd"] is None  # no cells
 
 
-def test_nothing_right_and_everything_right_have_no_spread():
-    assert bootstrap_sd(np.array([[3, 0, 0], [0, 2, 0]]), seed=0)["accuracy_sd"] == 0
+def test_types_over_repeats_have_a_mean_and_a_spread(codes):
+    truth, predicted = codes
+    runs = [per_type_scores(truth[rows], predicted[rows], NAMES) for rows in (slice(120), slice(120, None))]
+    summary = mean_per_type(runs)
+    first, second = (run["a"] for run in runs)
+    assert summary["a"]["f1"] == pytest.approx((first["f1"] + second["f1"]) / 2)
+    assert summary["a"]["f1_sd"] == pytest.approx(abs(first["f1"] - second["f1"]) / 2)
+    assert summary["a"]["support"] == (truth == 0).sum()
+    assert (summary["d"]["support"], summary["d"]["f1"], summary["d"]["f1_sd"]) == (0, 0, None)
+    # A repeat without cells of a type says nothing of it.
+    only_b = per_type_scores(np.array([1]), np.array([1]), NAMES)
+    assert mean_per_type([runs[0], only_b])["a"]["f1"] == pytest.approx(first["f1"])
+
+
+def test_nothing_right_has_no_accuracy():
     scores = score_predictions(np.array([0, 1]), np.array([2, 2]), ["a", "b"], seed=0)
     assert (scores["accuracy"], scores["macro_f1"], scores["confusion"]) == (0, 0, [[0, 0, 1], [0, 0, 1]])

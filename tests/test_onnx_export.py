@@ -39,6 +39,7 @@ def varied_dir(tiny_model_dir, tmp_path_factory):
         embedded = model.cell_projection(model.get_cell_states(batch["cell_input_ids"], batch["cell_attention_mask"]))
         model.cell_projection.bias.sub_(embedded[:, 0].mean(0))
     model.save_pretrained(folder)
+    tiny_processor(reference=True).save_pretrained(folder)
     return folder
 
 

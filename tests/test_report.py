@@ -7,15 +7,14 @@ from matplotlib.figure import Figure
 
 from langcell.hub_cards.cards import measurement_table, model_card
 from langcell.training.evaluation.metrics import score_predictions
+from langcell.training.evaluation.pages import Section
 from langcell.training.evaluation.report import (
     HEADLINES,
     Expectation,
-    Section,
-    Table,
     TaskResult,
+    best_methods,
     eval_results,
     methods_table,
-    page,
     summary_table,
     write_report,
 )
@@ -59,18 +58,9 @@ def test_a_number_that_json_cannot_hold_writes_nothing(report, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_page_has_headings_text_tables_and_pictures():
-    table = Table(("type", "F1"), [("T|cell", "0.5")])
-    text = page([Section("Task", "Text."), Section("Types", table=table)], ["task-curve.png"], level=2)
-    assert text == (
-        "## Task\n\nText.\n\n### Types\n\n| type | F1 |\n| --- | ---: |\n| T\\|cell | 0.5 |\n\n"
-        "![task curve](task-curve.png)\n"
-    )
-
-
 def test_the_table_has_each_method_with_its_spread(report):
     text = methods_table(report)
-    assert "| LangCell | 0.7500 ± " in text
+    assert "| LangCell | **0.7500 ± " in text
     assert "| nearest profile | 0.5000 ± " in text
     assert "ontology" not in text  # not measured, as in reports of before
 
@@ -79,6 +69,27 @@ def test_a_measure_that_one_method_lacks_is_a_dash():
     table = summary_table("retrieval", {"a": {"mrr": 0.5, "ontology_distance": 2.0}, "b": {"mrr": 0.25}})
     assert table.head == ("method", "MRR", "ontology distance")
     assert table.rows[1] == ("b", "0.2500", "–")
+
+
+@pytest.mark.parametrize(
+    ("methods", "measure", "best"),
+    [
+        pytest.param({"a": {"f1": 0.5}, "b": {"f1": 0.7}}, "f1", [1], id="most"),
+        pytest.param({"a": {"ece": 0.5}, "b": {"ece": 0.7}}, "ece", [0], id="least"),
+        pytest.param({"a": {"f1": 0.7}, "b": {"f1": 0.70001}, "c": {"f1": 0.1}}, "f1", [0, 1], id="written_alike"),
+        pytest.param({"a": {"f1": 0.7}, "b": {"f1": 0.7}}, "f1", [], id="all_alike"),
+        pytest.param({"a": {"f1": 0.7}, "b": {"f1": None}, "c": {}}, "f1", [], id="nothing_beside"),
+    ],
+)
+def test_the_best_of_a_measure(methods, measure, best):
+    assert best_methods(methods, measure) == best
+
+
+def test_each_direction_of_retrieval_has_a_best_of_its_own():
+    names = ("cell to text, name and definition", "cell to text, name only", "text to cell, a", "text to cell, b")
+    methods = {name: {"mrr": value} for name, value in zip(names, (0.1, 0.2, 0.9, 0.8), strict=True)}
+    assert best_methods(methods, "mrr") == [1, 2]
+    assert summary_table("retrieval", methods).bold == {(1, 1), (2, 1)}
 
 
 def test_every_task_has_headline_measures():

@@ -1,11 +1,11 @@
 import json
+import shutil
 
 import pytest
 import tiny_evaluation
 
 from langcell.training.evaluation import runner
 from langcell.training.evaluation.context import EvaluationContext
-from langcell.training.evaluation.report import Section, Table
 from langcell.training.evaluation.tasks import TASKS
 
 
@@ -81,7 +81,37 @@ def test_what_is_no_task_no_folder_or_no_file_is_refused(new_context, tmp_path):
         runner.run_task("calibration", context, tmp_path)
 
 
-def test_sections_come_back_as_they_were():
-    for section in (Section("A", "text", Table(["a", "b"], [["1", "2"]])), Section("", "text")):
-        stored = json.loads(json.dumps(runner._section_to_dict(section)))
-        assert runner._section_from_dict(stored) == section
+def test_the_task_again_and_other_tasks_share_a_folder(new_context, files, tmp_path):
+    first = runner.run_task("pathways", new_context(), tmp_path, gene_sets=files[1], repeats=1)
+    assert not first.replaced
+    assert not runner.run_task("pathways", new_context(), tmp_path, gene_sets=files[1], repeats=1).replaced
+    assert not runner.run_task("calibration", new_context(), tmp_path, target_risk=0.99, repeats=1).replaced
+    other = runner.run_task("pathways", new_context(), tmp_path, gene_sets=files[1], repeats=2)
+    assert other.replaced
+    assert json.loads((tmp_path / "pathways.json").read_text())["repeats"] == 2
+    assert runner.run_task("pathways", new_context(), tmp_path, gene_sets=files[1], repeats=1).was_kept
+
+
+def test_results_of_other_data_or_of_another_model_are_not_replaced(new_context, files, tmp_path, tiny_model_dir):
+    runner.run_task("pathways", new_context(), tmp_path / "results", gene_sets=files[1], repeats=1)
+    before = (tmp_path / "results" / "pathways.json").read_bytes()
+    other_cells = new_context()
+    other_cells.data = tiny_evaluation.save_cells(tmp_path / "others.h5ad", seed=1)
+    with pytest.raises(ValueError, match=r"results of other data \(pathways.json: .*, on cells.h5ad\); name another"):
+        runner.run_task("calibration", other_cells, tmp_path / "results", repeats=1)
+    with pytest.raises(ValueError, match=r"results of another model \(pathways.json: .*revision"):
+        runner.run_task("calibration", new_context(model="langcell-mini"), tmp_path / "results", repeats=1)
+    assert (tmp_path / "results" / "pathways.json").read_bytes() == before
+    assert not (tmp_path / "results" / "calibration.json").exists()
+    # The same cells under another name are the same data.
+    shutil.copy(files[0], tmp_path / "copy.h5ad")
+    copied = new_context()
+    copied.data = tmp_path / "copy.h5ad"
+    runner.run_task("calibration", copied, tmp_path / "results", target_risk=0.99, repeats=1)
+
+
+def test_a_file_that_is_called_like_a_report_is_not_replaced(new_context, tmp_path):
+    (tmp_path / "zero-shot.json").write_text("my notes")
+    with pytest.raises(ValueError, match=r"zero-shot.json is no report of this version .*name another folder"):
+        runner.run_task("calibration", new_context(), tmp_path, repeats=1)
+    assert (tmp_path / "zero-shot.json").read_text() == "my notes"

@@ -3,6 +3,7 @@ import pytest
 import tiny_evaluation
 
 from langcell.training.evaluation.context import EvaluationContext
+from langcell.training.evaluation.runner import run_task
 from langcell.training.evaluation.suite import Columns, evaluate_all, find_columns, make_plans
 
 
@@ -21,21 +22,15 @@ def obs():
 
 def test_columns_are_found_by_name_where_they_have_two_values(obs):
     found = find_columns(obs, Columns())
-    assert found == Columns(label="cell_type", label_ids="cl_id", batch="donor_id", disease=None)
+    assert found == Columns(label="cell_type", batch="donor_id", disease=None)
     assert find_columns(obs, Columns(batch="batch")).batch == "batch"
-
-
-def test_ids_that_do_not_belong_to_the_types_are_not_taken(obs):
-    obs["leiden"] = ["0", "0", "1"]
-    assert find_columns(obs, Columns(label="leiden")).label_ids is None
-    assert find_columns(obs, Columns(label="nope")).label_ids is None
 
 
 def test_plans_say_why_a_task_is_left_out():
     plans = {plan.task: plan for plan in make_plans(Columns(label="cell_type"), {"repeats": 2, "alpha": None})}
     assert not plans["few-shot"].why_not
     assert plans["few-shot"].options == {"repeats": 2}
-    assert plans["zero-shot"].options == {}
+    assert plans["zero-shot"].options == {}  # keeps its number of draws
     assert plans["integration"].why_not == "no column with two batches or more (--batch-column)"
     assert plans["disease"].why_not == "no column with two diseases or more (--disease-column)"
     assert plans["pathways"].why_not == "no file of gene sets (--gene-sets)"
@@ -66,19 +61,42 @@ def test_all_runs_what_the_file_allows_and_writes_one_report(tmp_path, tiny_mode
     assert "does not list its training types" in suite.skipped["retrieval"]
     assert "unknown column 'nope'" in suite.skipped["integration"]
     assert suite.outcomes["disease"].report["data"]["label_column"] == "disease"
-    assert suite.outcomes["few-shot"].report["data"]["label_ids_column"] == "cell_type_ontology_term_id"
+    # Ids are read where they are named, as in each task, and the report says that they are there.
+    data = suite.outcomes["few-shot"].report["data"]
+    assert (data["label_ids_column"], data["unread_ids_column"]) == (None, "cell_type_ontology_term_id")
     text = (tmp_path / "results" / "report.md").read_text()
     html = (tmp_path / "results" / "report.html").read_text()
     for outcome in suite.outcomes.values():
         for name in outcome.files[2:]:
             assert f"]({name})" in text
-            assert f'src="{name}"' in html
+            assert f'alt="{name.removesuffix(".png").replace("-", " ")}"' in html
+    assert html.count('<img src="data:image/png;base64,') == text.count("![")
+    assert 'src="' not in html.replace('<img src="data:image/png;base64,', "")
+    overview = text[: text.index("# Not run")]
+    for head in ("zero-shot | accuracy", "few-shot | accuracy", "novel-types | seen types", "calibration | ECE"):
+        assert f"| {head}" in overview
+    for baseline in ("majority class", "nearest centroid of embeddings", "the same encoder untrained"):
+        assert f"| {baseline} |" in overview
+    assert "**" in overview
+    assert text.count("has one ontology id for each type and was not read; --label-ids-column cell_type_onto") == 5
     assert "| retrieval | " in text
-    assert "<td>retrieval</td>" in html
+    assert "retrieval</td>" in html
     assert "## calibration: " in text
     again = run()
-    assert all(outcome.was_kept for outcome in again.outcomes.values())
+    assert all(outcome.was_kept and not outcome.replaced for outcome in again.outcomes.values())
     assert (tmp_path / "results" / "report.md").read_text() == text
+
+
+def test_all_refuses_a_folder_with_other_results_before_any_task(tmp_path, tiny_model_dir):
+    cells = tiny_evaluation.save_cells(tmp_path / "cells.h5ad")
+    others = tiny_evaluation.save_cells(tmp_path / "others.h5ad", seed=1)
+    sets = tiny_evaluation.save_gene_sets(tmp_path / "a.gmt")
+    shared = {"model": tiny_model_dir, "device": "cpu", "progress": False}
+    run_task("pathways", EvaluationContext(cells, **shared), tmp_path / "results", gene_sets=sets, repeats=1)
+    files = sorted((tmp_path / "results").iterdir())
+    with pytest.raises(ValueError, match="has results of other data"):
+        evaluate_all(EvaluationContext(others, **shared), tmp_path / "results", gene_sets=sets, repeats=1)
+    assert sorted((tmp_path / "results").iterdir()) == files
 
 
 def test_a_file_that_allows_nothing_is_refused_with_the_reasons(tmp_path, tiny_model_dir):

@@ -30,7 +30,7 @@ def test_peaks_of_gpus(name, precision, tf32, teraflops):
 
 def test_the_peak_of_a_cpu_is_measured_and_draws_no_random_numbers():
     state = torch.get_rng_state()
-    assert 1e8 < measured_cpu_peak(precision="no", size=128, seconds=0.02) < 1e15
+    assert 1e8 < measured_cpu_peak(precision="no", sizes=(64, 128), rounds=2, seconds=0.005) < 1e15
     assert peak_flops(torch.device("cpu"), precision="bf16")
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -54,6 +54,19 @@ def test_a_step_is_measured():
         }
     )
     assert set(speed) == set(CLOCKED)
+
+
+def test_a_step_that_is_faster_than_a_measured_peak_becomes_the_peak():
+    counts, config, objectives = BatchCounts.of_lengths(torch.tensor([10, 20])), tiny_config(), Objectives()
+    flops = sum(part.total for part in step_flops(config, objectives, counts).values())
+
+    def shares(**options):
+        meter = Meter(config, objectives, Trained(), peak=flops, **options)
+        return [meter.measure(counts, seconds=s, waited=0)["model_flops_utilization"] for s in (2.0, 0.25, 0.5)]
+
+    assert shares(peak_is_measured=True) == pytest.approx([0.5, 1.0, 0.5])
+    # A maker's figure stays what it is: more than all of it is a mistake that has to show.
+    assert shares() == pytest.approx([0.5, 4.0, 2.0])
 
 
 def test_no_share_of_a_peak_that_is_not_known():

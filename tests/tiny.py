@@ -14,6 +14,7 @@ from langcell.modeling_langcell import LangCellForPreTraining
 from langcell.processing.feature_extraction_langcell import LangCellFeatureExtractor
 from langcell.processing.genes import GeneVocabulary
 from langcell.processing.processing_langcell import LangCellProcessor
+from langcell.processing.reference_cells import ReferenceCells
 
 N_GENES = 40
 MAX_CELL_LENGTH = 32
@@ -53,9 +54,18 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **dict(zip(names, SPECIAL_TOKENS, strict=True)))
 
 
-def tiny_processor() -> LangCellProcessor:
-    """Processor of the tiny vocabulary and tokenizer."""
+def tiny_reference(n_cells: int = 60) -> ReferenceCells:
+    """Reference cells of the tiny vocabulary."""
     extractor = LangCellFeatureExtractor(tiny_vocabulary(), max_length=MAX_CELL_LENGTH)
+    ranked = extractor.encode(tiny_counts(n_cells, seed=99), tiny_gene_names(), max_length=1000)
+    cells = [ranked[i][1:] for i in range(n_cells)]
+    return ReferenceCells(np.concatenate(cells), np.cumsum([0, *map(len, cells)]))
+
+
+def tiny_processor(*, reference: bool = False) -> LangCellProcessor:
+    """Processor of the tiny vocabulary and tokenizer, with reference cells or without."""
+    cells = tiny_reference() if reference else None
+    extractor = LangCellFeatureExtractor(tiny_vocabulary(), max_length=MAX_CELL_LENGTH, reference_cells=cells)
     return LangCellProcessor(extractor, tiny_tokenizer(), max_text_length=MAX_TEXT_LENGTH)
 
 
@@ -124,8 +134,8 @@ def tiny_batch(n_cells: int = 5, texts: tuple[str, ...] = TEXTS, *, seed: int = 
     return dict(batch)
 
 
-def save_tiny_folder(folder: str | Path) -> Path:
+def save_tiny_folder(folder: str | Path, *, reference: bool = False) -> Path:
     """Write a complete Hub folder: weights, configuration, processor, tokenizer, gene vocabulary and code."""
     tiny_model().save_pretrained(folder)
-    tiny_processor().save_pretrained(folder)
+    tiny_processor(reference=reference).save_pretrained(folder)
     return Path(folder)

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from langcell.adapter_files import ADAPTER_WEIGHTS, adapter_tensors, quiet_peft
+from langcell.hub_folders import is_hub_id
 from langcell.training.tuning_options import TuningOptions
 
 _ATTENTION = r"(self\.(query|key|value)|output\.dense)"
@@ -64,7 +65,7 @@ def mark_trainable(model: nn.Module, options: TuningOptions, *, base: str) -> Pe
     Args:
         model: a LangCellModel for "text", a LangCellForCellClassification for "classification"; is changed.
         options: method, task and size of the updates.
-        base: what an adapter's files call the model.
+        base: what the model is called; an adapter's files keep it where it is an id on the Hub, as peft understands it.
 
     Returns:
         peft's wrapper of the model for "lora", else None.
@@ -83,8 +84,9 @@ def mark_trainable(model: nn.Module, options: TuningOptions, *, base: str) -> Pe
     )
     with quiet_peft():
         wrapped = cast(PeftModel, get_peft_model(model, config))  # pyright: ignore[reportArgumentType]
-    # peft writes down the place that the model was read from, which is this machine's own affair.
-    config.base_model_name_or_path = base
+    # peft writes down the place that the model was read from, which is this machine's own affair, and takes any other
+    # word here for an id on the Hub.
+    config.base_model_name_or_path = base if is_hub_id(base) else None
     return wrapped
 
 

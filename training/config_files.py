@@ -8,6 +8,7 @@ Every key is checked: an unknown one is an error that names the nearest legal ke
 import contextlib
 import dataclasses
 import difflib
+import re
 import types
 import typing
 from collections.abc import Iterator
@@ -99,38 +100,55 @@ def _build(cls: type, tree: dict, *, where: str) -> Any:
 
 
 def _nearest_key(key: str, legal: list[str], *, where: str) -> str:
-    """The legal key that was probably meant: in its section, or of the same name in another.
+    """The legal key that was probably meant, in its section or in another.
 
-    >>> _nearest_key("learning_rate", ["lr", "warmup", "grad_clip"], where="optimizer.")
+    >>> _nearest_key("learning_rate", ["steps", "seed"], where="")
     'optimizer.lr'
-    >>> _nearest_key("lr", ["steps", "seed"], where="")
-    'optimizer.lr'
+    >>> _nearest_key("batchsize", ["steps", "seed"], where="")
+    'batch.size'
     """
-    everywhere = list(_all_keys(PretrainConfig))
-    same_name = [name for name in everywhere if name.rpartition(".")[2] == key]
-    close = [f"{where}{name}" for name in difflib.get_close_matches(key, legal, n=1, cutoff=0.6)]
-    short = [f"{where}{name}" for name in legal if key == _initials(name) or name == _initials(key)]
-    nearest = [f"{where}{name}" for name in difflib.get_close_matches(key, legal, n=1, cutoff=0.0)]
-    return (same_name or close or short or nearest)[0]
+    own = [f"{where}{name}" for name in legal]
+    # A list's items are in no other section. The first of equals counts: the key's own section comes first.
+    return max(dict.fromkeys([*own, *_all_keys(PretrainConfig)]), key=lambda name: _likeness(key, name, where=where))
+
+
+def _likeness(key: str, legal: str, *, where: str) -> float:
+    """How likely a key of the section `where` was meant as a legal one, which is written with all its sections."""
+    name = legal.rpartition(".")[2]
+    if name == key:
+        return 3.0
+    if _squeezed(f"{where}{key}") == _squeezed(legal) or _squeezed(key) in (_squeezed(name), _squeezed(legal)):
+        return 2.0
+    if len(key) > 1 and len(name) > 1 and (key == _initials(legal) or key == _initials(name) or name == _initials(key)):
+        return 1.5
+    in_section = 0.05 if legal == f"{where}{name}" else 0.0
+    pairs = ((key, name), (_squeezed(key), _squeezed(legal)))
+    return in_section + max(difflib.SequenceMatcher(None, *pair).ratio() for pair in pairs)
+
+
+def _squeezed(name: str) -> str:
+    return re.sub(r"[._-]", "", name).lower()
 
 
 def _initials(name: str) -> str:
-    return "".join(word[:1] for word in name.split("_"))
+    return "".join(word[:1] for word in re.split(r"[._-]", name))
 
 
 def _all_keys(cls: type, *, where: str = "") -> Iterator[str]:
-    """Every key with its sections and dots; lists are not entered."""
+    """Every key and section, with the sections that it is in; lists are not entered."""
     for name, hint in typing.get_type_hints(cls).items():
+        yield f"{where}{name}"
         if dataclasses.is_dataclass(hint):
             yield from _all_keys(typing.cast(type, hint), where=f"{where}{name}.")
-        else:
-            yield f"{where}{name}"
 
 
 def _value(hint: Any, value: Any, *, where: str) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
-        return _build(typing.cast(type, hint), value, where=f"{where}.")
+    if dataclasses.is_dataclass(hint):
+        if isinstance(value, dict):
+            return _build(typing.cast(type, hint), value, where=f"{where}.")
+        keys = ", ".join(field.name for field in dataclasses.fields(hint))
+        raise ValueError(f"Config key {where} is {value!r}, but {where} is a section; its keys: {keys}.")
     if origin in (list, tuple) and isinstance(value, list):
         items = [_value(arguments[0], item, where=f"{where}.{i}") for i, item in enumerate(value)]
         if origin is list or len(items) == len(arguments):
@@ -140,10 +158,25 @@ def _value(hint: Any, value: Any, *, where: str) -> Any:
         value = "no" if value is False and "no" in arguments else value
         if value in arguments:
             return value
-    if hint is float and isinstance(value, str | int) and not isinstance(value, bool):
+    if hint in (int, float) and isinstance(value, str | int | float) and not isinstance(value, bool):
         with contextlib.suppress(ValueError):
-            return float(value)  # yaml reads 1e-4 as a string
+            number = float(value)  # yaml reads 1e-4 as a string
+            if hint is float or number.is_integer():
+                return hint(value if isinstance(value, int) else number)  # a large int is not exact as a float
     if isinstance(hint, type) and not isinstance(hint, types.GenericAlias) and type(value) is hint:
         return value
-    legal = f"one of {', '.join(map(str, arguments))}" if origin is Literal else getattr(hint, "__name__", str(hint))
-    raise ValueError(f"Config key {where} is {value!r}; legal: {legal}.")
+    raise ValueError(f"Config key {where} is {value!r}; legal: {_legal_values(hint)}.")
+
+
+def _legal_values(hint: Any) -> str:
+    """A type in words: `int`, `one of no, bf16`, `a list of str`, `[float, float]`."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return f"one of {', '.join(map(str, arguments))}"
+    if origin is tuple:
+        return f"[{', '.join(map(_legal_values, arguments))}]"
+    if origin is list:
+        item = arguments[0]
+        keys = dataclasses.fields(item) if dataclasses.is_dataclass(item) else ()
+        return f"a list of {{{', '.join(field.name for field in keys)}}}" if keys else f"a list of {_legal_values(item)}"
+    return hint.__name__

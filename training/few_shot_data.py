@@ -27,10 +27,12 @@ def choose_rows(
     rows: Sequence[int] | np.ndarray | None = None,
     names: Sequence[str],
     seed: int,
+    where: str = "The data",
 ) -> np.ndarray:
     """Rows to learn from, validation included: `shots` cells of each type, or all.
 
-    A type with fewer cells than `shots` gives all that it has, and the log says so.
+    A type with fewer cells than `shots` gives all that it has, and the log says so, as it does of a type with a single
+    cell where more were asked for.
 
     Args:
         truth: int64, shape (cells,); code of each cell's type, -1 for a cell without one, which is never chosen.
@@ -38,6 +40,7 @@ def choose_rows(
         rows: rows to choose among; all when None.
         names: of the types, by code.
         seed: of the draw.
+        where: file and column, for the message.
 
     Returns:
         int64, ascending.
@@ -52,7 +55,15 @@ def choose_rows(
     codes = np.unique(truth[pool])
     if len(codes) < 2:
         found = f"only the type {names[codes[0]]!r}" if len(codes) else "no type"
-        raise ValueError(f"The {len(pool)} labelled cells have {found}; fine-tuning needs two types or more.")
+        raise ValueError(
+            f"{where} has {found} in the {len(pool)} labelled cells to choose from; fine-tuning needs two types."
+        )
+    if shots != 1 and (single := [str(names[code]) for code in codes if (truth[pool] == code).sum() == 1]):
+        logger.warning(
+            "Types with a single cell, which is learned by heart and never held out: %s. Label more cells of them, or "
+            "remove the label to leave them out.",
+            ", ".join(single),
+        )
     if shots is None:
         return pool
     rng = np.random.default_rng(seed)

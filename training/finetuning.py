@@ -19,11 +19,13 @@ from langcell.loading import DEFAULT_MODEL, LoadedLangCell, base_facts, load
 from langcell.modeling_langcell import LangCellForCellClassification
 from langcell.processing.anndata_io import open_cells
 from langcell.processing.atomic_output import require_new_folder
-from langcell.processing.labels import Label, label_notes, resolve_labels
+from langcell.processing.label_notes import label_notes
+from langcell.processing.labels import Label, resolve_labels
 from langcell.training.adapters import Adapter, count_trainable, mark_trainable
 from langcell.training.evaluation.labelled_cells import LabelledCells, read_labelled_cells
 from langcell.training.few_shot_data import RankedRows, choose_rows, hold_out
 from langcell.training.fine_tuned import FineTuned
+from langcell.training.label_columns import check_label_column, column_in
 from langcell.training.label_learners import ClassLearner, TextLearner
 from langcell.training.label_training import train_on_labels
 from langcell.training.tuning_options import Method, Task, TuningOptions
@@ -51,11 +53,12 @@ def finetune(
     """Teach a model the types of a data set from labelled cells, of which a few are enough.
 
     Cells without a label (a missing value, "unknown", "unassigned") and cells without a known gene are left out and
-    counted in the log. A type of one cell is trained on that cell and never validated.
+    counted in the log. A type of a single cell is learned from that cell, in either task: it is never held out, and a
+    warning names it.
 
     Args:
         adata: AnnData, or path of an h5ad file or zarr folder.
-        label_column: column of obs with the types.
+        label_column: column of obs with the types: names, or numbers of clusters; see `check_label_column`.
         output: folder for the adapter (method "lora") or the model, written whole; nothing is written when None.
         rows: rows to choose among, such as a training split; all when None.
         model: what to start from; a `LoadedLangCell` is copied and stays as it was, so that one load serves many calls.
@@ -76,11 +79,12 @@ def finetune(
     tuning = TuningOptions(**{name: value for name, value in options.items() if name in _TUNING_FIELDS})
     reading = ReadingOptions(**{name: value for name, value in options.items() if name not in _TUNING_FIELDS})
     _check_output(output)
-    base = _copied(model) if isinstance(model, LoadedLangCell) else load(model, device=_device(device, accelerator))
     source = {"x_is": reading.x_is, "gene_column": reading.gene_column, "layer": reading.layer}
+    check_label_column(adata, label_column, **source)
+    base = _copied(model) if isinstance(model, LoadedLangCell) else load(model, device=_device(device, accelerator))
     columns = {"label_column": label_column, "label_ids_column": label_ids_column}
     labelled = _read_labels(adata, tuning.task, labels_file, columns | source)
-    cells = _read_cells(adata, labelled, base, tuning, rows, source)
+    cells = _read_cells(adata, labelled, base, tuning, rows, source, where=column_in(adata, label_column))
     facts = {"data": "AnnData" if isinstance(adata, AnnData) else Path(adata).name, **columns}
     tuned = _tune(base, cells, tuning.completed(len(cells.train)), facts, accelerator)
     if output is not None:
@@ -147,10 +151,12 @@ def _read_cells(
     tuning: TuningOptions,
     rows: Sequence[int] | np.ndarray | None,
     source_options: dict[str, Any],
+    *,
+    where: str,
 ) -> _ChosenCells:
     """Choose cells, leave out those without a known gene, and set some aside for validation."""
     truth, names = labelled.truth, labelled.names
-    chosen = choose_rows(truth, shots=tuning.shots, rows=rows, names=names, seed=tuning.seed)
+    chosen = choose_rows(truth, shots=tuning.shots, rows=rows, names=names, seed=tuning.seed, where=where)
     with open_cells(adata, **source_options) as source:
         ranked = RankedRows.read(source, chosen, truth[chosen], base.processor.feature_extractor)
     if not ranked.has_known_gene.all():

@@ -64,17 +64,29 @@ class BatchCounts:
 
     @classmethod
     def of_lengths(
-        cls, cell_lengths: Tensor, text_lengths: Tensor | None = None, own_text: Tensor | None = None
+        cls,
+        cell_lengths: Tensor,
+        text_lengths: Tensor | None = None,
+        own_text: Tensor | None = None,
+        *,
+        negatives: int = 1,
     ) -> "BatchCounts":
         """Counts of a pass.
 
-        The pairs of the match are each cell with its own text, each cell with one other text and each text with one
-        other cell. The others are drawn by the model, so they count with the mean length.
+        The pairs of the match are each cell with its own text, each cell with K other texts and each text with one
+        other cell. The others are drawn by the model, so they count with the mean length. A cell of a batch with fewer
+        than K other texts has as many as there are; what stands in the empty places is padding.
 
         Args:
             cell_lengths: `[B]` ids of each cell.
             text_lengths: `[T]` word pieces of each distinct text.
             own_text: `[B]` row of each cell's text.
+            negatives: K, `objectives.cell_text_matching.negatives`.
+
+        Example:
+            >>> cells, texts, own = torch.tensor([5, 7, 6]), torch.tensor([4, 4, 4]), torch.arange(3)
+            >>> [BatchCounts.of_lengths(cells, texts, own, negatives=k).pairs for k in (1, 2, 9)]
+            [9, 12, 12]
         """
         # On the device first, one transfer after: asking for each sum by itself would wait for the device each time.
         cells = cell_lengths.double()
@@ -90,7 +102,8 @@ class BatchCounts:
         if of_texts and text_lengths is not None:
             n_texts = len(text_lengths)
             words, words_squared, own_words, own_squared, own_products = of_texts
-            drawn = n_cells + n_texts if n_texts > 1 else 0  # with one text there is no other one
+            # With one text there is no other one.
+            drawn = n_cells * min(negatives, n_texts - 1) + (n_texts if n_texts > 1 else 0)
             counts |= {
                 "texts": n_texts,
                 "text_tokens": words,
@@ -104,12 +117,12 @@ class BatchCounts:
         return cls(**counts)
 
     @classmethod
-    def of_batch(cls, batch: dict[str, Tensor]) -> "BatchCounts":
-        """Counts of a batch as `BatchCollator` makes it."""
+    def of_batch(cls, batch: dict[str, Tensor], *, negatives: int) -> "BatchCounts":
+        """Counts of a batch as `BatchCollator` makes it; `negatives` as in `of_lengths`."""
         cell_lengths = batch["cell_attention_mask"].sum(1)
         if "own_text" not in batch:
             return cls.of_lengths(cell_lengths)
-        return cls.of_lengths(cell_lengths, batch["attention_mask"].sum(1), batch["own_text"])
+        return cls.of_lengths(cell_lengths, batch["attention_mask"].sum(1), batch["own_text"], negatives=negatives)
 
 
 @dataclass(frozen=True)

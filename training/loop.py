@@ -2,8 +2,8 @@
 
 One step is `batch.accumulate` forward and backward passes and one AdamW update. In a pass with all four losses the cell
 encoder reads each cell 2 times: once with masked genes (`masked_gene`, and the first view of `cell_cell`) and once
-whole (the second view, `cell_text`, `cell_text_matching`). Each distinct text is read once, and a cell is matched with
-at most 3 texts. `stages.PretrainingStage` counts every encoder for every choice of losses. With `batch.chunk` these are
+whole (the second view, `cell_text`, `cell_text_matching`). Each distinct text is read once, and there are at most 2 + K
+matches a cell, K being `cell_text_matching.negatives`: its own text, K others, and another cell for its text. `stages.PretrainingStage` counts every encoder for every choice of losses. With `batch.chunk` these are
 4 forward passes a cell, 2 of them without gradients (`gradient_caching`).
 
 All that a step depends on is a function of the step (learning rate, dropout, hidden genes, negatives) or in the
@@ -89,6 +89,7 @@ class Pretrainer:
             config.objectives,
             Trained.of_stage(stage),
             peak=peak_flops(accelerator.device, precision=config.precision),
+            peak_is_measured=accelerator.device.type == "cpu",
             processes=accelerator.num_processes,
         )
         self.stage = stage
@@ -284,7 +285,7 @@ class Pretrainer:
     def _next_batch(self) -> tuple[dict[str, Tensor], BatchCounts]:
         batch = self.collate(next(self.batches))
         # Counted before it goes to the device: to count there would wait for all that the device still has to do.
-        counts = BatchCounts.of_batch(batch)
+        counts = BatchCounts.of_batch(batch, negatives=self.config.objectives.cell_text_matching.negatives)
         return {name: tensor.to(self.accelerator.device, non_blocking=True) for name, tensor in batch.items()}, counts
 
     def _update(self, *, loss: Tensor, norm: Tensor, batches: list[dict[str, Tensor]]) -> None:

@@ -56,15 +56,16 @@ def base_config(stage: int) -> PretrainConfig:
     return load_config(Path(__file__).parent / "configs" / f"stage{stage}-base.yaml")
 
 
-def counts_of(load: Load, *, cells: int) -> BatchCounts:
+def counts_of(load: Load, *, cells: int, negatives: int) -> BatchCounts:
     """A batch of equal cells, each with a text of its own: as many texts as there can be."""
     lengths, words = torch.full((cells,), load.genes), torch.full((cells,), load.words)
-    return BatchCounts.of_lengths(lengths, words, torch.arange(cells))
+    return BatchCounts.of_lengths(lengths, words, torch.arange(cells), negatives=negatives)
 
 
 def flops_a_cell(config: PretrainConfig, load: Load, *, model: LangCellConfig | None = None) -> dict[str, float]:
     """Forward and backward of one cell and its text, by part of the model."""
-    work = step_flops(model or LangCellConfig(), config.objectives, counts_of(load, cells=config.batch.size))
+    counts = counts_of(load, cells=config.batch.size, negatives=config.objectives.cell_text_matching.negatives)
+    work = step_flops(model or LangCellConfig(), config.objectives, counts)
     return {name: part.total / config.batch.size for name, part in work.items()}
 
 
@@ -111,7 +112,7 @@ def activation_bytes(
         total += cells * load.words * text.num_hidden_layers * (4 * d if checkpointing else layer)
     if "cell_text_matching" in on:
         readers = text.num_hidden_layers - text.cross_attention_start
-        pairs = 3 * cells * load.words * (40 * d + 4 * text.intermediate_size + 8 * heads + 26)
+        pairs = (2 + config.objectives.cell_text_matching.negatives) * cells * load.words * (40 * d + 4 * text.intermediate_size + 8 * heads + 26)
         # Of the last layer only position 0 is read: it keeps little but keys and values.
         total += (readers - 1) * pairs + readers * cells * load.genes * (4 * h + 8 * d + 4)
     return total

@@ -67,8 +67,6 @@ def ship(work: Path, to: Path, reports: Sequence[Path], *, alpha: float, commit:
         LangCellProcessor.from_pretrained(export).save_pretrained(building)
         for stage in STAGES:
             shutil.copyfile(work / stage / "config.yaml", building / f"{stage}.yaml")
-        for path in building.iterdir():
-            path.chmod(0o644)  # safetensors writes 0600
         model_card(
             model_id=to.as_posix(),
             title="LangCell mini",

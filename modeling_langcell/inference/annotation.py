@@ -1,5 +1,6 @@
 """Naming and embedding the cells of an AnnData: `langcell.annotate` and `langcell.embed`."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -15,16 +16,19 @@ from torch import Tensor
 from langcell.inference.batching import BatchFunction
 from langcell.inference.cell_run import CellRun, Finished
 from langcell.inference.job import Job, Model, model_facts, row_blocks, settings
+from langcell.inference.label_counts import LabelCounts, count_labels
 from langcell.inference.memory import TEXT_TOKENS_PER_GENE
 from langcell.inference.naming import UNASSIGNED, NamedCells, NamingOptions, masked_scores, name_cells, storable
 from langcell.inference.onnx_model import OnnxLangCell
 from langcell.inference.onnx_scores import onnx_embedder, onnx_scorer
 from langcell.inference.processes import Processes
 from langcell.inference.reading import Coverage, ReadingOptions
+from langcell.inference.reference import is_normalized, scaled_labels
 from langcell.inference.scored_cells import ScoredCells, encode_label_texts, score_data
+from langcell.inference.taught_labels import config_of, note_on_others, own_labels
 from langcell.inference.zero_shot import DEFAULT_K, EncodedLabels, check_alpha, score_cells, unit_rows
-from langcell.loading import AUTO_DTYPE, DEFAULT_MODEL, LoadedLangCell
-from langcell.processing.anndata_io import open_cells
+from langcell.loading import AUTO_DTYPE, LoadedLangCell
+from langcell.processing.anndata_io import CellSource, open_cells
 from langcell.processing.labels import Label, resolve_labels
 from langcell.processing.obsm_matrix import read_obsm
 from langcell.processing.row_blocks import RowBlocks
@@ -39,6 +43,8 @@ __all__ = [
     "score_data",
 ]
 
+logger = logging.getLogger("langcell")
+
 Labels = Sequence[str] | Mapping[str, str] | Sequence[Label]
 # Fewer text tokens at once would leave the processor idle.
 _LEAST_TOKENS_PER_MATCH = 4096
@@ -46,10 +52,10 @@ _LEAST_TOKENS_PER_MATCH = 4096
 
 def annotate(
     adata: AnnData | str | Path,
-    labels: Labels,
+    labels: Labels | None = None,
     *,
     output: str | Path | None = None,
-    model: Model = DEFAULT_MODEL,
+    model: Model | None = None,
     adapter: str | Path | None = None,
     alpha: float | None = None,
     rerank: str = "exact",
@@ -58,6 +64,7 @@ def annotate(
     smooth: float | None = None,
     smooth_over: str | None = None,
     ontology_backoff: float | None = None,
+    normalize: bool = True,
     device: str | None = None,
     dtype: str = AUTO_DTYPE,
     distributed: bool = False,
@@ -73,9 +80,10 @@ def annotate(
         adata: an AnnData (which gets the results) or the path of an h5ad or zarr file (read in chunks).
         labels: a list of names, {name: text}, or resolved `Label`s, in the order in which results keep them. Names
             that the Cell Ontology knows (names, synonyms, ids) get its definition as text, others are used as they are.
-        output: h5ad or zarr file to write; required for a path.
+            When None those that the adapter or the model was fine-tuned on; other labels than these are legal, too.
+        output: h5ad or zarr file to write, another than is read; required for a path.
         model: folder, Hub id, "langcell-mini", or what `langcell.load` returned; a folder of `langcell export onnx`
-            or an `OnnxLangCell` as well.
+            or an `OnnxLangCell` as well. When None "langcell-mini", or the base that the adapter names.
         adapter: folder or Hub id of what `langcell finetune` made of that model.
         alpha: weight of the similarity in the score; the model's own when None.
         rerank: "exact" (the labels of "full" from fewer matches), "full", "top-k" (an approximation) or "none", as in
@@ -90,6 +98,8 @@ def annotate(
         ontology_backoff: where the two best labels are siblings whose scores differ by less than this, the answer is
             their lowest common ancestor. This, `smooth` and a number for `unknown` need all scores: "exact" then
             becomes "full".
+        normalize: relate similarities to those of the model's reference cells, where it has some and is not
+            fine-tuned (`langcell.processing.reference_cells`); False leaves them as they are.
         device: "cpu", "cuda", ...; the best one here when None.
         dtype: "float32", "bfloat16", "float16", or "auto": bfloat16 where the device is fast at it. An ONNX folder has
             "float32" (its "auto") and "int8".
@@ -105,9 +115,9 @@ def annotate(
         known gene is called "unassigned" with confidence 0.
 
     Raises:
-        ValueError: unusable labels, cells, model or options; nothing is written then.
+        ValueError: unusable labels, cells, model or options, or an output that is the input; nothing is written then.
     """
-    naming = NamingOptions(alpha, rerank, k, unknown, smooth, smooth_over, ontology_backoff)
+    naming = NamingOptions(alpha, rerank, k, unknown, smooth, smooth_over, ontology_backoff, normalize)
     with Processes.launched() if distributed else Processes() as processes:
         job = Job(adata, output, model, device, dtype, ReadingOptions(**reading), processes, adapter)
         run_annotation(job, labels, naming)
@@ -115,41 +125,41 @@ def annotate(
 
 
 @dataclass(frozen=True)
-class AnnotationSummary:
-    """What a run of `annotate` came to.
+class AnnotationSummary(LabelCounts):
+    """What a run of `annotate` came to; besides the counts:
 
     Attributes:
-        cells_of: number of cells by name, the most frequent first; names without a cell are left out.
-        confidence_of: mean confidence by name.
         uns: what the output holds as uns["langcell"].
         n_pairs: cells x labels.
     """
 
-    cells_of: dict[str, int]
-    confidence_of: dict[str, float]
     uns: dict[str, Any]
     n_pairs: int
 
 
-def run_annotation(job: Job, labels: Labels, naming: NamingOptions) -> AnnotationSummary | None:
+def run_annotation(job: Job, labels: Labels | None, naming: NamingOptions) -> AnnotationSummary | None:
     """Do what `annotate` describes; returns a summary to rank 0, None to other processes."""
     with ExitStack() as stack:
         with job.processes.together():
             job.check()
             naming = naming.checked()
-            resolved = storable(resolve_labels(labels), naming)
+            given = own_labels(config_of(job.model, job.adapter)) if labels is None else labels
+            resolved = storable(resolve_labels(given), naming)
             source = stack.enter_context(open_cells(job.data, **job.options.source))
             space = None if naming.smooth_over is None else read_obsm(job.data, naming.smooth_over)
             loaded, dtype = job.load()
+            if note := note_on_others(resolved, loaded.config):
+                logger.info(note)
             alpha = check_alpha(loaded.config.alpha if naming.alpha is None else naming.alpha)
-            names = [label.name for label in resolved]
-            naming.check_calibration(**model_facts(loaded), alpha=float(alpha), labels=names)
-            function = _scorer(loaded, dtype, resolved, alpha, naming)
+            texts = {"labels": [label.name for label in resolved], "label_texts": [label.text for label in resolved]}
+            kind = {"alpha": float(alpha), "normalized": naming.normalize and is_normalized(loaded)}
+            naming.check_calibration(**model_facts(loaded), **kind, **texts)
+            function = _scorer(loaded, dtype, resolved, alpha, naming, source)
         columns = ("scores", "embeddings", "n_matches", *(["similarity"] if naming.needs_similarity else []))
         run = CellRun(source, loaded, job.options, function, columns, "naming cells")
         arguments = {
             "labels": [[label.name, label.text, label.ontology_term_id] for label in resolved],
-            "alpha": float(alpha),
+            **kind,
             "rerank": naming.rerank,
             "k": naming.k if naming.rerank == "top-k" else None,
             "similarity": naming.needs_similarity,
@@ -158,7 +168,7 @@ def run_annotation(job: Job, labels: Labels, naming: NamingOptions) -> Annotatio
         if finished is None:
             return None
         named = name_cells(finished.parts, resolved, naming, neighbour_space=space)
-        uns = settings(run, finished.coverage) | _naming_settings(resolved, alpha, naming, finished)
+        uns = settings(run, finished.coverage) | _naming_settings(resolved, kind, naming, finished)
         job.store(source, named.obs(), _matrices(named, resolved, finished, source.n_cells), uns)
         return _summary(named, uns, source.n_cells * len(resolved))
 
@@ -167,7 +177,7 @@ def embed(
     adata: AnnData | str | Path,
     *,
     output: str | Path | None = None,
-    model: Model = DEFAULT_MODEL,
+    model: Model | None = None,
     adapter: str | Path | None = None,
     hidden: bool = False,
     device: str | None = None,
@@ -204,14 +214,22 @@ def run_embedding(job: Job, *, hidden: bool = False) -> None:
 
 
 def _scorer(
-    loaded: LoadedLangCell, dtype: torch.dtype, labels: Sequence[Label], alpha: float, naming: NamingOptions
+    loaded: LoadedLangCell,
+    dtype: torch.dtype,
+    labels: Sequence[Label],
+    alpha: float,
+    naming: NamingOptions,
+    source: CellSource,
 ) -> BatchFunction:
     """What names a batch of cells: the labels are encoded, and the model is in the dtype that it computes cells in."""
     if isinstance(loaded, OnnxLangCell):
         how = {"alpha": alpha, "rerank": naming.rerank, "k": naming.k}
+        how["normalize_for"] = source if naming.normalize else None
         return onnx_scorer(loaded, labels, **how, with_similarity=naming.needs_similarity)
     encoded = encode_label_texts(loaded, labels)
     loaded.model.to(dtype)  # pyright: ignore[reportArgumentType]  # decorated without its types
+    if naming.normalize:
+        encoded = scaled_labels(loaded, encoded, source)
     return partial(_score, loaded, replace(encoded, states=encoded.states.to(dtype)), alpha, naming)
 
 
@@ -269,26 +287,19 @@ def _matrices(named: NamedCells, labels: Sequence[Label], finished: Finished, n_
 
 
 def _naming_settings(
-    labels: Sequence[Label], alpha: float, naming: NamingOptions, finished: Finished
+    labels: Sequence[Label], kind: Mapping[str, Any], naming: NamingOptions, finished: Finished
 ) -> dict[str, Any]:
     n_matches = sum(int(block.sum(dtype=np.int64)) for (block,) in finished.parts.read("n_matches"))
     return {
         "labels": [label.name for label in labels],
         "label_texts": [label.text for label in labels],
         "label_ontology_term_ids": [label.ontology_term_id or "" for label in labels],
-        "alpha": float(alpha),
+        **kind,
         **naming.settings(),
         "pairs_evaluated": n_matches,
     }
 
 
 def _summary(named: NamedCells, uns: dict[str, Any], n_pairs: int) -> AnnotationSummary:
-    n_cells = np.bincount(named.codes, minlength=len(named.names))
-    total = np.bincount(named.codes, weights=named.confidence, minlength=len(named.names))
-    frequent_first = [code for code in np.argsort(-n_cells, kind="stable") if n_cells[code]]
-    return AnnotationSummary(
-        cells_of={named.names[code]: int(n_cells[code]) for code in frequent_first},
-        confidence_of={named.names[code]: float(total[code] / n_cells[code]) for code in frequent_first},
-        uns=uns,
-        n_pairs=n_pairs,
-    )
+    counts = count_labels(named.codes, named.confidence, names=named.names, labels=uns["labels"])
+    return AnnotationSummary(**vars(counts), uns=uns, n_pairs=n_pairs)

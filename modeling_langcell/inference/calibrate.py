@@ -1,5 +1,6 @@
 """`langcell calibrate`: fit a calibration on one half of the labelled cells and measure it on the other."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.table import Table
 
+from langcell.inference.job import model_facts
+from langcell.inference.reference import is_normalized
+from langcell.inference.reliability_plot import BINS, draw_reliability
 from langcell.inference.unknown import (
     Calibration,
     RiskCoverage,
@@ -17,10 +21,11 @@ from langcell.inference.unknown import (
     is_correct,
     risk_coverage,
 )
+from langcell.loading import LoadedLangCell
 from langcell.processing.atomic_output import atomic_output
+from langcell.processing.labels import Label
 
 TABLE_COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.3, 0.1)
-_BINS = 15
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +59,8 @@ class CalibrationRun:
             "accuracy": float(self.correct.mean()),
             "coverage_at_threshold": coverage,
             "risk_at_threshold": risk,
-            "expected_calibration_error_before": expected_calibration_error(self.raw_confidence, self.correct, _BINS),
-            "expected_calibration_error": expected_calibration_error(self.confidence, self.correct, _BINS),
+            "expected_calibration_error_before": expected_calibration_error(self.raw_confidence, self.correct, BINS),
+            "expected_calibration_error": expected_calibration_error(self.confidence, self.correct, BINS),
             "risk_coverage": [
                 {"coverage": share, "threshold": threshold, "risk": wrong} for share, threshold, wrong in self._points()
             ],
@@ -78,25 +83,14 @@ class CalibrationRun:
         return table
 
     def figure(self) -> Figure:
-        """Risk over coverage, and accuracy over confidence before and after."""
-        figure = Figure(figsize=(9, 4), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        curve = self.curve
-        left.plot(curve.coverage, curve.risk, label="calibrated confidence")
-        raw = risk_coverage(self.raw_confidence, self.correct)
-        left.plot(raw.coverage, raw.risk, label="greatest score", linestyle="--")
-        coverage, risk = curve.at_threshold(self.calibration.threshold)
-        left.plot([coverage], [risk], "o", color="black", label=f"threshold {self.calibration.threshold:.3f}")
-        left.set(xlabel="coverage", ylabel="risk", xlim=(0, 1.02), title="Risk and coverage")
-        left.legend()
-        right.plot([0, 1], [0, 1], color="grey", linewidth=1)
-        for name, confidence in (("greatest score", self.raw_confidence), ("calibrated", self.confidence)):
-            means, shares = _reliability(confidence, self.correct)
-            error = expected_calibration_error(confidence, self.correct, _BINS)
-            right.plot(means, shares, "o-", markersize=4, label=f"{name}, ECE {error:.3f}")
-        right.set(xlabel="confidence", ylabel="share right", xlim=(0, 1.02), ylim=(0, 1.02), title="Reliability")
-        right.legend()
-        return figure
+        """Risk over coverage, and accuracy over confidence before and after; see `draw_reliability`."""
+        kinds = {"calibrated confidence": self.confidence, "greatest score": self.raw_confidence}
+        runs = {
+            f"{name}, ECE {expected_calibration_error(confidence, self.correct, BINS):.3f}": [(confidence, self.correct)]
+            for name, confidence in kinds.items()
+        }
+        title = f"Held-out cells: {len(self.correct):,}"
+        return draw_reliability(runs, threshold=self.calibration.threshold, title=title)
 
     def save(self, path: Path) -> Path:
         """Write the calibration to `path` and the figure beside it; returns the figure's path."""
@@ -135,7 +129,7 @@ def calibrate(
         target_accuracy: see `fit_calibration`.
         fit_share: share of the cells to fit on.
         seed: of the split.
-        fitted_with: stored in the calibration, beside what was measured ("held_out").
+        fitted_with: stored in the calibration, beside what was measured ("held_out"); see `fitting_facts`.
 
     Raises:
         ValueError: too few cells, a share outside 0 to 1, or see `fit_calibration`.
@@ -161,10 +155,33 @@ def calibrate(
     )
 
 
-def _reliability(confidence: np.ndarray, correct: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean confidence and share of right cells in each bin that has cells."""
-    place = np.minimum((confidence * _BINS).astype(np.int64), _BINS - 1)
-    cells = np.bincount(place, minlength=_BINS)
-    used = cells > 0
-    means, shares = (np.bincount(place, weights=values, minlength=_BINS)[used] for values in (confidence, correct))
-    return means / cells[used], shares / cells[used]
+def fitting_facts(
+    loaded: LoadedLangCell,
+    labels: Sequence[Label],
+    *,
+    alpha: float,
+    data: str,
+    label_column: str,
+    absent_types: Sequence[str] = (),
+) -> dict[str, Any]:
+    """What a calibration is fitted with: what `Calibration.check_used_with` compares, and the data, for people.
+
+    Args:
+        loaded: the model, by whose way of scoring (`score_data`) the scores were made.
+        labels: the candidates.
+        alpha: weight of the similarity.
+        data: name of the file.
+        label_column: column of obs with the types.
+        absent_types: types in the column that are no candidates.
+    """
+    return {
+        **model_facts(loaded),
+        "alpha": float(alpha),
+        "normalized": is_normalized(loaded),
+        "rerank": "full",
+        "labels": [label.name for label in labels],
+        "label_texts": [label.text for label in labels],
+        "data": data,
+        "label_column": label_column,
+        "absent_types": list(absent_types),
+    }

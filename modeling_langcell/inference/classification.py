@@ -16,6 +16,7 @@ from transformers import AutoConfig
 from langcell.adapter_files import find_adapter
 from langcell.inference.cell_run import CellRun, run_in_memory
 from langcell.inference.job import Job, settings
+from langcell.inference.label_counts import LabelCounts, count_labels
 from langcell.inference.naming import UNASSIGNED
 from langcell.inference.reading import ReadingOptions
 from langcell.loading import LoadedLangCell, as_dtype, choose_device, read_model, with_adapter
@@ -61,7 +62,7 @@ class ClassifiedCells:
 
 
 def load_classifier(
-    model: str | Path,
+    model: str | Path | None = None,
     *,
     adapter: str | Path | None = None,
     revision: str | None = None,
@@ -71,12 +72,16 @@ def load_classifier(
 ) -> LoadedClassifier:
     """Load a fine-tuned classifier: a complete folder, or a base model with an adapter.
 
-    Args and errors are those of `langcell.load`; a model without a classification head is an error too.
+    Args and errors are those of `langcell.load`, but for the kind of model: here one without a classification head is
+    refused, and there is no default without an adapter.
     """
     chosen_device = choose_device(device)
     torch_dtype = as_dtype(dtype, chosen_device)
     if adapter is None:
-        loaded = read_model(LangCellForCellClassification, model, revision=revision, dtype=torch_dtype)
+        if model is None:
+            raise ValueError("There is no model; name a classifier (--model), or an adapter (--adapter) of one.")
+        of_kind = {"kind": "classification", "revision": revision}
+        loaded = read_model(LangCellForCellClassification, model, **of_kind, dtype=torch_dtype)
         if loaded.missing:
             raise ValueError(
                 f"{model} has no classification head ({loaded.missing[0]} is missing); make one with "
@@ -87,7 +92,9 @@ def load_classifier(
         found.check_task("classification")
         # As many classes as the adapter has, and otherwise the base's own configuration.
         config = AutoConfig.from_pretrained(found.folder)
-        base = read_model(LangCellForCellClassification, model, revision=revision, dtype=torch.float32, config=config)
+        of_base = {"kind": None, "revision": revision, "config": config}
+        place = found.base if model is None else model
+        base = read_model(LangCellForCellClassification, place, **of_base, dtype=torch.float32)
         loaded = with_adapter(base, found, task="classification")
     placed = loaded.model.to(device=chosen_device, dtype=torch_dtype)
     return LoadedClassifier(placed, loaded.processor, loaded.model_id, loaded.revision)
@@ -96,7 +103,7 @@ def load_classifier(
 def classify(
     adata: AnnData | str | Path,
     *,
-    model: str | Path | LoadedClassifier,
+    model: str | Path | LoadedClassifier | None = None,
     adapter: str | Path | None = None,
     output: str | Path | None = None,
     device: str | None = None,
@@ -107,7 +114,8 @@ def classify(
 
     Args:
         adata: an AnnData (which gets the results) or the path of an h5ad or zarr file (read in chunks, resumable).
-        model: folder or Hub id of a classifier or, with `adapter`, of its base; or what `load_classifier` returned.
+        model: folder or Hub id of a classifier or, with `adapter`, of its base, which is the one that the adapter names
+            when None; or what `load_classifier` returned.
         adapter: folder or Hub id of a classification adapter.
         output: h5ad or zarr file to write; required for a path.
         device: "cpu", "cuda", ...; the best one here when None.
@@ -120,14 +128,22 @@ def classify(
         uns["langcell"]; None when a path was given.
 
     Raises:
-        ValueError: unusable cells, model or options; nothing is written then.
+        ValueError: unusable cells, model or options, or an output that is the input; nothing is written then.
     """
     job = Job(adata, output, device=device, dtype=dtype, options=ReadingOptions(**reading))
+    run_classification(job, model, adapter)
+    return adata if isinstance(adata, AnnData) else None
+
+
+def run_classification(
+    job: Job, model: str | Path | LoadedClassifier | None, adapter: str | Path | None = None
+) -> LabelCounts:
+    """Do what `classify` describes, and count the cells of each class; the job's own model is not looked at."""
     job.check()
     loaded = (
         model
         if isinstance(model, LoadedClassifier)
-        else load_classifier(model, adapter=adapter, device=device, dtype=dtype)
+        else load_classifier(model, adapter=adapter, device=job.device, dtype=job.dtype)
     )
     with ExitStack() as stack:
         source = stack.enter_context(open_cells(job.data, **job.options.source))
@@ -138,9 +154,11 @@ def classify(
         scores = _join(finished.parts)
         uns = {**settings(run, finished.coverage), "labels": loaded.names, "task": "classification"}
         uns["label_ontology_term_ids"] = loaded.ontology_term_ids
-        obsm = {"langcell_scores": scores}
-        job.store(source, _columns(scores, loaded), obsm, uns)
-    return adata if isinstance(adata, AnnData) else None
+        columns = _columns(scores, loaded)
+        job.store(source, columns, {"langcell_scores": scores}, uns)
+    named = columns["langcell_label"]
+    counted = {"names": list(named.categories), "labels": loaded.names}
+    return count_labels(named.codes, columns["langcell_confidence"], **counted)
 
 
 def classify_cells(adata: AnnData | str | Path, *, loaded: LoadedClassifier, **reading: Any) -> ClassifiedCells:

@@ -18,8 +18,9 @@ from langcell.inference.parts import Parts, identity_of
 from langcell.inference.precision import dtype_name
 from langcell.inference.processes import Processes
 from langcell.inference.reading import Coverage, ReadingOptions
-from langcell.loading import AUTO_DTYPE, DEFAULT_MODEL, LoadedLangCell, as_dtype, choose_device, load
+from langcell.loading import AUTO_DTYPE, LoadedLangCell, as_dtype, choose_device, load
 from langcell.processing.anndata_io import CellSource, check_output, write_annotated
+from langcell.processing.annotation_values import refuse_same_file
 from langcell.processing.row_blocks import RowBlocks
 
 TorchModel = str | Path | LoadedLangCell
@@ -41,7 +42,8 @@ class Job:
     Attributes:
         data: an AnnData, or the path of an h5ad or zarr file.
         output: h5ad or zarr file to write.
-        model: folder, Hub id, "langcell-mini", or what `langcell.load` returned; an ONNX export, opened or not.
+        model: folder, Hub id, "langcell-mini", or what `langcell.load` returned; an ONNX export, opened or not. When
+            None the bundled weights, or the base that the adapter names.
         device: "cpu", "cuda", ...; the best one here when None.
         dtype: "auto", "float32", "bfloat16" or "float16"; a loaded model keeps its own.
         options: how the cells are read and batched.
@@ -51,7 +53,7 @@ class Job:
 
     data: Any
     output: str | Path | None = None
-    model: Model = DEFAULT_MODEL
+    model: Model | None = None
     device: str | None = None
     dtype: str = AUTO_DTYPE
     options: ReadingOptions = field(default_factory=ReadingOptions)
@@ -67,11 +69,13 @@ class Job:
         """Refuse what could not be computed or written, before hours of work rather than after.
 
         Raises:
-            ValueError: no usable output, device, dtype or adapter.
+            ValueError: no usable output, one that is the input, or no usable device, dtype or adapter.
             FileNotFoundError: the folder of the output does not exist.
         """
         if self.output is not None:
             check_output(Path(self.output))
+            # Of an AnnData in backed mode `filename` is the file that its values are read from.
+            refuse_same_file(getattr(self.data, "filename", None) if self.in_memory else self.data, self.output)
         elif not self.in_memory:
             raise ValueError(f"{self.data} is a file: say where the result goes (output=...), or pass an AnnData.")
         if isinstance(self.model, OnnxLangCell) or is_onnx_folder(self.model):

@@ -1,15 +1,20 @@
 """Naming and embedding batches of cells by an ONNX model, for `annotate` and `embed`."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from langcell.inference.batching import BatchFunction
 from langcell.inference.onnx_model import OnnxLangCell
+from langcell.inference.reference import reference_embeddings
 from langcell.inference.rerank import Evaluate, rerank_exact, rerank_top
 from langcell.inference.zero_shot import check_rerank, combine_scores
+from langcell.loading import LoadedLangCell
+from langcell.processing.anndata_io import CellSource
 from langcell.processing.labels import Label
+from langcell.processing.reference_cells import LabelScale
 
 
 def onnx_scorer(
@@ -19,6 +24,7 @@ def onnx_scorer(
     alpha: float,
     rerank: str,
     k: int,
+    normalize_for: CellSource | None = None,
     with_similarity: bool = False,
 ) -> BatchFunction:
     """A function of gene ids and mask that gives scores, embeddings and the number of evaluated pairs of each cell.
@@ -29,10 +35,17 @@ def onnx_scorer(
         alpha: weight of the similarity.
         rerank: "exact", "full", "top-k" or "none", as in `score_labels`.
         k: labels that "top-k" looks at.
+        normalize_for: the opened data; similarities are related to the model's reference cells in its genes.
         with_similarity: give the similarities as well.
     """
     check_rerank(rerank, k)
     texts = model.encode_texts(**model.processor(text=[label.text for label in labels], return_tensors="np"))
+    reference = None
+    if normalize_for is not None:
+        # It has what a loaded model is asked for here: processor, configuration, dtype and device.
+        loaded = cast(LoadedLangCell, model)
+        reference = reference_embeddings(loaded, normalize_for, onnx_embedder(model, hidden=False))
+    scale = None if reference is None else LabelScale.fitted(model.similarity(reference, texts))
 
     def score(cell_input_ids: Tensor, cell_attention_mask: Tensor) -> tuple[Tensor, ...]:
         mask = cell_attention_mask.numpy()
@@ -42,7 +55,8 @@ def onnx_scorer(
             cells = rows.numpy()
             return torch.from_numpy(model.match(texts, states[cells], mask[cells], columns.numpy()))
 
-        similarity = torch.from_numpy(model.similarity(embeds, texts))
+        similarity = model.similarity(embeds, texts)
+        similarity = torch.from_numpy(similarity if scale is None else scale(similarity))
         match, scores = _match_and_score(similarity, evaluate, alpha=alpha, rerank=rerank, k=k)
         found = scores, torch.from_numpy(embeds), (~match.isnan()).sum(-1)
         return (*found, similarity) if with_similarity else found

@@ -10,6 +10,7 @@ from torch import Tensor
 from langcell.inference.cell_run import CellRun, run_in_memory
 from langcell.inference.job import settings
 from langcell.inference.reading import Coverage, ReadingOptions
+from langcell.inference.reference import scaled_labels
 from langcell.inference.zero_shot import EncodedLabels, encode_labels, score_cells
 from langcell.loading import LoadedLangCell
 from langcell.processing.anndata_io import open_cells
@@ -21,7 +22,7 @@ class ScoredCells:
     """Both parts of the score of every cell, before alpha joins them (`zero_shot.combine_scores`).
 
     Attributes:
-        similarity: cos / temperature, float32, shape (cells, labels).
+        similarity: cos / temperature, related to the model's reference cells, float32, shape (cells, labels).
         match: match probability, float32, shape (cells, labels).
         known: bool, shape (cells,); whether the cell has a known gene. One that has none is "unassigned".
         coverage: how much of the data the gene vocabulary covers.
@@ -35,18 +36,22 @@ class ScoredCells:
     settings: dict[str, Any]
 
 
-def score_data(adata: Any, labels: Sequence[Label], *, loaded: LoadedLangCell, **reading: Any) -> ScoredCells:
+def score_data(
+    adata: Any, labels: Sequence[Label], *, loaded: LoadedLangCell, normalize: bool = True, **reading: Any
+) -> ScoredCells:
     """Score all cells for resolved labels as `annotate` does, and return the parts of the score; writes nothing.
 
     Args and errors are those of `annotate`.
     """
     encoded, options = encode_label_texts(loaded, labels), ReadingOptions(**reading)
-
-    def score(cell_input_ids: Tensor, cell_attention_mask: Tensor) -> tuple[Tensor, ...]:
-        scores = score_cells(loaded.model, encoded, cell_input_ids, cell_attention_mask)
-        return scores.similarity, scores.match
-
     with open_cells(adata, **options.source) as source:
+        if normalize:
+            encoded = scaled_labels(loaded, encoded, source)
+
+        def score(cell_input_ids: Tensor, cell_attention_mask: Tensor) -> tuple[Tensor, ...]:
+            scores = score_cells(loaded.model, encoded, cell_input_ids, cell_attention_mask)
+            return scores.similarity, scores.match
+
         run = CellRun(source, loaded, options, score, ("similarity", "match"), "scoring cells")
         finished = run_in_memory(run)
         blocks = zip(*finished.parts.read("similarity", "match", "known"), strict=True)

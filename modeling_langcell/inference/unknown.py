@@ -22,6 +22,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
+from langcell.inference.fitted_labels import difference_of_labels
 from langcell.processing.atomic_output import atomic_output
 
 UNKNOWN = "unknown"
@@ -109,18 +110,24 @@ class Calibration:
 
         Args:
             used: what the scores are made with; of these, `fitted_with` is compared where it has the same key
-                (`langcell calibrate` stores model_id, model_revision, vocabulary_fingerprint, alpha, labels).
+                (`langcell calibrate` stores model_id, model_revision, vocabulary_fingerprint, alpha, normalized,
+                labels, label_texts). Labels may come in another order: each similarity has its label.
 
         Raises:
             ValueError: one differs.
         """
-        for key, value in used.items():
-            fitted = self.fitted_with.get(key, value)
+        advice = "run langcell calibrate for this use, with the same model, --alpha and labels (--labels-file)."
+        if difference := difference_of_labels(self.fitted_with, used):
+            raise ValueError(f"The calibration was fitted {difference}; {advice}")
+        # Files of before there were reference cells do not say that they had none.
+        fitted_with = {"normalized": False, **self.fitted_with}
+        for key in used.keys() - {"labels", "label_texts"}:
+            value = used[key]
+            fitted = fitted_with.get(key, value)
             same = math.isclose(fitted, value, abs_tol=1e-9) if isinstance(value, float) else fitted == value
             if not same:
                 raise ValueError(
-                    f"The calibration was fitted with {key} {_short(fitted)}, but here it is {_short(value)}; "
-                    "run langcell calibrate for this use, with the same model, --alpha and labels (--labels-file)."
+                    f"The calibration was fitted with {key} {_short(fitted)}, but here it is {_short(value)}; {advice}"
                 )
 
 

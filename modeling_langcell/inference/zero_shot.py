@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from langcell.inference.rerank import rerank_exact, rerank_top
 from langcell.inference.text_blocks import encode_texts, match_all, match_chosen
 from langcell.modeling_langcell import LangCellModel
+from langcell.processing.reference_cells import LabelScale
 
 RERANKINGS = {
     "full": "the match of every label",
@@ -31,14 +32,21 @@ class EncodedLabels:
         states: text states below the first cross-attention, (labels, tokens, hidden), or (labels, 1, hidden) where
             only the last layer reads cells.
         attention_mask: (labels, tokens).
+        scale: what similarities are related to; None leaves them as they are.
     """
 
     text_embeds: Tensor
     states: Tensor
     attention_mask: Tensor
+    scale: LabelScale | None = None
 
     def __len__(self) -> int:
         return len(self.text_embeds)
+
+    def similarity(self, cell_embeds: Tensor, temperature: float) -> Tensor:
+        """cos / temperature of cells of unit length and every label, related to the reference cells."""
+        similarity = cell_embeds @ unit_rows(self.text_embeds).T / temperature
+        return similarity if self.scale is None else self.scale(similarity)
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ class LabelScores:
     """Scores of cells (rows) x labels (columns), all float32.
 
     Attributes:
-        similarity: cos / temperature.
+        similarity: cos / temperature, related to the reference cells where the labels have a scale.
         match: probability that label text and cell match; NaN where it was not evaluated.
         score: alpha * softmax(similarity) + (1 - alpha) * softmax(match), both over the labels.
         cell_embeds: (cells, projection_dim), unit length.
@@ -85,7 +93,7 @@ def score_cells(
     check_rerank(rerank, k)
     cell_states = model.get_cell_states(cell_input_ids, cell_attention_mask)
     cell_embeds = unit_rows(model.project_cells(cell_states, cell_attention_mask))
-    similarity = cell_embeds @ unit_rows(labels.text_embeds).T / model.config.logit_temperature
+    similarity = labels.similarity(cell_embeds, model.config.logit_temperature)
     if rerank == "none":
         return LabelScores(similarity, torch.full_like(similarity, torch.nan), similarity.softmax(-1), cell_embeds)
     texts = (model, labels.states, labels.attention_mask)
@@ -144,7 +152,7 @@ def score_labels(
     rerank: str = "full",
     k: int = DEFAULT_K,
 ) -> LabelScores:
-    """Zero-shot scores of every cell for every label (Zhao et al. 2024, section 4.1).
+    """Zero-shot scores of every cell for every label (Zhao et al. 2024, section 4.1), without reference cells.
 
     score = alpha * softmax(cos / temperature) + (1 - alpha) * softmax(match probability), each over the labels.
 

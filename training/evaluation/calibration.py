@@ -5,20 +5,23 @@ measured on the other. The report can be given to `langcell annotate --unknown` 
 the first split.
 """
 
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from langcell.inference.calibrate import CalibrationRun, calibrate
+from langcell.inference.calibrate import CalibrationRun, calibrate, fitting_facts
+from langcell.inference.reliability_plot import draw_reliability
 from langcell.inference.unknown import DEFAULT_TARGET_RISK
 from langcell.inference.zero_shot import check_alpha, combine_scores
 from langcell.training.evaluation.confidence_metrics import AreaUnderRiskCoverage, ExpectedCalibrationError
 from langcell.training.evaluation.context import MODEL_METHOD, EvaluationContext
-from langcell.training.evaluation.metrics import computed, mean_and_sd
-from langcell.training.evaluation.report import Section, Table, TaskResult, summary_table, with_sd
+from langcell.training.evaluation.metrics import computed
+from langcell.training.evaluation.pages import Section, Table
+from langcell.training.evaluation.report import TaskResult, summary_table, with_sd
 from langcell.training.evaluation.splits import check_repeats
+from langcell.training.evaluation.spread import mean_and_sd, spread_text
 
 TASK = "calibration"
 _CALIBRATED = f"{MODEL_METHOD}, calibrated"
@@ -54,9 +57,12 @@ def run(
     score, similarity = (np.where(known, part, np.nan)[labelled.has_label] for part in (score, scored.similarity))
     truth = labelled.truth[labelled.has_label]
     seeds = range(context.seed, context.seed + repeats)
-    fits = [calibrate(score, similarity, truth, target_risk=target_risk, seed=seed) for seed in seeds]
-    fitted_with = {name: scored.settings[name] for name in ("model_id", "model_revision", "vocabulary_fingerprint")}
-    fitted_with |= {"alpha": alpha, "labels": labelled.names}
+    facts = fitting_facts(
+        context.loaded, labelled.labels, alpha=alpha, data=context.data.name, label_column=str(context.label_column)
+    )
+    fits = [
+        calibrate(score, similarity, truth, target_risk=target_risk, seed=seed, fitted_with=facts) for seed in seeds
+    ]
     report = context.describe(TASK, scored.settings, labelled)
     report |= {
         "alpha": alpha,
@@ -67,13 +73,23 @@ def run(
             _CALIBRATED: mean_and_sd([_measure(fit.confidence, fit.correct) for fit in fits]),
             _RAW: mean_and_sd([_measure(fit.raw_confidence, fit.correct) for fit in fits]),
         },
-        "risk_coverage": fits[0].report()["risk_coverage"],
+        "risk_coverage": _mean_curve(fits),
         # `Calibration.load` reads these.
-        **replace(fits[0].calibration, fitted_with=fitted_with).to_dict(),
+        **fits[0].calibration.to_dict(),
     }
-    figure = fits[0].figure()
-    figure.suptitle(f"{report['model']['id']} on {report['data']['file']}, held-out half of the first split")
+    title = f"{report['model']['id']} on {report['data']['file']}, held-out halves"
+    runs = {
+        name: [(getattr(fit, kind), fit.correct) for fit in fits]
+        for name, kind in ((_CALIBRATED, "confidence"), (_RAW, "raw_confidence"))
+    }
+    figure = draw_reliability(runs, threshold=report["threshold"], title=title)
     return TaskResult(report, _sections(report), {"reliability": figure})
+
+
+def _mean_curve(fits: Sequence[CalibrationRun]) -> list[dict[str, Any]]:
+    """Threshold and risk at each coverage of `TABLE_COVERAGES`, over the splits."""
+    curves = [fit.report()["risk_coverage"] for fit in fits]
+    return [mean_and_sd(points) for points in zip(*curves, strict=True)]
 
 
 def _measure(confidence: np.ndarray, correct: np.ndarray) -> dict[str, float]:
@@ -99,8 +115,8 @@ def _sections(report: dict[str, Any]) -> list[Section]:
     data, fits = report["data"], report["fits"]
     text = (
         f"{data['labelled_cells']:,} cells of {len(report['labels'])} types, alpha {report['alpha']:g}; fitted on one "
-        f"half, measured on the other. ECE: mean difference of confidence and accuracy over 15 bins. ± is the standard "
-        f"deviation over {report['repeats']} splits (seed {report['seed']})."
+        f"half, measured on the other. ECE: mean difference of confidence and accuracy over 15 bins. "
+        f"{spread_text(report['repeats'], 'splits of the cells', report['seed'])}"
     )
     threshold = (
         f"To keep at most {report['target_risk']:.0%} wrong labels, cells below the threshold are unknown. "
@@ -109,11 +125,11 @@ def _sections(report: dict[str, Any]) -> list[Section]:
     )
     rows = [(name, with_sd(fits, name)) for name in ("temperature", "threshold", "coverage", "risk")]
     curve = [
-        (f"{point['coverage']:.1%}", f"{point['threshold']:.3f}", f"{point['risk']:.3f}")
+        (f"{point['coverage']:.1%}", *(with_sd(point, name, digits=3) for name in ("threshold", "risk")))
         for point in report["risk_coverage"]
     ]
     return [
         Section(f"{TASK}: {report['model']['id']} on {data['file']}", text, summary_table(TASK, report["methods"])),
         Section("Threshold for --unknown", threshold, Table(("on the held-out half", "mean"), rows)),
-        Section("Risk and coverage, first split", table=Table(("coverage", "threshold", "risk"), curve)),
+        Section("Risk and coverage, over all splits", table=Table(("coverage", "threshold", "risk"), curve)),
     ]

@@ -3,6 +3,7 @@
 Two thirds of each type's cells are for training, one third for testing, as in the paper.
 """
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,17 @@ import numpy as np
 from langcell.training.evaluation.baselines import logistic_regression
 from langcell.training.evaluation.context import EvaluationContext
 from langcell.training.evaluation.labelled_cells import LabelledCells
-from langcell.training.evaluation.metrics import mean_and_sd, quick_scores, score_predictions
+from langcell.training.evaluation.metrics import confusion_of, mean_per_type, per_type_scores, quick_scores
 from langcell.training.evaluation.naming import credit_of, per_type_table
 from langcell.training.evaluation.ontology_scoring import RULE
+from langcell.training.evaluation.pages import Section
 from langcell.training.evaluation.plots import draw_bars, draw_confusion
-from langcell.training.evaluation.report import HEADLINES, Section, TaskResult, model_scores, summary_table
+from langcell.training.evaluation.report import HEADLINES, TaskResult, model_scores, summary_table
 from langcell.training.evaluation.splits import Split, stratified_splits
+from langcell.training.evaluation.spread import mean_and_sd, spread_text
 from langcell.training.evaluation.tuned import Tuning, named_codes, random_weights, score_rows
+
+logger = logging.getLogger(__name__)
 
 TASK = "classification"
 TRAIN_SHARE = 2 / 3
@@ -42,19 +47,20 @@ def run(context: EvaluationContext, *, repeats: int = 3, method: str = "full", s
     labelled = context.labelled
     credit, names = credit_of(labelled.labels), labelled.names
     runs: dict[str, list[dict[str, float]]] = {}
-    truths, predictions = [], []
+    per_type: list[dict[str, dict[str, Any]]] = []
+    confusion = np.zeros((len(names), len(names) + 1), dtype=np.int64)
     splits = stratified_splits(labelled.truth, train_share=TRAIN_SHARE, repeats=repeats, seed=context.seed)
-    for split in splits:
+    for number, split in enumerate(splits, start=1):
+        logger.info("%s: split %d of %d", TASK, number, repeats)
         truth = labelled.truth[split.test]
         for name, predicted in _name_test_cells(context, labelled, split, tuning).items():
             runs.setdefault(name, []).append(quick_scores(truth, predicted, credit=credit))
             if name == _MODEL:
-                truths.append(truth)
-                predictions.append(predicted)
-    # Types and confusion are over the test cells of all repeats together.
-    pooled = score_predictions(np.concatenate(truths), np.concatenate(predictions), names, seed=context.seed)
+                per_type.append(per_type_scores(truth, predicted, names))
+                confusion += confusion_of(truth, predicted, len(names))
     methods: dict[str, Any] = {name: mean_and_sd(found) for name, found in runs.items()}
-    methods[_MODEL] |= {name: pooled[name] for name in ("per_type", "confusion")}
+    # Cells of the confusion, and those in the table of types, are of all splits together.
+    methods[_MODEL] |= {"per_type": mean_per_type(per_type), "confusion": confusion.tolist()}
     report = {
         **context.describe(TASK, context.embeddings.settings, labelled),
         "train_share": TRAIN_SHARE,
@@ -89,8 +95,8 @@ def _name_test_cells(
 def _sections(report: dict[str, Any]) -> list[Section]:
     data, tuning = report["data"], report["tuning"]
     text = (
-        f"{data['labelled_cells']:,} cells of {len(report['labels'])} types, two thirds of each type for training. ± "
-        f"is the standard deviation over {report['repeats']} splits (seed {report['seed']}). {_MODEL} is the cell "
+        f"{data['labelled_cells']:,} cells of {len(report['labels'])} types, two thirds of each type for training. "
+        f"{spread_text(report['repeats'], 'splits of the cells', report['seed'])} {_MODEL} is the cell "
         f"encoder with a new head, fine-tuned ({tuning['method']}); random weights are trained in full, for as many "
         "steps. Components are of log-normalized counts."
     )
@@ -98,5 +104,5 @@ def _sections(report: dict[str, Any]) -> list[Section]:
         text += f" {RULE}"
     return [
         Section(f"{TASK}: {report['model']['id']} on {data['file']}", text, summary_table(TASK, report["methods"])),
-        Section("Types, over the test cells of all splits", table=per_type_table(model_scores(report)["per_type"])),
+        Section("Types, over all splits", table=per_type_table(model_scores(report)["per_type"])),
     ]

@@ -1,6 +1,5 @@
 """What the evaluation tasks share: a data set, a model, and everything that several tasks need, computed once."""
 
-import copy
 import platform
 from collections.abc import Sequence
 from functools import cached_property
@@ -14,8 +13,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from langcell.inference.annotation import ScoredCells, score_data
-from langcell.inference.job import TorchModel
-from langcell.loading import DEFAULT_MODEL, LoadedLangCell, load
+from langcell.loading import LoadedLangCell, load
 from langcell.processing.labels import Label
 from langcell.training.evaluation.baselines import log_normalize, principal_components
 from langcell.training.evaluation.cells_in_memory import (
@@ -26,67 +24,36 @@ from langcell.training.evaluation.cells_in_memory import (
     read_cells,
     source_options,
 )
-from langcell.training.evaluation.identity import digest_of_data
 from langcell.training.evaluation.labelled_cells import LabelledCells, read_labelled_cells
+from langcell.training.evaluation.subject import Subject
+from langcell.training.label_columns import check_label_column
 
 MODEL_METHOD = "LangCell"
 _LIBRARIES = ("langcell", "torch", "transformers", "peft", "anndata", "scanpy", "scikit-learn", "evaluate", "numpy")
 _TEXTS_PER_BATCH = 64
 
 
-class EvaluationContext:
+class EvaluationContext(Subject):
     """A data set and a model; every property is computed at its first use and kept.
 
     Args:
         data: h5ad file or zarr folder.
-        model: folder, Hub id, "langcell-mini", or what `langcell.load` returned.
-        adapter: folder or Hub id of an adapter for the model.
-        label_column: column of obs with the types.
-        label_ids_column: column of obs with the ontology id of each type, which gives the texts.
-        labels_file: labels with texts; has to name every type in the column.
-        max_cells: evaluate on this many cells at most, drawn with `seed`; all when None.
-        seed: of every draw.
-        device: "cpu", "cuda", ...; the best one here when None.
-        dtype: "float32", "bfloat16" or "float16".
-        progress: show progress bars.
-        reading: fields of `ReadingOptions`: x_is, gene_column, layer, rows_per_chunk, max_batch_tokens.
+        options: the other arguments of `Subject`.
 
     Raises:
-        ValueError: illegal `max_cells`. What is wrong with data or model is told at the first use.
+        ValueError: see `Subject`.
     """
 
-    def __init__(
-        self,
-        data: str | Path,
-        *,
-        model: TorchModel = DEFAULT_MODEL,
-        adapter: str | Path | None = None,
-        label_column: str | None = None,
-        label_ids_column: str | None = None,
-        labels_file: str | Path | None = None,
-        max_cells: int | None = None,
-        seed: int = 0,
-        device: str | None = None,
-        dtype: str = "float32",
-        progress: bool = True,
-        **reading: Any,
-    ) -> None:
-        if max_cells is not None and max_cells < 2:
-            raise ValueError(f"max_cells is {max_cells}; give at least 2, or leave it out for all cells.")
-        self.data, self.model, self.adapter = Path(data), model, adapter
-        self.label_column, self.label_ids_column, self.labels_file = label_column, label_ids_column, labels_file
-        self.max_cells, self.seed, self.device, self.dtype = max_cells, seed, device, dtype
-        self.reading = {"progress": progress, **reading}
-        self._scored: dict[tuple[str, ...], ScoredCells] = {}
+    def __init__(self, data: str | Path, **options: Any) -> None:
+        super().__init__(data, **options)
+        self._scored: dict[tuple[bool | str, ...], ScoredCells] = {}
 
-    def with_labels(
-        self, *, label_column: str | None, label_ids_column: str | None, labels_file: str | Path | None
-    ) -> "EvaluationContext":
-        """The same cells and model with other labels; what is computed of the cells by now is shared."""
-        other = copy.copy(self)
-        other.label_column, other.label_ids_column, other.labels_file = label_column, label_ids_column, labels_file
-        other.__dict__.pop("labelled", None)
-        return other
+    @classmethod
+    def of(cls, subject: Subject) -> "EvaluationContext":
+        """The subject, with what can be computed of it."""
+        context = cls(subject.data)
+        context.__dict__.update(subject.__dict__)
+        return context
 
     @cached_property
     def loaded(self) -> LoadedLangCell:
@@ -122,10 +89,13 @@ class EvaluationContext:
         """The true types as `read_labelled_cells` reads them; `changes` replaces its options.
 
         Raises:
-            ValueError: no label column was named, or see `read_labelled_cells`.
+            ValueError: no label column was named, or see `check_label_column` and `read_labelled_cells`.
         """
         if self.label_column is None:
             raise ValueError("The task needs the column of obs with the types; name it (--label-column).")
+        # All cells of the file count here, however few are drawn. A file of labels has candidates of its own.
+        least = 2 if self.labels_file is None else 1
+        check_label_column(self.data, self.label_column, least_types=least, **source_options(self.reading))
         source, reading = self.source
         options = {
             "label_column": self.label_column,
@@ -149,12 +119,17 @@ class EvaluationContext:
             return self.embeddings.projected[rows]
         return embed_cells(read_cells(self.data, self.reading, rows=rows), self.loaded, self.reading).projected
 
-    def scored(self, labels: Sequence[Label]) -> ScoredCells:
-        """Similarity and match of all cells for these labels; kept for the next task that asks the same."""
-        key = tuple(label.text for label in labels)
+    def scored(self, labels: Sequence[Label], *, normalize: bool = True) -> ScoredCells:
+        """Similarity and match of all cells for these labels; kept for the next task that asks the same.
+
+        Args:
+            labels: the candidates.
+            normalize: relate similarities to the model's reference cells, where it has some.
+        """
+        key = normalize, *(label.text for label in labels)
         if key not in self._scored:
             source, reading = self.source
-            self._scored[key] = score_data(source, labels, loaded=self.loaded, **reading)
+            self._scored[key] = score_data(source, labels, loaded=self.loaded, normalize=normalize, **reading)
         return self._scored[key]
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
@@ -179,14 +154,18 @@ class EvaluationContext:
             settings: uns["langcell"] of `embed` or `annotate`, or `ScoredCells.settings`.
             labelled: the truth, where the task has one.
         """
-        device, dtype = str(self.loaded.model.device), str(self.loaded.model.dtype).removeprefix("torch.")
         names = {"id": "model_id", "revision": "model_revision", "vocabulary_fingerprint": "vocabulary_fingerprint"}
         facts = {
             "task": task,
-            "model": {**{name: settings[key] for name, key in names.items()}, "device": device, "dtype": dtype},
+            "model": {
+                **{name: settings[key] for name, key in names.items()},
+                "digest": self.model_digest,
+                "device": str(self.loaded.model.device),
+                "dtype": str(self.loaded.model.dtype).removeprefix("torch."),
+            },
             "data": {
                 "file": self.data.name,
-                "sha256": digest_of_data(self.data),
+                "sha256": self.data_digest,
                 "max_cells": self.max_cells,
                 **{key: settings[key] for key in ("x_is", "values_from", "gene_coverage", "count_coverage")},
             },
@@ -202,6 +181,8 @@ class EvaluationContext:
             facts["data"] |= {
                 "label_column": self.label_column,
                 "label_ids_column": self.label_ids_column,
+                "labels_file": None if self.labels_file is None else Path(self.labels_file).name,
+                "unread_ids_column": labelled.unread_ids_column,
                 "cells": len(labelled.truth),
                 "labelled_cells": n_labelled,
                 "left_out_without_label": len(labelled.truth) - n_labelled,

@@ -14,25 +14,29 @@ from langcell.training.evaluation.context import EvaluationContext
 from langcell.training.evaluation.naming import draw_cells_and_texts, naming_sections
 from langcell.training.evaluation.plots import draw_confusion, draw_per_type
 from langcell.training.evaluation.report import TaskResult
+from langcell.training.evaluation.splits import check_repeats
+from langcell.training.evaluation.spread import BOOTSTRAP_DRAWS
 from langcell.training.evaluation.zero_shot import name_and_measure
 
 TASK = "disease"
 
 
-def run(context: EvaluationContext, *, alpha: float | None = None) -> TaskResult:
+def run(context: EvaluationContext, *, alpha: float | None = None, repeats: int = BOOTSTRAP_DRAWS) -> TaskResult:
     """Name the disease, or its subtype, of each cell by text alone; measures and baselines are those of `zero-shot`.
 
     Args:
         context: data and model; its label column is the one with the diseases.
         alpha: weight of the similarity; the model's own when None.
+        repeats: draws of the cells behind each standard deviation.
 
     Raises:
         ValueError: unusable data, labels, model or options.
     """
+    check_repeats(repeats)
     if alpha is not None:
         check_alpha(alpha)
     labelled = context.read_labels(resolve=resolve_diseases)
-    report = name_and_measure(context, labelled, task=TASK, alpha=alpha, baselines={})
+    report = name_and_measure(context, labelled, task=TASK, alpha=alpha, baselines={}, repeats=repeats)
     figures = {
         "confusion": draw_confusion(report),
         "per-type": draw_per_type(report),

@@ -8,6 +8,7 @@ shows where its scores are smoothed over neighbours in them, as `langcell annota
 the regression on the components is smoothed likewise.
 """
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,13 +18,17 @@ from langcell.inference.smoothing import smooth_scores
 from langcell.training.evaluation.baselines import logistic_regression, nearest_centroid
 from langcell.training.evaluation.context import MODEL_METHOD, EvaluationContext
 from langcell.training.evaluation.labelled_cells import LabelledCells
-from langcell.training.evaluation.metrics import mean_and_sd, quick_scores
+from langcell.training.evaluation.metrics import quick_scores
 from langcell.training.evaluation.naming import credit_of
 from langcell.training.evaluation.ontology_scoring import RULE
+from langcell.training.evaluation.pages import Section, Table
 from langcell.training.evaluation.plots import draw_curves
-from langcell.training.evaluation.report import Section, Table, TaskResult, summary_table, with_sd
+from langcell.training.evaluation.report import TaskResult, summary_table, with_sd
 from langcell.training.evaluation.splits import Split, draw_shots, stratified_splits
+from langcell.training.evaluation.spread import mean_and_sd, spread_text
 from langcell.training.evaluation.tuned import Tuning, best_codes, by_name, score_rows
+
+logger = logging.getLogger(__name__)
 
 TASK = "few-shot"
 SHOTS = (1, 2, 5, 10, 20)
@@ -60,8 +65,10 @@ def run(
     labelled = context.labelled
     credit = credit_of(labelled.labels)
     runs: dict[str, dict[int, list[dict[str, float]]]] = {}
-    for split in stratified_splits(labelled.truth, train_share=0.5, repeats=repeats, seed=context.seed):
+    splits = stratified_splits(labelled.truth, train_share=0.5, repeats=repeats, seed=context.seed)
+    for number, split in enumerate(splits, start=1):
         for k, rows in draw_shots(labelled.truth, split.train, shots, seed=split.seed).items():
+            logger.info("%s: draw %d of %d, K = %d", TASK, number, repeats, k)
             for name, predicted in _name_test_cells(context, labelled, rows, split, tuning).items():
                 scores = quick_scores(labelled.truth[split.test], predicted, credit=credit)
                 runs.setdefault(name, {}).setdefault(k, []).append(scores)
@@ -147,8 +154,8 @@ def _sections(report: dict[str, Any]) -> list[Section]:
     text = (
         f"{data['labelled_cells']:,} cells of {len(report['labels'])} types; the table is at "
         f"{report['headline_shots']} cells of each type. Half of each type's cells are test cells, the same for every "
-        f"K and method. ± is the standard deviation over {report['repeats']} draws of training and test cells (seed "
-        f"{report['seed']}). {_tuning_text(report['tuning'])} Components are of log-normalized counts."
+        f"K and method. {spread_text(report['repeats'], 'draws of training and test cells', report['seed'])} "
+        f"{_tuning_text(report['tuning'])} Components are of log-normalized counts."
         f" Smoothed: with strength {_STRENGTH:g} over the 15 nearest neighbours in them."
     )
     if fewer := report["types_with_fewer_cells"]:

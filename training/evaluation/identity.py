@@ -3,12 +3,12 @@
 import hashlib
 import json
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import langcell.processing
-from langcell.adapter_files import find_adapter
-from langcell.loading import DEFAULT_MODEL, LoadedLangCell, bundled_model_folder, load
+from langcell.hub_folders import BUNDLED_MODEL
 from langcell.processing.shard_manifest import sha256_of
 
 _NOT_OF_THE_MODEL = (".md", ".png")  # a better card makes no other model
@@ -29,7 +29,7 @@ def digest_of_model(model: Any, *, adapter: str | Path | None = None) -> str:
         model: folder, Hub id (loaded to learn its commit), or what `langcell.load` returned (its tensors are hashed).
         adapter: folder or Hub id.
     """
-    if isinstance(model, LoadedLangCell):
+    if not isinstance(model, str | Path):
         digest = hashlib.sha256(model.processor.feature_extractor.vocabulary.fingerprint.encode())
         digest.update(json.dumps(model.config.to_dict(), sort_keys=True, default=str).encode())
         for name, tensor in model.model.state_dict().items():
@@ -39,7 +39,7 @@ def digest_of_model(model: Any, *, adapter: str | Path | None = None) -> str:
         base = _digest_of_place(model)
     if adapter is None:
         return base
-    own = _digest_of_folder(find_adapter(adapter).folder)
+    own = _digest_of_folder(_adapter_folder(adapter))
     return hashlib.sha256(f"{base} {own}".encode()).hexdigest()
 
 
@@ -65,13 +65,25 @@ def result_key(task: str, **parts: Any) -> str:
 
 
 def _digest_of_place(place: str | Path) -> str:
-    folder = bundled_model_folder() if str(place) == DEFAULT_MODEL else Path(place)
-    return _digest_of_folder(folder) if folder.is_dir() else f"{place}@{load(place).revision}"
+    folder = Path(str(files("langcell.hub_cards") / BUNDLED_MODEL)) if str(place) == BUNDLED_MODEL else Path(place)
+    if folder.is_dir():
+        return _digest_of_folder(folder)
+    from langcell.loading import load  # takes seconds: torch, transformers
+
+    return f"{place}@{load(place).revision}"
+
+
+def _adapter_folder(adapter: str | Path) -> Path:
+    if Path(adapter).is_dir():  # whether it is one is found out by who loads it
+        return Path(adapter)
+    from langcell.adapter_files import find_adapter  # takes seconds: torch
+
+    return find_adapter(adapter).folder
 
 
 def _digest_of_folder(folder: Path) -> str:
-    files = [path for path in sorted(folder.iterdir()) if not path.name.endswith(_NOT_OF_THE_MODEL)]
-    return _digest_of_files(folder, files)
+    paths = [path for path in sorted(folder.iterdir()) if not path.name.endswith(_NOT_OF_THE_MODEL)]
+    return _digest_of_files(folder, paths)
 
 
 def _digest_of_files(root: Path, paths: list[Path]) -> str:

@@ -14,10 +14,12 @@ from langcell.training.evaluation.integration_metrics import (
     overall,
 )
 from langcell.training.evaluation.labelled_cells import UNLABELLED, LabelledCells
-from langcell.training.evaluation.metrics import computed, mean_and_sd
+from langcell.training.evaluation.metrics import computed
+from langcell.training.evaluation.pages import Section, Table
 from langcell.training.evaluation.plots import draw_bars, draw_points
-from langcell.training.evaluation.report import HEADLINES, Section, Table, TaskResult, summary_table, with_sd
+from langcell.training.evaluation.report import HEADLINES, TaskResult, summary_table, with_sd
 from langcell.training.evaluation.splits import check_repeats
+from langcell.training.evaluation.spread import mean_and_sd, spread_text
 
 TASK = "integration"
 DRAWN_SHARE = 0.8
@@ -147,8 +149,7 @@ def _sections(report: dict[str, Any]) -> list[Section]:
         f"batches (obs[{report['batch_column']!r}]). AvgBio: mean of NMI and ARI (Leiden, best of ten resolutions) and "
         "the silhouette of types. AvgBatch: mean of the batch silhouette and graph connectivity. Overall: 0.6 AvgBio + "
         f"0.4 AvgBatch. {MODEL_METHOD} embeds each cell by itself; PCA and Harmony are fitted to these cells, and "
-        f"Harmony knows their batches. ± is the standard deviation over {report['repeats']} draws of 80 % of the cells "
-        f"(seed {report['seed']})."
+        f"Harmony knows their batches. {spread_text(report['repeats'], 'draws of 80 % of the cells', report['seed'])}"
     )
     rows = [(name, *(with_sd(scores, key) for key in _PARTS)) for name, scores in report["methods"].items()]
     return [

@@ -11,6 +11,7 @@ from anndata import AnnData
 
 from langcell.processing.anndata_io import open_cells
 from langcell.processing.labels import Label, read_labels, resolve_labels
+from langcell.training.evaluation.label_reading import ids_beside, label_facts
 
 # How data sets write that a cell's type is not known, beside a missing value.
 UNLABELLED = ("", "nan", "unknown", "unassigned")
@@ -23,10 +24,12 @@ class LabelledCells:
     Attributes:
         labels: the candidates, sorted by name; `name` is the value in the label column.
         truth: int64, shape (cells,); index into `labels`, -1 for a cell without a label.
+        unread_ids_column: a column of obs with the ontology id of each type that nobody named, and so was not read.
     """
 
     labels: list[Label]
     truth: np.ndarray
+    unread_ids_column: str | None = None
 
     @property
     def names(self) -> list[str]:
@@ -48,17 +51,8 @@ class LabelledCells:
         return np.bincount(self.truth[self.has_label], minlength=len(self.labels))
 
     def facts(self) -> list[dict[str, Any]]:
-        """What a report says of the labels: name, text, ontology_term_id, match, support."""
-        return [
-            {
-                "name": label.name,
-                "text": label.text,
-                "ontology_term_id": label.ontology_term_id,
-                "match": label.match,
-                "support": int(cells),
-            }
-            for label, cells in zip(self.labels, self.support, strict=True)
-        ]
+        """What a report says of the labels; see `label_facts`."""
+        return label_facts(self.labels, self.support.tolist())
 
 
 def read_labelled_cells(
@@ -90,6 +84,7 @@ def read_labelled_cells(
     where = "the AnnData" if isinstance(data, AnnData) else str(data)
     with open_cells(data, **source_options) as source:
         values = _text_column(source.obs, label_column, where)
+        unread = ids_beside(source.obs, label_column) if label_ids_column is None and labels_file is None else None
         ids = None if label_ids_column is None else _text_column(source.obs, label_ids_column, where)
     types = sorted(set(values) - {""})
     if not types:
@@ -102,7 +97,7 @@ def read_labelled_cells(
     else:
         labels = _labels_from_file(labels_file, types, id_of)
     code = {label.name: i for i, label in enumerate(labels)}
-    return LabelledCells(labels, np.array([code.get(value, -1) for value in values], dtype=np.int64))
+    return LabelledCells(labels, np.array([code.get(value, -1) for value in values], dtype=np.int64), unread)
 
 
 def _text_column(obs: pd.DataFrame, column: str, where: str) -> list[str]:
@@ -126,14 +121,25 @@ def _ids_by_type(values: list[str], ids: list[str], types: Sequence[str], column
 
 
 def _labels_by_id(types: Sequence[str], id_of: dict[str, str]) -> list[Label]:
-    first: dict[str, str] = {}
+    types_of: dict[str, list[str]] = {}
     for name in types:
-        if (other := first.setdefault(id_of[name], name)) != name:
-            raise ValueError(
-                f"The types {other!r} and {name!r} have the same id {id_of[name]}, and so the same text; "
-                "merge them, or tell them apart by texts of your own (--labels-file)."
-            )
+        types_of.setdefault(id_of[name], []).append(name)
+    if shared := {term_id: names for term_id, names in types_of.items() if len(names) > 1}:
+        listed = "; ".join(f"{_all_of(names)} the id {term_id}" for term_id, names in shared.items())
+        raise ValueError(
+            f"Types with the same id, and so the same text: {listed}. Merge them, or tell them apart by texts of your "
+            "own (--labels-file)."
+        )
     return resolve_labels([id_of[name] for name in types])
+
+
+def _all_of(names: Sequence[str]) -> str:
+    """Two names or more with how many have something in common.
+
+    >>> _all_of(["x", "y", "z"])
+    "'x', 'y' and 'z' have"
+    """
+    return f"{', '.join(map(repr, names[:-1]))} and {names[-1]!r} have"
 
 
 def _labels_from_file(path: str | Path, types: Sequence[str], id_of: dict[str, str]) -> list[Label]:

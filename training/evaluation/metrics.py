@@ -8,7 +8,15 @@ import evaluate
 import numpy as np
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
 
-_BOOTSTRAP_REPEATS = 200
+from langcell.training.evaluation.spread import (
+    BOOTSTRAP_DRAWS,
+    bootstrap_sd,
+    bootstrap_sd_per_type,
+    draw_confusions,
+    mean_and_sd,
+)
+
+_OF_A_TYPE = ("precision", "recall", "f1")
 # A type that is never given has precision 0, without a warning.
 _NOTHING_IS_ZERO: dict[str, Any] = {"zero_division": 0}
 
@@ -110,7 +118,13 @@ class PerType(OfflineMetric):
 
 
 def score_predictions(
-    truth: np.ndarray, predicted: np.ndarray, names: Sequence[str], *, seed: int, credit: np.ndarray | None = None
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    names: Sequence[str],
+    *,
+    seed: int,
+    draws: int = BOOTSTRAP_DRAWS,
+    credit: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """All that is measured of one method's predictions, ready for JSON.
 
@@ -118,23 +132,28 @@ def score_predictions(
         truth: int64, shape (cells,); codes 0 to len(names) - 1.
         predicted: int64, shape (cells,); likewise, or len(names) for a cell that got no label.
         names: the candidate labels, in the order of their codes.
-        seed: of the bootstrap over cells behind the standard deviations.
+        seed: of the draws of the cells behind the standard deviations.
+        draws: number of these draws.
         credit: what each label counts for each type (`ontology_scoring.credit_matrix`); adds ontology_accuracy.
 
     Returns:
         accuracy, macro_f1, weighted_f1 and, with `credit`, ontology_accuracy, each with its <name>_sd; per_type {name:
-        precision, recall, f1, support}; confusion, one row a type and one column a label with a last column for cells
-        without a label.
+        precision, recall and f1 with their <name>_sd, support}; confusion, see `confusion_of`.
     """
-    columns = {"predictions": predicted, "references": truth}
-    per_type = computed(PerType(), **columns, labels=range(len(names)))
-    confusion = confusion_matrix(truth, predicted, labels=range(len(names) + 1))[:-1]
+    confusion = confusion_of(truth, predicted, len(names))
+    drawn = draw_confusions(confusion, draws=draws, seed=seed)
+    per_type = per_type_scores(truth, predicted, names)
     return {
         **quick_scores(truth, predicted, credit=credit),
-        **bootstrap_sd(confusion, seed=seed, credit=credit),
-        "per_type": {name: {key: values[i] for key, values in per_type.items()} for i, name in enumerate(names)},
+        **bootstrap_sd(drawn, credit=credit),
+        "per_type": {name: per_type[name] | sd for name, sd in zip(names, bootstrap_sd_per_type(drawn), strict=True)},
         "confusion": confusion.tolist(),
     }
+
+
+def confusion_of(truth: np.ndarray, predicted: np.ndarray, n_labels: int) -> np.ndarray:
+    """Cells of each type (rows) that got each label (columns, the last one: no label), shape (labels, labels + 1)."""
+    return confusion_matrix(truth, predicted, labels=range(n_labels + 1))[:-1]
 
 
 def quick_scores(truth: np.ndarray, predicted: np.ndarray, *, credit: np.ndarray | None = None) -> dict[str, float]:
@@ -144,44 +163,25 @@ def quick_scores(truth: np.ndarray, predicted: np.ndarray, *, credit: np.ndarray
     return {**computed(Accuracy(), **columns), **computed(F1(), **columns), **aware}
 
 
-def bootstrap_sd(confusion: np.ndarray, *, seed: int, credit: np.ndarray | None = None) -> dict[str, float]:
-    """Standard deviation of the measures when the cells are drawn again with replacement.
+def per_type_scores(truth: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """precision, recall, f1 and support of each type; arguments as in `score_predictions`."""
+    columns = computed(PerType(), predictions=predicted, references=truth, labels=range(len(names)))
+    return {name: {key: values[i] for key, values in columns.items()} for i, name in enumerate(names)}
 
-    Cells in the same place of the confusion matrix count alike, so drawing cells is drawing places.
+
+def mean_per_type(runs: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """Each type's precision, recall and f1 over repeats, mean and <name>_sd; support is the cells of all of them.
 
     Args:
-        confusion: cells, shape (types, labels + 1), as `score_predictions` returns it.
-        seed: of the draws.
-        credit: shape (types, labels + 1); adds ontology_accuracy_sd.
+        runs: what `per_type_scores` returns for each repeat; a repeat without cells of a type says nothing of it.
     """
-    n_cells, n_types = confusion.sum(), len(confusion)
-    draws = np.random.default_rng(seed).multinomial(n_cells, confusion.ravel() / n_cells, size=_BOOTSTRAP_REPEATS)
-    draws = draws.reshape(-1, *confusion.shape)
-    right = draws[:, range(n_types), range(n_types)]
-    support, named = draws.sum(2), draws.sum(1)[:, :n_types]
-    f1 = 2 * right / np.maximum(support + named, 1)
-    measures = {
-        "accuracy_sd": right.sum(1) / n_cells,
-        "macro_f1_sd": (f1 * (support > 0)).sum(1) / (support > 0).sum(1),
-        "weighted_f1_sd": (f1 * support).sum(1) / n_cells,
-    }
-    if credit is not None:
-        measures["ontology_accuracy_sd"] = (draws * credit).sum((1, 2)) / n_cells
-    return {name: float(values.std()) for name, values in measures.items()}
-
-
-def mean_and_sd(runs: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    """Each measure's mean over repeats and, as <name>_sd, its standard deviation over them; "runs" is their number.
-
-    >>> mean_and_sd([{"f1": 0.5}, {"f1": 0.7}])
-    {'f1': 0.6, 'f1_sd': 0.1, 'runs': 2}
-    """
-    summary: dict[str, Any] = {}
+    summary = {}
     for name in runs[0]:
-        values = np.array([run[name] for run in runs], dtype=float)
-        summary[name] = round(float(values.mean()), 12)
-        summary[f"{name}_sd"] = round(float(values.std()), 12)
-    return {**summary, "runs": len(runs)}
+        rows = [run[name] for run in runs]
+        measured = [{key: row[key] for key in _OF_A_TYPE} for row in rows if row["support"]]
+        means = mean_and_sd(measured or [dict.fromkeys(_OF_A_TYPE, 0.0)])
+        summary[name] = {**means, "support": sum(row["support"] for row in rows)}
+    return summary
 
 
 def computed(metric: evaluate.Metric, **inputs: Any) -> dict[str, Any]:

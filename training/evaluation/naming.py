@@ -16,10 +16,14 @@ from langcell.training.evaluation.embedding_map import drawn_cells, map_cells_an
 from langcell.training.evaluation.labelled_cells import LabelledCells
 from langcell.training.evaluation.metrics import score_predictions
 from langcell.training.evaluation.ontology_scoring import RULE, credit_matrix
+from langcell.training.evaluation.pages import Section, Table
 from langcell.training.evaluation.plots import draw_embeddings
-from langcell.training.evaluation.report import Section, Table, model_scores, summary_table
+from langcell.training.evaluation.report import model_scores, summary_table, with_sd
+from langcell.training.evaluation.spread import DRAWS_OF_CELLS, spread_text
 
 ALPHAS = tuple(i / 10 for i in range(11))
+NOT_NORMALIZED = "not normalised"
+_SWEPT = {"accuracy": "accuracy", "macro_f1": "macro-F1", "weighted_f1": "weighted F1"}
 _SWEEP_TEXT = (
     "Score: alpha x softmax(similarity) + (1 - alpha) x softmax(match). Match probabilities lie between 0 and 1, so "
     "that their softmax is nearly flat: at a large alpha the match decides only between labels of nearly the same "
@@ -32,17 +36,20 @@ class Measure:
 
     Args:
         labelled: truth and labels.
-        seed: of the bootstrap.
+        seed: of the draws of the cells.
+        draws: number of these draws.
     """
 
-    def __init__(self, labelled: LabelledCells, *, seed: int) -> None:
-        self._labelled, self._seed = labelled, seed
+    def __init__(self, labelled: LabelledCells, *, seed: int, draws: int) -> None:
+        self._labelled, self._seed, self._draws = labelled, seed, draws
         self.credit = credit_of(labelled.labels)
 
     def __call__(self, predicted: np.ndarray) -> dict[str, Any]:
         """Scores of the labels given to the labelled cells; len(labels) is no label."""
         truth = self._labelled.truth[self._labelled.has_label]
-        return score_predictions(truth, predicted, self._labelled.names, seed=self._seed, credit=self.credit)
+        return score_predictions(
+            truth, predicted, self._labelled.names, seed=self._seed, draws=self._draws, credit=self.credit
+        )
 
 
 def credit_of(labels: Sequence[Label]) -> np.ndarray | None:
@@ -63,9 +70,10 @@ def majority(labelled: LabelledCells) -> np.ndarray:
     return np.full(int(labelled.has_label.sum()), labelled.support.argmax())
 
 
-def sweep_row(alpha: float, measured: Mapping[str, Any]) -> dict[str, float]:
-    """What the alpha sweep keeps of one weight."""
-    return {"alpha": alpha, **{name: measured[name] for name in ("accuracy", "macro_f1", "weighted_f1")}}
+def sweep_row(alpha: float, measured: Mapping[str, Any]) -> dict[str, float | None]:
+    """What the alpha sweep keeps of one weight: the measures, and their standard deviations."""
+    kept = {key: measured[key] for name in _SWEPT for key in (name, f"{name}_sd")}
+    return {"alpha": alpha, **kept}
 
 
 def naming_sections(report: Mapping[str, Any]) -> list[Section]:
@@ -76,10 +84,15 @@ def naming_sections(report: Mapping[str, Any]) -> list[Section]:
         f"{data['left_out_without_label']:,} cells without a label left out. "
         f"{data['without_known_gene']:,} cells have no known gene. Alpha {report['alpha']:g}; "
         f"{report['cells_per_second']:.0f} cells/s on {model['device']}. Model revision {model['revision']}. "
-        f"± is the standard deviation over draws of the cells (seed {report['seed']})."
+        f"{spread_text(report['repeats'], DRAWS_OF_CELLS, report['seed'])}"
     )
     if unnamed := [name for row in report["methods"].values() for name in row.get("types_without_profile", ())]:
         text += f" The file of profiles lacks, so that the nearest profile never names them: {', '.join(unnamed)}."
+    if NOT_NORMALIZED in report["methods"]:
+        text += (
+            " Similarities are related to those of the model's reference cells with the same label; "
+            f"{NOT_NORMALIZED}: as they are."
+        )
     if "ontology_accuracy" in model_scores(report):
         text += f" {RULE}"
     return [
@@ -92,11 +105,11 @@ def naming_sections(report: Mapping[str, Any]) -> list[Section]:
 
 
 def per_type_table(per_type: Mapping[str, Mapping[str, float]]) -> Table:
-    """Precision, recall and F1 of every type."""
+    """Precision, recall and F1 of every type, with their standard deviations."""
     return Table(
         ("type", "cells", "precision", "recall", "F1"),
         [
-            (name, f"{row['support']:,}", *(f"{row[key]:.3f}" for key in ("precision", "recall", "f1")))
+            (name, f"{row['support']:,}", *(with_sd(row, key, digits=3) for key in ("precision", "recall", "f1")))
             for name, row in per_type.items()
         ],
     )
@@ -118,7 +131,5 @@ def draw_cells_and_texts(context: EvaluationContext, labelled: LabelledCells) ->
 
 
 def _sweep_table(sweep: Sequence[Mapping[str, float]]) -> Table:
-    return Table(
-        ("alpha", "accuracy", "macro-F1"),
-        [(f"{row['alpha']:.1f}", f"{row['accuracy']:.4f}", f"{row['macro_f1']:.4f}") for row in sweep],
-    )
+    rows = [(f"{row['alpha']:.1f}", *(with_sd(row, key) for key in _SWEPT)) for row in sweep]
+    return Table(("alpha", *_SWEPT.values()), rows)

@@ -6,6 +6,7 @@ type does not stand for all; their harmonic mean is high only when both are. Unk
 alone, how well a low confidence (greatest score) tells the cells of held-out types.
 """
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,16 +17,20 @@ from sklearn.metrics import recall_score
 from langcell.inference.annotation import ScoredCells, score_data
 from langcell.inference.zero_shot import combine_scores
 from langcell.loading import LoadedLangCell
-from langcell.processing.labels import split_labels
+from langcell.processing.label_splitting import split_labels
 from langcell.training.evaluation.baselines import logistic_regression
 from langcell.training.evaluation.context import EvaluationContext
 from langcell.training.evaluation.labelled_cells import LabelledCells
-from langcell.training.evaluation.metrics import computed, mean_and_sd
+from langcell.training.evaluation.metrics import computed
+from langcell.training.evaluation.pages import Section
 from langcell.training.evaluation.plots import draw_bars
 from langcell.training.evaluation.ranking_metrics import Auroc
-from langcell.training.evaluation.report import HEADLINES, Section, TaskResult, summary_table
+from langcell.training.evaluation.report import HEADLINES, TaskResult, summary_table
 from langcell.training.evaluation.splits import Split, draw_shots, splittable_types, stratified_splits
+from langcell.training.evaluation.spread import mean_and_sd, spread_text
 from langcell.training.evaluation.tuned import Tuning, rows_of, score_rows, training_reading
+
+logger = logging.getLogger(__name__)
 
 TASK = "novel-types"
 HELD_OUT_SHARE = 1 / 3
@@ -67,7 +72,9 @@ def run(
     fixed = None if held_out is None else _codes_of(held_out, labelled)
     runs: dict[str, list[dict[str, float]]] = {}
     chosen_names = []
-    for split in stratified_splits(labelled.truth, train_share=0.5, repeats=repeats, seed=context.seed):
+    splits = stratified_splits(labelled.truth, train_share=0.5, repeats=repeats, seed=context.seed)
+    for number, split in enumerate(splits, start=1):
+        logger.info("%s: draw %d of %d", TASK, number, repeats)
         unseen = _draw_types(labelled.truth, split.seed) if fixed is None else fixed
         seen = np.setdiff1d(splittable_types(labelled.truth), unseen)
         _check_types(seen, unseen)
@@ -183,7 +190,7 @@ def _sections(report: dict[str, Any]) -> list[Section]:
         f"{report['cells_per_type']} labelled cells of each seen type ({report['tuning']['method']}); named among the "
         f"texts of all {len(report['labels'])} types. Seen and unseen: mean over types of the share of test cells "
         "named right. Unknown AUROC: the greatest score among seen types alone, low for cells of a held-out type. A "
-        "model without text can never name a type that it has not seen. ± is the standard deviation over "
-        f"{report['repeats']} draws of types and cells (seed {report['seed']}). Held out, by draw: {drawn}."
+        "model without text can never name a type that it has not seen. "
+        f"{spread_text(report['repeats'], 'draws of types and cells', report['seed'])} Held out, by draw: {drawn}."
     )
     return [Section(f"{TASK}: {report['model']['id']} on {data['file']}", text, summary_table(TASK, report["methods"]))]

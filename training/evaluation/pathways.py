@@ -13,11 +13,13 @@ from langcell.training.evaluation.baselines import multi_label_regression
 from langcell.training.evaluation.context import MODEL_METHOD, EvaluationContext
 from langcell.training.evaluation.gene_sets import call_active, place_genes, read_gmt, score_gene_sets
 from langcell.training.evaluation.identity import digest_of_data
-from langcell.training.evaluation.metrics import computed, mean_and_sd
+from langcell.training.evaluation.metrics import computed
+from langcell.training.evaluation.pages import Section, Table
 from langcell.training.evaluation.plots import draw_bars
 from langcell.training.evaluation.ranking_metrics import MultiLabel, multi_label_scores
-from langcell.training.evaluation.report import HEADLINES, Section, Table, TaskResult, summary_table
+from langcell.training.evaluation.report import HEADLINES, TaskResult, plus_minus, summary_table
 from langcell.training.evaluation.splits import check_repeats
+from langcell.training.evaluation.spread import mean_and_sd, sd_of, spread_text
 from langcell.training.evaluation.tuned import random_weights
 
 TASK = "pathways"
@@ -91,19 +93,22 @@ def _measure_all(
     features: dict[str, np.ndarray], active: np.ndarray, names: list[str], *, repeats: int, seed: int
 ) -> dict[str, Any]:
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in features}
-    per_set: dict[str, list[list[float]]] = {name: [] for name in features}
+    per_set: dict[str, list[dict[str, float]]] = {name: [] for name in features}
     for repeat in range(repeats):
         train, test = _split(active, np.random.default_rng([seed, repeat]))
         for method, values in features.items():
             predicted = multi_label_regression(values[train], active[train], values[test])
             runs[method].append(computed(MultiLabel(), predictions=predicted, references=active[test]))
-            per_set[method].append(multi_label_scores(active[test], predicted)["auroc"])
+            of_sets = multi_label_scores(active[test], predicted)["auroc"]
+            per_set[method].append(dict(zip(names, of_sets, strict=True)))
+    return {method: {**mean_and_sd(found), **_by_set(per_set[method])} for method, found in runs.items()}
+
+
+def _by_set(runs: list[dict[str, float]]) -> dict[str, dict[str, float | None]]:
+    """The AUROC of each gene set over repeats, mean and standard deviation."""
     return {
-        method: {
-            **mean_and_sd(found),
-            "auroc_by_set": dict(zip(names, np.mean(per_set[method], axis=0).tolist(), strict=True)),
-        }
-        for method, found in runs.items()
+        "auroc_by_set": {name: float(np.mean([run[name] for run in runs])) for name in runs[0]},
+        "auroc_by_set_sd": {name: sd_of([run[name] for run in runs]) for name in runs[0]},
     }
 
 
@@ -131,14 +136,14 @@ def _sections(report: dict[str, Any]) -> list[Section]:
         f"{report['cells']:,} cells, {len(sets['sets'])} gene sets of {sets['file']} with {MIN_GENES} genes or more in "
         f"the data; {len(sets['left_out'])} left out. A set is active in the {report['active_share']:.0%} of the cells "
         "with its highest scores (scanpy's score_genes). Logistic regression on the cell encoder's states, trained on "
-        f"30 % of the cells; every measure is the mean over sets. ± is the standard deviation over {report['repeats']} "
-        f"splits (seed {report['seed']})."
+        f"30 % of the cells; every measure is the mean over sets. "
+        f"{spread_text(report['repeats'], 'splits of the cells', report['seed'])}"
     )
     methods = report["methods"]
-    rows = [
-        (name, f"{facts['in_data']}", *(f"{row['auroc_by_set'][name]:.3f}" for row in methods.values()))
-        for name, facts in sets["sets"].items()
-    ]
+    rows = []
+    for name, facts in sets["sets"].items():
+        found = ((row["auroc_by_set"][name], row["auroc_by_set_sd"][name]) for row in methods.values())
+        rows.append((name, f"{facts['in_data']}", *(plus_minus(value, sd, digits=3) for value, sd in found)))
     return [
         Section(f"{TASK}: {report['model']['id']} on {data['file']}", text, summary_table(TASK, methods)),
         Section("AUROC by gene set", table=Table(("set", "genes", *methods), rows)),

@@ -51,8 +51,10 @@ def draw_per_type(report: Mapping[str, Any], *, beside: str = "nearest profile")
     axis = figure.add_subplot()
     height = 0.8 / len(bars)
     for i, (method, scores) in enumerate(bars.items()):
-        values = [scores["per_type"][name]["f1"] for name in names]
-        axis.barh(np.arange(len(names)) + i * height, values, height=height, label=method)
+        rows = [scores["per_type"][name] for name in names]
+        values, spread = [row["f1"] for row in rows], [row.get("f1_sd") or 0.0 for row in rows]
+        places = np.arange(len(names)) + i * height
+        axis.barh(places, values, height=height, xerr=spread, error_kw={"elinewidth": 0.8}, label=method)
     axis.set_yticks(
         np.arange(len(names)) + (len(bars) - 1) * height / 2,
         [f"{name} ({ours[name]['support']:,})" for name in names],
@@ -79,7 +81,7 @@ def draw_curves(
     axis = figure.add_subplot()
     for method, points in curves.items():
         values = [points[number][measure] for number in points]
-        spread = [points[number].get(f"{measure}_sd", 0.0) for number in points]
+        spread = [points[number].get(f"{measure}_sd") or 0.0 for number in points]
         axis.errorbar([float(number) for number in points], values, yerr=spread, marker="o", capsize=3, label=method)
     numbers = sorted({float(number) for points in curves.values() for number in points})
     axis.set_xscale("log")

@@ -8,9 +8,9 @@ import numpy as np
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from langcell.training.evaluation.metrics import OfflineMetric, computed
+from langcell.training.evaluation.spread import BOOTSTRAP_DRAWS, sd_of
 
 CUTS = (1, 5, 10)
-_BOOTSTRAP_REPEATS = 200
 
 
 class Retrieval(OfflineMetric):
@@ -100,24 +100,27 @@ def first_right_ranks(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
     return ((scores >= best) & ~right).sum(axis=1) + 1
 
 
-def score_ranks(ranks: np.ndarray, distances: Sequence[float | None], *, seed: int) -> dict[str, Any]:
+def score_ranks(
+    ranks: np.ndarray, distances: Sequence[float | None], *, seed: int, draws: int = BOOTSTRAP_DRAWS
+) -> dict[str, Any]:
     """What `Retrieval` says, with the mean ontology distance, each with its standard deviation over draws of queries.
 
     Args:
         ranks: int64, shape (queries,).
         distances: steps from the answer in the first place to the right one; None where the ontology has no path.
-        seed: of the bootstrap.
+        seed: of the draws.
+        draws: how often the queries are drawn again with replacement.
     """
     known = np.array([np.nan if distance is None else distance for distance in distances])
     rng = np.random.default_rng(seed)
-    draws = [rng.integers(0, len(ranks), len(ranks)) for _ in range(_BOOTSTRAP_REPEATS)]
-    runs = [computed(Retrieval(), predictions=ranks)] + [_retrieval(ranks[rows]) for rows in draws]
+    drawn = [rng.integers(0, len(ranks), len(ranks)) for _ in range(draws)]
+    runs = [_retrieval(ranks[rows]) for rows in drawn]
     scores: dict[str, Any] = {"queries": len(ranks)}
-    for name in runs[0]:
-        scores |= {name: runs[0][name], f"{name}_sd": float(np.std([run[name] for run in runs[1:]]))}
+    for name, value in computed(Retrieval(), predictions=ranks).items():
+        scores |= {name: value, f"{name}_sd": sd_of([run[name] for run in runs])}
     if not np.isnan(known).all():
-        spread = np.std([np.nanmean(known[rows]) for rows in draws if not np.isnan(known[rows]).all()])
-        scores |= {"ontology_distance": float(np.nanmean(known)), "ontology_distance_sd": float(spread)}
+        means = [float(np.nanmean(known[rows])) for rows in drawn if not np.isnan(known[rows]).all()]
+        scores |= {"ontology_distance": float(np.nanmean(known)), "ontology_distance_sd": sd_of(means)}
     return scores
 
 

@@ -1,16 +1,19 @@
 """What an evaluation leaves behind: JSON with everything, a Markdown page, plots, and entries for a model card."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import EvalResult
-from matplotlib.figure import Figure
 
 from langcell.processing.atomic_output import atomic_output
+from langcell.training.evaluation.pages import Section, Table, page
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Metrics = Mapping[str, tuple[str, str]]
 
@@ -58,6 +61,10 @@ HEADLINES: Mapping[str, Metrics] = MappingProxyType(
     }
 )
 """The measures in the table and on the card, by task: key, the Hub's name of the metric, how people write it."""
+LOWER_IS_BETTER = ("ontology_distance", "ece", "aurc")
+"""The measures of which less is better."""
+DIRECTIONS = ("cell to text", "text to cell")
+"""Of retrieval; its methods are called so first."""
 _HUB_TASKS = {
     "zero-shot": "zero-shot-classification",
     "disease": "zero-shot-classification",
@@ -66,36 +73,6 @@ _HUB_TASKS = {
     "classification": "tabular-classification",
     "calibration": "tabular-classification",
 }
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of text: `head`, and rows as long as it."""
-
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-    def markdown(self) -> str:
-        """The table in Markdown, all columns but the first to the right.
-
-        >>> print(Table(("method", "F1"), [("a|b", "0.5")]).markdown())
-        | method | F1 |
-        | --- | ---: |
-        | a\\|b | 0.5 |
-        """
-        rule = ["---", *["---:"] * (len(self.head) - 1)]
-        escaped = ([cell.replace("|", "\\|") for cell in row] for row in (self.head, *self.rows))
-        head, *rows = escaped
-        return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *rows))
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of a page: heading ("" for none), a paragraph and a table, each where there is one."""
-
-    title: str
-    text: str = ""
-    table: Table | None = None
 
 
 @dataclass(frozen=True)
@@ -110,7 +87,7 @@ class TaskResult:
 
     report: dict[str, Any]
     sections: list[Section]
-    figures: dict[str, Figure] = field(default_factory=dict)
+    figures: dict[str, "Figure"] = field(default_factory=dict)
 
 
 def write_report(result: TaskResult, folder: str | Path) -> list[Path]:
@@ -145,41 +122,57 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def page(sections: Sequence[Section], pictures: Sequence[str] = (), *, level: int = 1) -> str:
-    """Sections as Markdown, the first under a heading of `level` and the others one below, then the pictures."""
-    parts = []
-    for i, section in enumerate(sections):
-        heading = f"{'#' * (level + (i > 0))} {section.title}" if section.title else ""
-        parts += [heading, section.text, section.table.markdown() if section.table else ""]
-    parts += [f"![{Path(name).stem.replace('-', ' ')}]({name})" for name in pictures]
-    return "\n\n".join(filter(None, parts)) + "\n"
-
-
 def methods_table(report: Mapping[str, Any]) -> str:
     """What the model and the baselines beside it measured, as a Markdown table."""
     return summary_table(report["task"], report["methods"]).markdown()
 
 
 def summary_table(task: str, methods: Mapping[str, Mapping[str, Any]], *, first: str = "method") -> Table:
-    """The headline measures of each method: mean ± standard deviation where there is one.
+    """The headline measures of each method: mean ± standard deviation where there is one, the best in bold.
 
     A measure that no method has is left out; one that a method cannot have is a dash.
+
+    Args:
+        task: name of the task.
+        methods: what each measured.
+        first: head of the column of methods.
     """
     shown = {key: name for key, (_, name) in HEADLINES[task].items() if any(key in row for row in methods.values())}
     rows = [(method, *(with_sd(scores, key) for key in shown)) for method, scores in methods.items()]
-    return Table((first, *shown.values()), rows)
+    bold = [(row, 1 + i) for i, key in enumerate(shown) for row in best_methods(methods, key)]
+    return Table((first, *shown.values()), rows, bold=frozenset(bold))
 
 
-def with_sd(scores: Mapping[str, Any], key: str) -> str:
+def best_methods(methods: Mapping[str, Mapping[str, Any]], measure: str) -> list[int]:
+    """Places of the methods that are best in a measure, as the table writes it; none where all are alike.
+
+    The two directions of retrieval are different tasks: each method is compared with those of its own direction.
+
+    >>> best_methods({"a": {"f1": 0.5}, "b": {"f1": 0.7}, "c": {}}, "f1"), best_methods({"a": {"f1": 0.5}}, "f1")
+    ([1], [])
+    """
+    kinds: dict[str, dict[int, float]] = {}
+    for place, (method, scores) in enumerate(methods.items()):
+        if (value := scores.get(measure)) is not None:
+            kind = next((direction for direction in DIRECTIONS if method.startswith(direction)), "")
+            kinds.setdefault(kind, {})[place] = round(-value if measure in LOWER_IS_BETTER else value, 4)
+    mixed = (values for values in kinds.values() if len(set(values.values())) > 1)
+    return sorted(place for values in mixed for place, value in values.items() if value == max(values.values()))
+
+
+def with_sd(scores: Mapping[str, Any], key: str, *, digits: int = 4) -> str:
     """A measure as text, with its standard deviation where `scores` has one.
 
-    >>> with_sd({"f1": 0.5, "f1_sd": 0.02}, "f1"), with_sd({"f1": 0.5}, "f1"), with_sd({}, "f1")
+    >>> with_sd({"f1": 0.5, "f1_sd": 0.02}, "f1"), with_sd({"f1": 0.5, "f1_sd": None}, "f1"), with_sd({}, "f1")
     ('0.5000 ± 0.0200', '0.5000', '–')
     """
-    if (value := scores.get(key)) is None:
-        return "–"
-    sd = scores.get(f"{key}_sd")
-    return f"{value:.4f}" if sd is None else f"{value:.4f} ± {sd:.4f}"
+    value = scores.get(key)
+    return "–" if value is None else plus_minus(value, scores.get(f"{key}_sd"), digits=digits)
+
+
+def plus_minus(value: float, sd: float | None, *, digits: int = 4) -> str:
+    """A number with its standard deviation, which is None where there is none."""
+    return f"{value:.{digits}f}" if sd is None else f"{value:.{digits}f} ± {sd:.{digits}f}"
 
 
 def eval_results(report: Mapping[str, Any], *, dataset_name: str | None = None) -> list[EvalResult]:

@@ -16,9 +16,12 @@ from langcell.training.evaluation.context import EvaluationContext
 from langcell.training.evaluation.embedding_map import drawn_cells, map_cells_and_texts
 from langcell.training.evaluation.labelled_cells import LabelledCells
 from langcell.training.evaluation.ontology_scoring import TermDistances
+from langcell.training.evaluation.pages import Section
 from langcell.training.evaluation.plots import draw_bars, draw_embeddings
 from langcell.training.evaluation.ranking_metrics import first_right_ranks, score_ranks
-from langcell.training.evaluation.report import HEADLINES, Section, TaskResult, summary_table
+from langcell.training.evaluation.report import DIRECTIONS, HEADLINES, TaskResult, summary_table
+from langcell.training.evaluation.splits import check_repeats
+from langcell.training.evaluation.spread import BOOTSTRAP_DRAWS, spread_text
 
 TASK = "retrieval"
 CANDIDATES = {"ontology": "all terms of the Cell Ontology", "training": "the cell types that the model was trained on"}
@@ -42,16 +45,18 @@ class _Queries:
     right: np.ndarray
 
 
-def run(context: EvaluationContext, *, candidates: str = "ontology") -> TaskResult:
+def run(context: EvaluationContext, *, candidates: str = "ontology", repeats: int = BOOTSTRAP_DRAWS) -> TaskResult:
     """Rank all texts for each cell, and all cells for the text of each type that has cells.
 
     Args:
         context: data and model; needs a label column whose types have ontology ids (by name or `label_ids_column`).
         candidates: "ontology" or "training"; types of the data are added where these lack them.
+        repeats: draws of the queries behind each standard deviation.
 
     Raises:
-        ValueError: unknown `candidates`, or no type with an ontology id.
+        ValueError: unknown `candidates`, illegal `repeats`, or no type with an ontology id.
     """
+    check_repeats(repeats)
     if candidates not in CANDIDATES:
         known = ", ".join(f"{name!r} ({what})" for name, what in CANDIDATES.items())
         raise ValueError(f"candidates is {candidates!r}; legal are {known}.")
@@ -60,22 +65,20 @@ def run(context: EvaluationContext, *, candidates: str = "ontology") -> TaskResu
     queries = _find_queries(labelled, _candidate_ids(context, candidates, ontology), ontology)
     cells = context.embeddings.projected[queries.cells]
     distances = TermDistances(ontology)
+    draws = {"seed": context.seed, "draws": repeats}
     methods, texts_of_form = {}, {}
     for written, form in _FORMS.items():
         texts = [describe_term("cell type", ontology.term(term_id), form=form) for term_id in queries.term_ids]
         texts_of_form[form] = context.embed_texts(texts)
-        methods[f"cell to text, {written}"] = _cell_to_text(
-            cells, texts_of_form[form], queries, distances, context.seed
-        )
+        methods[f"{DIRECTIONS[0]}, {written}"] = _cell_to_text(cells, texts_of_form[form], queries, distances, draws)
     for written, form in _FORMS.items():
-        methods[f"text to cell, {written}"] = _text_to_cell(
-            cells, texts_of_form[form], queries, distances, context.seed
-        )
+        methods[f"{DIRECTIONS[1]}, {written}"] = _text_to_cell(cells, texts_of_form[form], queries, distances, draws)
     report = {
         **context.describe(TASK, context.embeddings.settings, labelled),
         "candidates": candidates,
         "n_candidates": len(queries.term_ids),
         "queries": {"cells": len(queries.cells), "texts": len(np.unique(queries.right))},
+        "repeats": repeats,
         "cells_without_ontology_id": int(labelled.has_label.sum()) - len(queries.cells),
         "ontology": ontology.version,
         "methods": methods,
@@ -120,7 +123,7 @@ def _find_queries(labelled: LabelledCells, candidate_ids: Sequence[str], ontolog
 
 
 def _cell_to_text(
-    cells: np.ndarray, texts: np.ndarray, queries: _Queries, distances: TermDistances, seed: int
+    cells: np.ndarray, texts: np.ndarray, queries: _Queries, distances: TermDistances, draws: dict[str, int]
 ) -> dict[str, Any]:
     ranks, first = [], []
     for begin in range(0, len(cells), _CELLS_PER_BLOCK):
@@ -133,11 +136,11 @@ def _cell_to_text(
         distances.between(queries.term_ids[right], queries.term_ids[found])
         for right, found in zip(queries.right, np.concatenate(first), strict=True)
     ]
-    return score_ranks(np.concatenate(ranks), steps, seed=seed)
+    return score_ranks(np.concatenate(ranks), steps, **draws)
 
 
 def _text_to_cell(
-    cells: np.ndarray, texts: np.ndarray, queries: _Queries, distances: TermDistances, seed: int
+    cells: np.ndarray, texts: np.ndarray, queries: _Queries, distances: TermDistances, draws: dict[str, int]
 ) -> dict[str, Any]:
     types = np.unique(queries.right)
     scores = texts[types] @ cells.T
@@ -147,7 +150,7 @@ def _text_to_cell(
         distances.between(queries.term_ids[asked], queries.term_ids[answer])
         for asked, answer in zip(types, found, strict=True)
     ]
-    return score_ranks(ranks, steps, seed=seed)
+    return score_ranks(ranks, steps, **draws)
 
 
 def _draw_map(
@@ -182,8 +185,9 @@ def _sections(report: dict[str, Any]) -> list[Section]:
         f"{queries['texts']} types of the data, each looking for a cell of its type. Ranked by similarity; ties count "
         "against the ranking. R@k: share of queries with a right answer among the first k. Ontology distance: is_a "
         "steps from the first answer's term to the right one, by their nearest common ancestor. "
-        f"{report['cells_without_ontology_id']:,} labelled cells have no ontology id and are left out. ± is the "
-        f"standard deviation over draws of the queries (seed {report['seed']}). {report['ontology']}."
+        f"{report['cells_without_ontology_id']:,} labelled cells have no ontology id and are left out. "
+        f"{spread_text(report['repeats'], 'draws of the queries with replacement', report['seed'])} "
+        f"{report['ontology']}."
     )
     title = f"{TASK}: {report['model']['id']} on {data['file']}"
     return [Section(title, text, summary_table(TASK, report["methods"], first="query"))]

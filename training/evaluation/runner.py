@@ -10,13 +10,17 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langcell.processing.atomic_output import atomic_output
-from langcell.training.evaluation.context import EvaluationContext
-from langcell.training.evaluation.identity import digest_of_code, digest_of_data, digest_of_model, result_key
-from langcell.training.evaluation.report import Section, Table, write_report
+from langcell.training.evaluation.identity import digest_of_code, digest_of_data, result_key
+from langcell.training.evaluation.pages import Section
+from langcell.training.evaluation.report import write_report
+from langcell.training.evaluation.subject import Subject
 from langcell.training.evaluation.tasks import TASKS, Task
+
+if TYPE_CHECKING:
+    from langcell.training.evaluation.context import EvaluationContext
 
 CACHE = ".cache"
 _PAGE = "page.json"
@@ -33,48 +37,54 @@ class Outcome:
         sections: its page.
         files: names of its files in the output folder, JSON first, then Markdown, then pictures.
         was_kept: found in the cache.
+        replaced: in place of the same task's files with other options, which are still in the cache.
     """
 
     report: dict[str, Any]
     sections: list[Section]
     files: list[str]
     was_kept: bool
+    replaced: bool
 
 
-def run_task(
-    name: str, context: EvaluationContext, output: str | Path, *, use_cache: bool = True, **options: Any
-) -> Outcome:
+def run_task(name: str, subject: Subject, output: str | Path, *, use_cache: bool = True, **options: Any) -> Outcome:
     """Run a task, or find its result, and write its files into `output`.
 
     Args:
         name: one of `tasks.TASKS`.
-        context: data and model.
+        subject: data and model; an `EvaluationContext` keeps what is computed for the next task.
         output: folder, made where it does not exist.
         use_cache: take a kept result of the same question; a new one is kept either way.
         options: the task's own.
 
     Raises:
-        ValueError: unknown task, or see the task.
-        OSError: `output` is a file or cannot be written.
+        ValueError: unknown task, `output` is no folder for these results (`check_folder`, `check_results`), or see the
+            task.
+        FileNotFoundError: there is no data file.
+        OSError: `output` cannot be written.
     """
     if name not in TASKS:
         raise ValueError(f"Unknown task {name!r}; legal are {', '.join(TASKS)}.")
     task, output = TASKS[name], check_folder(output)
-    kept = output / CACHE / question_key(task, context, options)
+    before = check_results(output, subject).get(name)
+    kept = output / CACHE / (question := question_key(task, subject, options))
     was_kept = use_cache and (kept / _PAGE).is_file()
     if not was_kept:
-        result = task.run(context, **options)
+        result = task.run(_opened(subject), **options)
+        result.report["question"] = question
         kept.parent.mkdir(parents=True, exist_ok=True)
         with atomic_output(kept) as building:
             written = [path.name for path in write_report(result, building)]
-            page = {"files": written, "sections": [_section_to_dict(section) for section in result.sections]}
+            page = {"files": written, "sections": [section.to_dict() for section in result.sections]}
             (building / _PAGE).write_text(json.dumps(page, ensure_ascii=False), encoding="utf-8")
     page = json.loads((kept / _PAGE).read_text(encoding="utf-8"))
     for file in page["files"]:
         with atomic_output(output / file) as temporary:
             shutil.copyfile(kept / file, temporary)
     report = json.loads((kept / page["files"][0]).read_text(encoding="utf-8"))
-    return Outcome(report, [_section_from_dict(section) for section in page["sections"]], page["files"], was_kept)
+    sections = [Section.from_dict(section) for section in page["sections"]]
+    replaced = before is not None and before.get("question") != question
+    return Outcome(report, sections, page["files"], was_kept, replaced)
 
 
 def check_folder(output: str | Path) -> Path:
@@ -89,28 +99,53 @@ def check_folder(output: str | Path) -> Path:
     return output
 
 
-def question_key(task: Task, context: EvaluationContext, options: Mapping[str, Any]) -> str:
+def check_results(folder: Path, subject: Subject) -> dict[str, dict[str, Any]]:
+    """The reports that lie in a folder, by task, if they are on the same data and model as the subject's.
+
+    Raises:
+        ValueError: they are on others, which would be lost, or a file with the name of a report is none.
+        FileNotFoundError: there is no data file.
+    """
+    found = {}
+    for task in TASKS:
+        if not (path := folder / f"{task}.json").is_file():
+            continue
+        digests = subject.data_digest, subject.model_digest
+        try:
+            report = found[task] = json.loads(path.read_text(encoding="utf-8"))
+            data, model = report["data"], report["model"]
+            on = f"{model['id']}, revision {model['revision']}, on {data['file']}"
+            same_data, same_model = data["sha256"] == digests[0], model["digest"] == digests[1]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path} is no report of this version of `langcell evaluate` and would be lost; name another folder "
+                "(-o)."
+            ) from error
+        if not (same_data and same_model):
+            other = "another model" if same_data else "other data"
+            raise ValueError(f"{folder} has results of {other} ({path.name}: {on}); name another folder (-o).")
+    return found
+
+
+def question_key(task: Task, subject: Subject, options: Mapping[str, Any]) -> str:
     """Name of the kept result of a task on these data with this model and these options.
 
     Raises:
         FileNotFoundError: there is no data file.
         ValueError: the model is no model.
     """
-    data = digest_of_data(context.data)
-    if data is None:
-        raise FileNotFoundError(f"{context.data}: no such file; give an h5ad file or a zarr folder.")
     chosen = dict(task.options) | dict(options)
     files = {name: digest_of_data(chosen[name]) for name in task.files if chosen[name] is not None}
-    reading = {name: value for name, value in context.reading.items() if name not in _NO_DIFFERENCE}
+    reading = {name: value for name, value in subject.reading.items() if name not in _NO_DIFFERENCE}
     return result_key(
         task.name,
-        data=[context.data.name, data],
-        model=[_name(context.model), digest_of_model(context.model, adapter=context.adapter)],
-        labels=None if context.labels_file is None else digest_of_data(context.labels_file),
-        columns=[context.label_column, context.label_ids_column],
+        data=[subject.data.name, subject.data_digest],
+        model=[_name(subject.model), subject.model_digest],
+        labels=None if subject.labels_file is None else digest_of_data(subject.labels_file),
+        columns=[subject.label_column, subject.label_ids_column],
         # Another device or precision differs in the last digits, and the report says which it was.
-        machine=[context.device, context.dtype],
-        draws=[context.max_cells, context.seed],
+        machine=[subject.device, subject.dtype],
+        draws=[subject.max_cells, subject.seed],
         reading=reading,
         options={name: value for name, value in chosen.items() if name not in files},
         files=files,
@@ -118,15 +153,11 @@ def question_key(task: Task, context: EvaluationContext, options: Mapping[str, A
     )
 
 
+def _opened(subject: Subject) -> "EvaluationContext":
+    from langcell.training.evaluation.context import EvaluationContext  # takes seconds, which a kept result need not
+
+    return subject if isinstance(subject, EvaluationContext) else EvaluationContext.of(subject)
+
+
 def _name(model: Any) -> str:
     return str(getattr(model, "model_id", model))
-
-
-def _section_to_dict(section: Section) -> dict[str, Any]:
-    table = None if section.table is None else {"head": section.table.head, "rows": section.table.rows}
-    return {"title": section.title, "text": section.text, "table": table}
-
-
-def _section_from_dict(stored: Mapping[str, Any]) -> Section:
-    table = None if stored["table"] is None else Table(stored["table"]["head"], stored["table"]["rows"])
-    return Section(stored["title"], stored["text"], table)

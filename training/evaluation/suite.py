@@ -1,25 +1,25 @@
 """`langcell evaluate all`: every task that a file's columns allow, in one report (Markdown and HTML)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from langcell.processing.anndata_io import open_cells
 from langcell.training.evaluation.cells_in_memory import source_options
+from langcell.training.evaluation.chance import HEADING
 from langcell.training.evaluation.context import EvaluationContext
 from langcell.training.evaluation.labelled_cells import UNLABELLED
-from langcell.training.evaluation.report import Section, Table, page, write_text
-from langcell.training.evaluation.runner import Outcome, check_folder, run_task
+from langcell.training.evaluation.pages import Chapter, Section, Table, html_page, page
+from langcell.training.evaluation.report import summary_table, write_text
+from langcell.training.evaluation.runner import Outcome, check_folder, check_results, run_task
 from langcell.training.evaluation.tasks import TASKS
 
 REPORT = "report"
 # Where files keep what the tasks need, the first that a file has; CELLxGENE's names, then what others use.
 LABEL_COLUMNS = ("cell_type", "celltype", "CellType", "cell_ontology_class")
-LABEL_IDS_COLUMNS = ("cell_type_ontology_term_id", "cell_ontology_id", "cl_id")
 BATCH_COLUMNS = ("batch", "donor_id", "sample_id", "sample", "donor")
 DISEASE_COLUMNS = ("disease", "disease_subtype")
 
@@ -30,13 +30,11 @@ class Columns:
 
     Attributes:
         label: the types.
-        label_ids: their ontology ids.
         batch: the batches.
         disease: the diseases, or their subtypes.
     """
 
     label: str | None = None
-    label_ids: str | None = None
     batch: str | None = None
     disease: str | None = None
 
@@ -76,16 +74,14 @@ class SuiteOutcome:
 def find_columns(obs: pd.DataFrame, given: Columns) -> Columns:
     """The columns that were named, and for the others the first known name whose column has two values or more.
 
-    A column of ontology ids that was not named is taken only if it gives each type one id, and each id to one type.
+    A column of ontology ids is never looked for; see `label_reading`.
 
     >>> obs = pd.DataFrame({"cell_type": ["B", "T"], "batch": ["1", "1"]})
     >>> find_columns(obs, Columns())
-    Columns(label='cell_type', label_ids=None, batch=None, disease=None)
+    Columns(label='cell_type', batch=None, disease=None)
     """
-    label = given.label or _first(obs, LABEL_COLUMNS)
     return Columns(
-        label=label,
-        label_ids=given.label_ids or _ids_of(obs, label),
+        label=given.label or _first(obs, LABEL_COLUMNS),
         batch=given.batch or _first(obs, BATCH_COLUMNS),
         disease=given.disease or _first(obs, DISEASE_COLUMNS),
     )
@@ -96,11 +92,13 @@ def make_plans(columns: Columns, options: Mapping[str, Any]) -> list[Plan]:
 
     Args:
         columns: see `find_columns`.
-        options: options of any of the tasks; each task takes those that it has.
+        options: options of any of the tasks; each task takes those that it has, and `repeats` only where a repeat is
+            more than a draw of the cells.
     """
     plans = []
     for task in TASKS.values():
-        own = {name: value for name, value in options.items() if name in task.options and value is not None}
+        taken = task.options.keys() - ({"repeats"} if task.draws_cells_alone else set())
+        own = {name: value for name, value in options.items() if name in taken and value is not None}
         label = columns.disease if task.name == "disease" else columns.label
         why_not = ""
         if task.needs_labels and label is None:
@@ -128,23 +126,24 @@ def evaluate_all(
     """Run what the file allows and write one report; a task that cannot be run is named there with the reason.
 
     Args:
-        context: data and model; its label columns are looked for under known names where it has none.
+        context: data and model; its label column is looked for under known names where it has none.
         output: folder for the files of all tasks, report.md and report.html.
         batch_column: column of obs with the batches; looked for when None.
         disease_column: column of obs with the diseases; looked for when None.
         disease_labels_file: texts of the diseases.
         use_cache: take kept results.
-        options: options of the tasks, by name; None counts as not given.
+        options: options of the tasks, by name; None counts as not given. `repeats` is for the tasks in which a repeat
+            is more than a draw of the cells; the others keep their number of draws.
 
     Raises:
-        ValueError: unusable data or model, or no task can be run.
+        ValueError: unusable data or model, a folder with other results, or no task can be run.
     """
     folder = check_folder(output)
     with open_cells(context.data, **source_options(context.reading)) as source:
         obs = source.obs
-    given = Columns(context.label_column, context.label_ids_column, batch_column, disease_column)
-    columns = find_columns(obs, given)
-    context.label_column, context.label_ids_column = columns.label, columns.label_ids
+    check_results(folder, context)
+    columns = find_columns(obs, Columns(context.label_column, batch_column, disease_column))
+    context.label_column = columns.label
     outcomes: dict[str, Outcome] = {}
     skipped: dict[str, str] = {}
     for plan in make_plans(columns, options):
@@ -165,16 +164,6 @@ def _first(obs: pd.DataFrame, names: Sequence[str]) -> str | None:
     return next((name for name in names if name in obs.columns and _n_values(obs[name]) >= 2), None)
 
 
-def _ids_of(obs: pd.DataFrame, label: str | None) -> str | None:
-    """The first column of ids that belong to the labels one to one."""
-    found = (name for name in LABEL_IDS_COLUMNS if name in obs.columns and _n_values(obs[name]) >= 2)
-    for name in found if label in obs.columns else ():
-        pairs: Any = obs[[label, name]].dropna().astype(str).drop_duplicates()
-        if not (pairs.duplicated([label]).any() or pairs.duplicated([name]).any()):
-            return name
-    return None
-
-
 def _n_values(values: Any) -> int:
     texts = {str(value).strip().lower() for value in pd.Series(values).dropna().unique()}
     return len(texts - set(UNLABELLED))
@@ -188,44 +177,38 @@ def _for_disease(context: EvaluationContext, column: str | None, labels_file: st
 def _write_suite(
     context: EvaluationContext, outcomes: Mapping[str, Outcome], skipped: Mapping[str, str], output: Path
 ) -> list[Path]:
-    first = next(iter(outcomes.values())).report
-    title = f"Evaluation of {first['model']['id']} on {context.data.name}"
-    rows = list(_overview(outcomes))
-    overview = [
-        Section(title, f"Model revision {first['model']['revision']}.", Table(("task", "measured", "of"), rows))
-    ]
-    if skipped:
-        left = Table(("not run", "why"), [(task, reason) for task, reason in skipped.items()])
-        overview.append(Section("Not run", table=left))
+    model = next(iter(outcomes.values())).report["model"]
+    title = f"Evaluation of {model['id']} on {context.data.name}"
+    overview = _overview(title, model["revision"], outcomes, skipped)
+    pictures = {name: [f for f in outcome.files if f.endswith(".png")] for name, outcome in outcomes.items()}
     parts = [page(overview)]
-    parts += [
-        page(outcome.sections, [name for name in outcome.files if name.endswith(".png")], level=2)
-        for outcome in outcomes.values()
+    parts += [page(outcome.sections, pictures[name], level=2) for name, outcome in outcomes.items()]
+    chapters = [
+        Chapter(name, outcome.sections, [output / picture for picture in pictures[name]])
+        for name, outcome in outcomes.items()
     ]
     files = [output / f"{REPORT}.md", output / f"{REPORT}.html"]
     write_text(files[0], "\n".join(parts))
-    write_text(files[1], _html(title, overview, outcomes))
+    write_text(files[1], html_page(title, overview, chapters))
     return files
 
 
-def _overview(outcomes: Mapping[str, Outcome]) -> Iterator[tuple[str, str, str]]:
-    """Task, the headline measures of its first method, and the method's name."""
-    for task, outcome in outcomes.items():
-        table = next(section.table for section in outcome.sections if section.table is not None)
-        measures = ", ".join(f"{name} {value}" for name, value in zip(table.head[1:], table.rows[0][1:], strict=True))
-        yield task, measures, table.rows[0][0]
-
-
-def _html(title: str, overview: Sequence[Section], outcomes: Mapping[str, Outcome]) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=True,
+def _overview(title: str, revision: str, outcomes: Mapping[str, Outcome], skipped: Mapping[str, str]) -> list[Section]:
+    """Every task's methods side by side, what is not better than chance, and what was not run."""
+    text = (
+        f"Model revision {revision}. Each table has a task's methods, the model's own first, then what stands beside "
+        "it; the best is bold. Of ECE, risk-coverage and ontology distance less is better."
     )
-    tasks = [
-        {"name": name, "sections": outcome.sections, "pictures": [f for f in outcome.files if f.endswith(".png")]}
-        for name, outcome in outcomes.items()
+    sections = [Section(title, text)]
+    for task, outcome in outcomes.items():
+        sections.append(Section("", table=summary_table(task, outcome.report["methods"], first=task)))
+    below = [
+        (task, section.text)
+        for task, outcome in outcomes.items()
+        for section in outcome.sections
+        if section.title == HEADING
     ]
-    return environment.get_template("report.html.jinja").render(title=title, overview=overview, tasks=tasks)
+    for heading, rows, head in ((HEADING, below, "what"), ("Not run", list(skipped.items()), "why")):
+        if rows:
+            sections.append(Section(heading, table=Table(("task", head), rows, left=2)))
+    return sections

@@ -5,7 +5,7 @@ measures in `report.HEADLINES`, and add it here; the command line makes its comm
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -38,6 +38,8 @@ class Task:
         needs_labels: whether it needs a label column.
         files: options that are paths of files, which count by their contents.
         reads_texts: whether the texts of the labels count.
+
+    A task of which a repeat is no more than another draw of the cells (`spread`) has 200 of them; the others have few.
     """
 
     name: str
@@ -48,8 +50,15 @@ class Task:
     files: tuple[str, ...] = ()
     reads_texts: bool = True
 
+    @property
+    def draws_cells_alone(self) -> bool:
+        """Whether a repeat is only another draw of the cells, which costs nothing."""
+        return self.options.get("repeats") == _DRAWS
+
     def run(self, context: "EvaluationContext", **options: Any) -> "TaskResult":
         """Measure the model of the context; options not given have the defaults of the table.
+
+        What every report has is added here: whether the model is better than chance, and what the labels were read as.
 
         Raises:
             ValueError: an option that the task does not have, or that it needs, or see the module.
@@ -61,9 +70,25 @@ class Task:
             raise ValueError(f"{self.name} needs {lacking[0]} (--{lacking[0].replace('_', '-')}).")
         module: Any = import_module(f"langcell.training.evaluation.{self.module}")
         task: Runs = module
-        return task.run(context, **chosen)
+        return self._completed(task.run(context, **chosen))
+
+    def _completed(self, result: "TaskResult") -> "TaskResult":
+        from langcell.training.evaluation.chance import chance_section, comparisons, facts
+        from langcell.training.evaluation.label_reading import label_section
+
+        found = comparisons(result.report)
+        first, *others = result.sections
+        below = chance_section(self.name, found)
+        sections = [
+            first,
+            *((below,) if below else ()),
+            *others,
+            label_section(result.report, reads_texts=self.reads_texts),
+        ]
+        return replace(result, report=result.report | {"chance": facts(found)}, sections=sections)
 
 
+_DRAWS = 200  # of the cells, where nothing else is drawn: `spread.BOOTSTRAP_DRAWS`, without importing numpy
 _TUNING: dict[str, Any] = {"repeats": 3, "method": "lora", "steps": None}
 
 TASKS: Mapping[str, Task] = MappingProxyType(
@@ -74,7 +99,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 "zero-shot",
                 "Name cells by text alone, beside similarity only, match only, the majority and the nearest profile.",
                 "zero_shot",
-                {"alpha": None, "profiles": None},
+                {"alpha": None, "profiles": None, "repeats": _DRAWS},
                 files=("profiles",),
             ),
             Task(
@@ -93,7 +118,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 "retrieval",
                 "Find the text of each cell among all Cell Ontology terms, and the cells of each text.",
                 "retrieval",
-                {"candidates": "ontology"},
+                {"candidates": "ontology", "repeats": _DRAWS},
             ),
             Task(
                 "classification",
@@ -106,7 +131,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 "disease",
                 "Name disease subtypes, or any column with label texts, by text alone.",
                 "disease",
-                {"alpha": None},
+                {"alpha": None, "repeats": _DRAWS},
             ),
             Task(
                 "integration",

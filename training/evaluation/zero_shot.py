@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from langcell.inference.job import TorchModel
+from langcell.inference.reference import is_normalized
 from langcell.inference.zero_shot import check_alpha
 from langcell.loading import DEFAULT_MODEL
 from langcell.training.evaluation.cells_in_memory import source_options
@@ -15,6 +16,7 @@ from langcell.training.evaluation.identity import digest_of_data
 from langcell.training.evaluation.labelled_cells import LabelledCells
 from langcell.training.evaluation.naming import (
     ALPHAS,
+    NOT_NORMALIZED,
     Measure,
     best_labels,
     draw_cells_and_texts,
@@ -25,6 +27,8 @@ from langcell.training.evaluation.naming import (
 from langcell.training.evaluation.nearest_profile import name_by_nearest_profile, read_profiles
 from langcell.training.evaluation.plots import draw_confusion, draw_per_type
 from langcell.training.evaluation.report import TaskResult
+from langcell.training.evaluation.splits import check_repeats
+from langcell.training.evaluation.spread import BOOTSTRAP_DRAWS
 
 TASK = "zero-shot"
 
@@ -34,26 +38,30 @@ def run(
     *,
     alpha: float | None = None,
     profiles: str | Path | None = None,
+    repeats: int = BOOTSTRAP_DRAWS,
 ) -> TaskResult:
     """Name the cells of a data set with known types by text alone, and measure it.
 
     In the same run: similarity only (alpha 1), match only (alpha 0), every alpha between in steps of 0.1, the majority
-    class and, given a file of profiles, the nearest profile. Cells without a label are left out and counted. A cell
-    without any known gene is "unassigned", which is wrong.
+    class and, given a file of profiles, the nearest profile; of a model that relates similarities to reference cells
+    also what it is without them ("not normalised", at the same alpha). Cells without a label are left out and counted.
+    A cell without any known gene is "unassigned", which is wrong.
 
     Args:
         context: data and model; needs a label column.
         alpha: weight of the similarity; the model's own when None.
         profiles: h5ad file of mean expression profiles for the nearest-profile baseline.
+        repeats: draws of the cells behind each standard deviation.
 
     Raises:
         ValueError: unusable data, labels, profiles, model or options.
     """
+    check_repeats(repeats)
     if alpha is not None:
         check_alpha(alpha)
     labelled = context.labelled
     baseline = {} if profiles is None else {"nearest profile": nearest_profile(context, labelled, profiles)}
-    report = name_and_measure(context, labelled, task=TASK, alpha=alpha, baselines=baseline)
+    report = name_and_measure(context, labelled, task=TASK, alpha=alpha, baselines=baseline, repeats=repeats)
     figures = {
         "confusion": draw_confusion(report),
         "per-type": draw_per_type(report),
@@ -74,8 +82,8 @@ def evaluate_zero_shot(
     """The report of `run` without plots, for scripts; `options` are those of `EvaluationContext`.
 
     Returns:
-        task, model, data, labels, alpha, seed, methods (name to what `score_predictions` returns), alpha_sweep,
-        seconds, cells_per_second, versions.
+        task, model, data, labels, alpha, repeats, seed, methods (name to what `score_predictions` returns),
+        alpha_sweep, seconds, cells_per_second, versions.
     """
     if alpha is not None:
         check_alpha(alpha)
@@ -91,6 +99,7 @@ def name_and_measure(
     task: str,
     alpha: float | None,
     baselines: dict[str, tuple[dict[str, Any], np.ndarray]],
+    repeats: int = BOOTSTRAP_DRAWS,
 ) -> dict[str, Any]:
     """The report of a task that names cells by text.
 
@@ -100,16 +109,22 @@ def name_and_measure(
         task: name of the task.
         alpha: weight of the similarity; the model's own when None.
         baselines: name -> facts for the report, and the label of each labelled cell.
+        repeats: draws of the cells behind each standard deviation.
     """
     loaded = context.loaded
     alpha = float(loaded.config.alpha if alpha is None else alpha)
     started = time.perf_counter()
     scored = context.scored(labelled.labels)
     seconds = time.perf_counter() - started
-    measure = Measure(labelled, seed=context.seed)
+    measure = Measure(labelled, seed=context.seed, draws=repeats)
     measured = {value: measure(best_labels(scored, value)[labelled.has_label]) for value in sorted({*ALPHAS, alpha})}
+    plain = {}
+    if is_normalized(loaded):
+        unrelated = context.scored(labelled.labels, normalize=False)
+        plain = {NOT_NORMALIZED: measure(best_labels(unrelated, alpha)[labelled.has_label])}
     methods = {
         MODEL_METHOD: measured[alpha],
+        **plain,
         "similarity only": measured[1.0],
         "match only": measured[0.0],
         "majority class": measure(majority(labelled)),
@@ -120,6 +135,7 @@ def name_and_measure(
     return {
         **report,
         "alpha": alpha,
+        "repeats": repeats,
         "methods": methods,
         "alpha_sweep": [sweep_row(value, measured[value]) for value in ALPHAS],
         "seconds": seconds,

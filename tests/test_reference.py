@@ -1,0 +1,138 @@
+"""Naming relative to reference cells: by annotate, the pipeline and the parts of the score."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from anndata import AnnData
+from tiny import save_tiny_folder, tiny_counts, tiny_gene_names, tiny_reference
+from transformers import pipeline
+from typer.testing import CliRunner
+
+import langcell
+from langcell.cli import app
+from langcell.inference.reference import is_normalized
+from langcell.inference.scored_cells import score_data
+from langcell.processing.labels import resolve_labels
+from langcell.processing.reference_cells import LabelScale
+
+NAMES = ["B cell", "natural killer cell", "monocyte"]
+LABELS = resolve_labels(NAMES)
+PANEL = [3, 8, 9, 15, 21, 22, 30, 31, 38]
+
+
+def cells(genes=None, *, n_cells=9):
+    adata = AnnData(tiny_counts(n_cells))
+    adata.var_names = tiny_gene_names()
+    return adata if genes is None else adata[:, genes].copy()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_tiny_folder(tmp_path_factory.mktemp("reference") / "langcell-tiny", reference=True)
+
+
+@pytest.fixture(scope="module")
+def loaded(folder):
+    return langcell.load(folder, device="cpu")
+
+
+def similarities(data, loaded, **options):
+    scored = score_data(data, LABELS, loaded=loaded, progress=False, **options)
+    return scored.similarity[scored.known], scored
+
+
+@pytest.mark.parametrize("genes", [pytest.param(None, id="all_genes"), pytest.param(PANEL, id="panel")])
+def test_similarities_are_those_relative_to_the_reference_cells_in_the_genes_of_the_data(loaded, genes):
+    plain, scored = similarities(cells(genes), loaded, normalize=False)
+    # The reference cells as a data set of their own: what the model says of them in these genes.
+    reference = AnnData(tiny_counts(len(tiny_reference()), seed=99))
+    reference.var_names = tiny_gene_names()
+    of_reference, _ = similarities(reference if genes is None else reference[:, genes].copy(), loaded, normalize=False)
+    got, _ = similarities(cells(genes), loaded)
+    np.testing.assert_allclose(got, LabelScale.fitted(of_reference)(plain), rtol=1e-3, atol=1e-3)
+    assert np.abs(got - plain).max() > 0.1
+    assert scored.known.any()
+
+
+def test_the_score_of_a_cell_does_not_depend_on_the_other_cells(loaded):
+    together, _ = similarities(cells(), loaded)
+    alone, _ = similarities(cells()[2:3].copy(), loaded)
+    np.testing.assert_allclose(alone[0], together[2], atol=1e-4)
+
+
+@pytest.mark.parametrize("rerank", ["full", "exact", "none"])
+def test_annotate_the_pipeline_and_the_parts_agree(loaded, folder, rerank):
+    named = langcell.annotate(cells(PANEL), NAMES, model=loaded, rerank=rerank, progress=False)
+    assert named is not None
+    assert named.uns["langcell"]["normalized"] is True
+    _, scored = similarities(cells(PANEL), loaded)
+    similarity, match = (torch.from_numpy(part).softmax(-1).numpy() for part in (scored.similarity, scored.match))
+    alpha = loaded.config.alpha
+    expected = similarity if rerank == "none" else alpha * similarity + (1 - alpha) * match
+    best = [NAMES[code] for code in expected[scored.known].argmax(axis=1)]
+    assert named.obs["langcell_label"].astype(str)[scored.known].tolist() == best
+    if rerank == "full":
+        np.testing.assert_allclose(named.obsm["langcell_scores"][scored.known], expected[scored.known], atol=1e-4)
+        pipe = pipeline("zero-shot-cell-annotation", model=str(folder), device="cpu")
+        texts = {label.name: label.text for label in LABELS}
+        found = [r for r in pipe(cells(PANEL), candidate_labels=texts, batch_size=4) if r["labels"] != ["unassigned"]]
+        scores = np.array([[dict(zip(r["labels"], r["scores"], strict=True))[name] for name in NAMES] for r in found])
+        np.testing.assert_allclose(scores, expected[scored.known], atol=1e-4)
+        plain = pipe(cells(PANEL), candidate_labels=texts, normalize=False)
+        assert [r["scores"] for r in plain] != [r["scores"] for r in found]
+
+
+def test_without_it_names_are_those_of_a_folder_without_reference_cells(loaded, tiny_model_dir):
+    kept = langcell.annotate(cells(), NAMES, model=loaded, rerank="full", normalize=False, progress=False)
+    other = langcell.load(tiny_model_dir, device="cpu")
+    plain = langcell.annotate(cells(), NAMES, model=other, rerank="full", progress=False)
+    assert kept is not None
+    assert plain is not None
+    assert not kept.uns["langcell"]["normalized"]
+    assert not plain.uns["langcell"]["normalized"]
+    np.testing.assert_allclose(kept.obsm["langcell_scores"], plain.obsm["langcell_scores"], atol=1e-6)
+
+
+def test_a_fine_tuned_model_keeps_the_similarities_that_it_learned(folder):
+    loaded = langcell.load(folder, device="cpu")
+    assert is_normalized(loaded)
+    loaded.config.fine_tuning = {"task": "text"}
+    assert not is_normalized(loaded)
+    tuned, _ = similarities(cells(), loaded)
+    loaded.config.fine_tuning = None
+    plain, _ = similarities(cells(), loaded, normalize=False)
+    np.testing.assert_array_equal(tuned, plain)
+
+
+def test_genes_that_few_reference_cells_have_are_said_and_change_nothing(loaded, caplog):
+    sums = np.asarray(tiny_counts(60, seed=99).astype(bool).sum(axis=0)).ravel()[:40]
+    data = cells([int(sums.argmin())], n_cells=30)
+    assert sums.min() < 50
+    got, _ = similarities(data, loaded)
+    assert "reference cells: similarities stay as they are" in caplog.text
+    np.testing.assert_array_equal(got, similarities(data, loaded, normalize=False)[0])
+
+
+def test_a_saved_folder_keeps_them_and_a_missing_file_is_said(folder, loaded, tmp_path):
+    loaded.processor.save_pretrained(tmp_path)
+    assert (tmp_path / "reference_cells.npz").read_bytes() == (folder / "reference_cells.npz").read_bytes()
+    loaded.model.save_pretrained(tmp_path)
+    (tmp_path / "reference_cells.npz").unlink()
+    with pytest.raises(ValueError, match="reference_cells") as caught:
+        langcell.load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_calibration_of_similarities_as_they_are_is_refused(loaded, folder, tmp_path):
+    cells().write_h5ad(tmp_path / "cells.h5ad")
+    facts = {"labels": NAMES, "alpha": loaded.config.alpha}
+    fitted = {"calibration_format": 2, "temperature": 1.0, "threshold": 0.5, "fitted_with": facts}
+    (tmp_path / "calibration.json").write_text(json.dumps(fitted))
+    arguments = ["annotate", str(tmp_path / "cells.h5ad"), "-o", str(tmp_path / "out.h5ad"), "--model", str(folder)]
+    labels = ["--labels", ",".join(NAMES), "--unknown", str(tmp_path / "calibration.json")]
+    refused = CliRunner().invoke(app, [*arguments, *labels])
+    assert refused.exit_code == 2
+    assert "normalized False, but here it is True" in refused.output
+    assert CliRunner().invoke(app, [*arguments, *labels, "--no-normalize"]).exit_code == 0

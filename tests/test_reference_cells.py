@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+import torch
+
+from langcell.processing.genes import GeneVocabulary
+from langcell.processing.rank_values import rank_encode
+from langcell.processing.reference_cells import LEAST_CELLS, LabelScale, ReferenceCells
+
+N_GENES = 30
+VOCABULARY = GeneVocabulary([f"ENSG{i:011d}" for i in range(N_GENES)], np.linspace(1, 3, N_GENES), [""] * N_GENES)
+
+
+@pytest.fixture
+def counts():
+    return np.random.default_rng(0).poisson(1.0, size=(6, N_GENES)).astype(np.float32)
+
+
+class _Csr:
+    def __init__(self, dense):
+        rows, self.indices = np.nonzero(dense)
+        self.data, self.n_genes = dense[rows, self.indices], dense.shape[1]
+        self.indptr = np.searchsorted(rows, np.arange(len(dense) + 1))
+        self.has_canonical_format = True
+
+
+def encode(counts, gene_index, **options):
+    return rank_encode(_Csr(counts), gene_index, VOCABULARY, **options)
+
+
+def reference(counts):
+    ranked = encode(counts, np.arange(N_GENES), max_length=None, add_cls=False)
+    return ReferenceCells(ranked.token_ids, ranked.offsets)
+
+
+@pytest.mark.parametrize(
+    "genes",
+    [
+        pytest.param(np.arange(N_GENES), id="all_genes"),
+        pytest.param(np.array([3, -1, 20, 7, 11, 29]), id="a_panel_with_an_unknown_gene"),
+    ],
+)
+def test_cells_are_what_a_file_with_these_genes_would_have_shown(counts, genes):
+    # Ranks follow from counts over medians: the other genes of the cell have no part in the order.
+    expected = encode(counts[:, np.maximum(genes, 0)], genes, max_length=5)
+    got = reference(counts).as_measured(genes, VOCABULARY, max_length=5)
+    assert [cell.tolist() for cell in got] == [cell.tolist() for cell in expected if len(cell) > 1]
+    assert got.n_known_genes.tolist() == expected.n_known_genes[expected.n_known_genes > 0].tolist()
+
+
+def test_cells_without_any_of_the_genes_are_left_out(counts):
+    counts[2, 4] = 0
+    counts[0, 4] = 1
+    got = reference(counts).as_measured(np.array([4]), VOCABULARY, max_length=9)
+    assert len(got) == (counts[:, 4] > 0).sum() < len(counts)
+    assert not len(reference(counts).as_measured(np.array([-1]), VOCABULARY, max_length=9))
+
+
+def test_a_saved_file_reads_back_and_is_the_same_bytes(tmp_path, counts):
+    cells = reference(counts)
+    for name in ("a.npz", "b.npz"):
+        cells.save(tmp_path / name)
+    back = ReferenceCells.load(tmp_path / "a.npz", VOCABULARY)
+    assert np.array_equal(back.token_ids, cells.token_ids)
+    assert np.array_equal(back.offsets, cells.offsets)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_ids_of_another_vocabulary_are_refused(tmp_path, counts):
+    reference(counts).save(tmp_path / "reference_cells.npz")
+    smaller = GeneVocabulary(VOCABULARY.gene_ids[:5], VOCABULARY.medians[:5], [""] * 5)
+    with pytest.raises(ValueError, match=r"has gene ids up to \d+, the gene vocabulary has 5 genes"):
+        ReferenceCells.load(tmp_path / "reference_cells.npz", smaller)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy], ids=["numpy", "torch"])
+def test_labels_that_all_cells_resemble_lose_their_lead(kind):
+    rng = np.random.default_rng(0)
+    lead, spread = np.array([0.0, 5.0, -3.0], dtype=np.float32), np.array([1.0, 1.0, 3.0], dtype=np.float32)
+    similarity = kind(rng.normal(size=(4000, 3)).astype(np.float32) * spread + lead)
+    scaled = np.asarray(LabelScale.fitted(similarity)(similarity))
+    assert np.abs(scaled.mean(axis=0)).max() < 1e-4
+    # Common is (1 + 1 + 3) / 3; each label's own is drawn halfway to it.
+    common = spread.mean()
+    assert scaled.std(axis=0) == pytest.approx(2 * common * spread / (spread + common), rel=0.05)
+
+
+def test_a_label_whose_similarity_never_differs_is_not_stretched_without_end():
+    scale = LabelScale.fitted(np.array([[1.0, 7.0], [3.0, 7.0]]))
+    assert scale.factor.tolist() == pytest.approx([2 / 3, 2.0])
+    flat = LabelScale.fitted(np.ones((5, 2)))
+    assert flat.factor.tolist() == [1.0, 1.0]
+
+
+def test_a_few_cells_say_nothing_of_a_label(counts):
+    assert reference(counts).scale(np.zeros((LEAST_CELLS - 1, 2))) is None
+    assert reference(counts).scale(np.zeros((LEAST_CELLS, 2))) is not None

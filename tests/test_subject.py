@@ -1,0 +1,56 @@
+import subprocess
+import sys
+
+import pytest
+import tiny_evaluation
+
+from langcell.training.evaluation.context import EvaluationContext
+from langcell.training.evaluation.subject import Subject
+
+
+def test_a_context_of_a_subject_is_about_the_same(tmp_path, tiny_model_dir):
+    cells = tiny_evaluation.save_cells(tmp_path / "cells.h5ad")
+    options = {"model": tiny_model_dir, "label_column": "cell_type", "max_cells": 9, "seed": 3, "device": "cpu"}
+    subject = Subject(cells, progress=False, **options)
+    digests = subject.data_digest, subject.model_digest
+    context = EvaluationContext.of(subject)
+    assert (context.data_digest, context.model_digest) == digests
+    assert context.cells.n_obs == 9
+    assert context.labelled.names == list(tiny_evaluation.TYPES)
+    assert context.reading == {"progress": False}
+
+
+def test_other_labels_leave_the_subject_as_it_is():
+    subject = Subject("cells.h5ad", label_column="a")
+    other = subject.with_labels(label_column="b", label_ids_column="c", labels_file=None)
+    assert (subject.label_column, other.label_column, other.label_ids_column) == ("a", "b", "c")
+    assert other.data == subject.data
+
+
+def test_no_file_and_too_few_cells_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such file; give an h5ad file"):
+        Subject(tmp_path / "absent.h5ad").data_digest  # noqa: B018
+    with pytest.raises(ValueError, match="max_cells is 1; give at least 2"):
+        Subject(tmp_path / "absent.h5ad", max_cells=1)
+
+
+def test_a_kept_result_is_found_without_torch(tmp_path, tiny_model_dir):
+    cells = tiny_evaluation.save_cells(tmp_path / "cells.h5ad")
+    arguments = [
+        "langcell", "evaluate", "zero-shot", str(cells), "--label-column", "cell_type", "--model", str(tiny_model_dir),
+        "--device", "cpu", "-o", str(tmp_path / "results"),
+    ]  # fmt: skip
+    code = (
+        "import sys\n"
+        f"sys.argv = {arguments!r}\n"
+        "from langcell.cli import app\n"
+        "app(standalone_mode=False)\n"
+        "print('torch' in sys.modules)\n"
+    )
+    first, second = (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    )
+    assert first.endswith("True\n")
+    assert "the same question was asked before" in second
+    assert second.endswith("False\n")
