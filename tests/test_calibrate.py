@@ -44,6 +44,17 @@ def test_the_table_and_the_files(tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_picture_names_each_series_once_with_its_calibration_error():
+    run = calibrate(*cells(400), target_accuracy=0.8)
+    report = run.report()
+    (legend,) = run.figure().legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        f"calibrated confidence, ECE {report['expected_calibration_error']:.3f}",
+        f"greatest score, ECE {report['expected_calibration_error_before']:.3f}",
+        f"threshold {run.calibration.threshold:.3f}",
+    ]
+
+
 def test_cells_without_scores_are_never_confident():
     scores, similarity, truth = cells(400)
     scores[::10] = similarity[::10] = np.nan

@@ -129,6 +129,7 @@ def test_what_is_not_better_than_chance_is_said(types, tiny_model_dir, tmp_path)
     # Of these types that a tiny model has never seen one text wins for nearly all cells.
     result = run("disease", types, "--label-column", "batch", *shared)
     assert result.exit_code == 0, result.output
+    assert "Not in MONDO, used as they are: run 0, run 1" in result.stdout
     assert "Not better than chance. LangCell: accuracy 0." in result.stdout
     assert "which is what comes of a guess among the 2 labels." in result.stdout
     assert "## Not better than chance" in (tmp_path / "disease.md").read_text()
@@ -166,6 +167,42 @@ def test_an_adapter_is_measured_as_it_annotates(types, tiny_model_dir, tmp_path)
     plain, tuned = (json.loads((tmp_path / name / "calibration.json").read_text()) for name in ("plain", "tuned"))
     assert tuned["model"]["adapter"] == "adapter"
     assert plain["temperature"] != tuned["temperature"]
+
+
+@pytest.mark.parametrize("task", [name for name, task in TASKS.items() if task.needs_labels])
+def test_columns_that_hold_no_types_are_refused_by_every_task(tiny_model_dir, tmp_path, task):
+    adata = anndata.read_h5ad(tiny_evaluation.save_cells(tmp_path / "cells.h5ad"))
+    adata.obs["score"] = [i / 7 for i in range(adata.n_obs)]
+    adata.obs["barcode"] = list(adata.obs_names)
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    shared = ("--model", tiny_model_dir, "--device", "cpu", "-o", tmp_path / "results")
+    more = ("--batch-column", "batch") if task == "integration" else ()
+    for column, message in (("score", "has numbers with decimals, such as 0.142857"), ("barcode", "has 36 different")):
+        result = run(task, tmp_path / "cells.h5ad", "--label-column", column, *shared, *more)
+        assert result.exit_code == 2, result.output
+        (line,) = [line for line in result.stderr.splitlines() if line.startswith("langcell:")]
+        assert f"cells.h5ad: obs['{column}'] {message}" in line
+        assert not (tmp_path / "results").exists()
+
+
+def test_without_a_model_an_adapter_names_it(types, tiny_model_dir, tmp_path, monkeypatch):
+    finetune(types, label_column="cell_type", output=tmp_path / "adapter", model=tiny_model_dir, steps=2, device="cpu")
+    arguments = ("zero-shot", types, "--label-column", "cell_type", "--adapter", tmp_path / "adapter", "-o", tmp_path)
+    result = run(*arguments, "--device", "cpu")
+    assert result.exit_code == 2
+    assert f"was trained on {tiny_model_dir.name} (weights " in result.stderr
+    assert "which was a folder; name it: --model FOLDER" in result.stderr
+    # An adapter of a model on the Hub, as far as its files say; the model is looked for under that name.
+    config = json.loads((tmp_path / "adapter" / "config.json").read_text())
+    config["fine_tuning"]["base"]["model_id"] = "models/tiny"
+    (tmp_path / "adapter" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "tiny").symlink_to(tiny_model_dir)
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments, "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    model = json.loads((tmp_path / "zero-shot.json").read_text())["model"]
+    assert model["id"] == f"{tiny_model_dir.name}+adapter"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from langcell.training.config_files import load_config, save_config
+from langcell.training.config_files import KNOWN_AS, _all_keys, load_config, save_config
+from langcell.training.configs import PretrainConfig
 
 CONFIGS = Path(__file__).parents[1] / "training" / "configs"
 MINI = CONFIGS / "stage2-mini.yaml"
@@ -33,6 +34,22 @@ def test_overrides_reach_sections_lists_and_types():
     assert config.freeze == []
 
 
+@pytest.mark.parametrize("written", ["1e3", "1.0e3", "1000.0", "1000"])
+def test_whole_numbers_however_they_are_written(written):
+    steps = load_config(MINI, overrides=[f"steps={written}"]).steps
+    assert (steps, type(steps)) == (1000, int)
+
+
+def test_a_large_seed_stays_exact():
+    assert load_config(MINI, overrides=[f"seed={2**62 + 1}"]).seed == 2**62 + 1
+
+
+def test_what_other_trainers_call_a_key_is_a_key_here():
+    everything = list(_all_keys(PretrainConfig))
+    assert set(KNOWN_AS.values()) <= set(everything)
+    assert not KNOWN_AS.keys() & set(everything)
+
+
 def test_a_saved_config_reads_back_equal(tmp_path):
     config = load_config(MINI, overrides=["data=[{path: a, weight: 2}, {path: b}]"])
     save_config(config, tmp_path / "config.yaml")
@@ -47,6 +64,22 @@ def test_a_saved_config_reads_back_equal(tmp_path):
         pytest.param("optimizer.learning_rate=1", r"Did you mean optimizer\.lr\?", id="key_written_in_full"),
         pytest.param("lr=1", r"Unknown config key lr\. Did you mean optimizer\.lr\?", id="key_of_another_section"),
         pytest.param("weight_decay=1", r"Did you mean optimizer\.weight_decay\?", id="key_without_its_section"),
+        pytest.param("learning_rate=1", r"Did you mean optimizer\.lr\?", id="key_in_full_of_another_section"),
+        pytest.param(
+            "gradient_checkpointing=true", r"Did you mean model\.activation_checkpointing\?", id="like_another_section"
+        ),
+        pytest.param("batchsize=3", r"Did you mean batch\.size\?", id="section_and_key_run_together"),
+        pytest.param("batch_size=3", r"Did you mean batch\.size\?", id="section_and_key_with_another_sign"),
+        pytest.param("optimiser.lr=1", r"Did you mean optimizer\?", id="section_misspelt"),
+        pytest.param("max_grad_norm=1", r"Did you mean optimizer\.grad_clip\?", id="name_in_other_trainers"),
+        pytest.param("data=[{pth: x}]", r"Did you mean data\.0\.path\?", id="key_of_an_item"),
+        pytest.param("batch=3", r"batch is a section; its keys: size, accumulate, ", id="section_as_a_value"),
+        pytest.param("data=3", r"data is 3; legal: a list of {path, weight}\.", id="no_list"),
+        pytest.param("data=[x]", r"data\.0 is a section; its keys: path, weight", id="item_as_a_value"),
+        pytest.param("optimizer.betas=1", r"betas is 1; legal: \[float, float\]", id="no_pair"),
+        pytest.param("steps=1.5", r"steps is 1\.5; legal: int", id="part_of_a_step"),
+        pytest.param("steps=.inf", r"steps is inf; legal: int", id="endless"),
+        pytest.param("objectives.cell_text.weight=-1", r"weight is -1\.0; it has to be at least 0", id="out_of_range"),
         pytest.param("batch={size: 1", r"Override batch cannot be read as yaml: .* in line 1, column", id="no_yaml"),
         pytest.param("batch.size=many", r"batch\.size is 'many'; legal: int", id="wrong_type"),
         pytest.param("batch.size=true", r"batch\.size is True; legal: int", id="bool_is_no_int"),

@@ -3,8 +3,10 @@ import json
 import numpy as np
 import pytest
 import tiny_evaluation
+from typer.testing import CliRunner
 
 import langcell
+from langcell.cli import app
 from langcell.inference.unknown import Calibration
 from langcell.training.evaluation import calibration
 from langcell.training.evaluation.context import EvaluationContext
@@ -44,7 +46,23 @@ def test_the_report_is_a_calibration_for_annotate(result, context, tmp_path):
     reading = context.memory_reading
     langcell.annotate(adata, labels, model=context.loaded, unknown=str(path), **reading)
     unknown = (adata.obs["langcell_label"].astype(str) == "unknown").to_numpy()
+    other = {"B cell": "makes antibodies", "T cell": "cell type: t cell; ", "monocyte": "cell type: monocyte; "}
+    with pytest.raises(ValueError, match="The calibration was fitted with another text for 'B cell'"):
+        langcell.annotate(context.cells.copy(), other, model=context.loaded, unknown=str(path), **reading)
     assert (adata.obs["langcell_confidence"].to_numpy()[~unknown] >= np.float32(loaded.threshold)).all()
+
+
+def test_it_says_the_same_of_itself_as_langcell_calibrate(result, context, tiny_model_dir, tmp_path):
+    output = tmp_path / "calibration.json"
+    words = ["calibrate", context.data, "--label-column", "cell_type", "--model", tiny_model_dir, "--device", "cpu"]
+    more = ["--target-risk", 0.9, "-o", output]
+    assert CliRunner().invoke(app, [str(word) for word in (*words, *more)]).exit_code == 0
+    by_command, by_task = Calibration.load(output), result.report["fitted_with"]
+    assert by_command.temperature == pytest.approx(result.report["temperature"], rel=1e-3)
+    held_out = by_command.fitted_with.pop("held_out"), by_task["held_out"]
+    assert held_out[0].keys() == held_out[1].keys()
+    assert by_command.fitted_with == {key: value for key, value in by_task.items() if key != "held_out"}
+    assert {"label_texts", "normalized", "data", "label_column", "absent_types"} <= by_task.keys()
 
 
 def test_a_risk_that_no_threshold_reaches_is_one_line(context):

@@ -23,6 +23,7 @@ def test_diseases_are_named_by_their_texts_beside_the_baselines(cells, tiny_mode
     assert list(result.report["methods"]) == ["LangCell", "similarity only", "match only", "majority class"]
     assert result.report["methods"]["majority class"]["accuracy"] == pytest.approx(24 / 36)
     assert {"confusion", "per-type", "embeddings"} == result.figures.keys()
+    assert result.report["data"]["names_searched_in"] == "MONDO"
 
 
 def test_texts_of_a_file_go_before_the_ontology(cells, tiny_model_dir, tmp_path):
@@ -32,6 +33,7 @@ def test_texts_of_a_file_go_before_the_ontology(cells, tiny_model_dir, tmp_path)
     )
     report = disease.run(context, alpha=1.0).report
     assert [label["text"] for label in report["labels"]] == ["disease: cancer;", "disease: none;"]
+    assert report["data"]["names_searched_in"] == "the Cell Ontology"  # which the names of a file are looked up in
     assert report["methods"]["LangCell"]["accuracy"] == report["methods"]["similarity only"]["accuracy"]
 
 

@@ -110,6 +110,25 @@ def test_every_alpha_and_every_type_has_a_spread(report):
     assert "± is the standard deviation over 200 draws of the cells with replacement" in naming_sections(report)[0].text
 
 
+def test_a_model_with_reference_cells_is_also_measured_without_them(cells, report, tmp_path):
+    folder = tiny.save_tiny_folder(tmp_path / "langcell-tiny", reference=True)
+    loaded = langcell.load(folder, device="cpu")
+    related = evaluate_zero_shot(cells, label_column="type", model=loaded, progress=False)
+    assert list(related["methods"]) == [
+        "LangCell", "not normalised", "similarity only", "match only", "majority class",
+    ]  # fmt: skip
+    # The weights are those of the report, whose model has no reference cells.
+    assert related["methods"]["not normalised"]["confusion"] == report["methods"]["LangCell"]["confusion"]
+    assert "not normalised: as they are" in naming_sections(related)[0].text
+    adata = anndata.read_h5ad(cells)
+    labels = resolve_labels(["B cell", "T cell", "monocyte"])
+    langcell.annotate(adata, labels, model=loaded, normalize=False, progress=False)
+    named = adata.obs["langcell_label"].astype(str).to_numpy()
+    kept = [i for i, name in enumerate(TYPES) if name not in (None, "unknown")]
+    assert related["methods"]["not normalised"]["accuracy"] == np.mean([named[i] == TYPES[i] for i in kept])
+    assert "not normalised" not in report["methods"]
+
+
 def test_one_draw_has_no_spread(cells, tiny_model_dir):
     context = EvaluationContext(cells, label_column="type", model=tiny_model_dir, device="cpu", progress=False)
     report = name_and_measure(context, context.labelled, task="zero-shot", alpha=None, baselines={}, repeats=1)

@@ -47,6 +47,12 @@ def test_types_pass(tmp_path, values, in_file):
     check_label_column(data, "absent")
 
 
+def test_one_type_passes_where_there_are_other_candidates():
+    check_label_column(cells(["B cell"] * N_CELLS), "type", least_types=1)
+    with pytest.raises(ValueError, match="numbers with decimals"):
+        check_label_column(cells([0.5] * N_CELLS), "type", least_types=1)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

@@ -30,6 +30,10 @@ def test_shorthands_and_names_without_a_term_are_told():
     assert plain == "Not in the Cell Ontology, used as they are: odd"
 
 
+def test_another_place_where_names_were_looked_up_is_named():
+    assert label_notes([Label("odd", "disease: odd; ")], searched="MONDO") == ["Not in MONDO, used as they are: odd"]
+
+
 @pytest.fixture
 def laboratory(tmp_path):
     def read(content):

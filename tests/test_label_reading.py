@@ -14,7 +14,8 @@ LABELS = [
 
 def report(**data):
     columns = {"label_column": "type", "label_ids_column": None, "labels_file": None, "unread_ids_column": None}
-    return {"labels": label_facts(LABELS, [3, 2, 1, 1000]), "data": columns | data}
+    searched = {"names_searched_in": "the Cell Ontology"}
+    return {"labels": label_facts(LABELS, [3, 2, 1, 1000]), "data": columns | searched | data}
 
 
 def test_each_type_stands_with_what_it_was_read_as():
@@ -35,7 +36,12 @@ def test_each_type_stands_with_what_it_was_read_as():
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        pytest.param({}, "by the names in that column; no column of ids was read.", id="by_name"),
+        pytest.param(
+            {},
+            "Texts: those of the Cell Ontology, by the names in that column; no column of ids was read.",
+            id="by_name",
+        ),
+        pytest.param({"names_searched_in": "MONDO"}, "Texts: those of MONDO, by the names", id="diseases_by_name"),
         pytest.param({"label_ids_column": "cl_id"}, "by the ids in obs['cl_id'].", id="by_id"),
         pytest.param({"labels_file": "a.tsv"}, "Texts: a.tsv.", id="by_file"),
         pytest.param(

@@ -34,6 +34,7 @@ def test_labels_are_the_sorted_types_with_ontology_texts(write, options):
     assert labelled.has_label.tolist() == [True, True, False, False, True]
     assert labelled.labels[0].ontology_term_id == "CL:0000236"
     assert labelled.labels[0].text.startswith("cell type: b cell. ")
+    assert labelled.searched == "the Cell Ontology"
 
 
 def test_own_names_with_ids_get_the_ontology_text_and_keep_their_name(write):
@@ -82,8 +83,14 @@ def test_a_file_gives_texts_and_may_name_more_types(write, tmp_path):
         pytest.param(
             {"types": ["x", "y"], "ids": ["CL:0000236"] * 2},
             {"label_ids_column": "ids"},
-            "'x' and 'y' have the same id CL:0000236",
+            "the same text: 'x' and 'y' have the id CL:0000236. Merge them",
             id="one_id_of_two_types",
+        ),
+        pytest.param(
+            {"types": list("abcxy"), "ids": [*["CL:0000236"] * 3, *["CL:0000084"] * 2]},
+            {"label_ids_column": "ids"},
+            "'a', 'b' and 'c' have the id CL:0000236; 'x' and 'y' have the id CL:0000084. Merge",
+            id="two_ids_of_several_types",
         ),
     ],
 )

@@ -8,7 +8,6 @@ from langcell.training.evaluation.plots import (
     draw_curves,
     draw_embeddings,
     draw_per_type,
-    draw_reliability,
 )
 
 NAMES = ["B cell", "T cell", "empty"]
@@ -54,30 +53,6 @@ def test_bars_have_one_group_a_measure_and_leave_out_what_a_method_lacks():
     (axis,) = draw_bars(methods, {"x": "X", "y": "long name"}, title="t").axes
     assert [bar.get_height() for bar in axis.patches] == [0.5, 0.2, 0.0, 0.0]
     assert [text.get_text() for text in axis.get_xticklabels()] == ["X", "long\nname"]
-
-
-def test_a_series_has_one_colour_in_both_panels_and_the_legend_covers_neither():
-    rng = np.random.default_rng(0)
-    confidence = rng.random((2, 2000))
-    right = rng.random((2, 2000)) < confidence
-    runs = {
-        "calibrated": list(zip(confidence, right, strict=True)),
-        "raw": list(zip(confidence / 4, right, strict=True)),
-    }
-    figure = draw_reliability(runs, threshold=0.5, title="t")
-    thick = [[line for line in axis.lines if line.get_linewidth() == 2] for axis in figure.axes]
-    assert [line.get_color() for line in thick[0]] == [line.get_color() for line in thick[1]] == ["C0", "C1"]
-    # The lines of the repeats have the colour of their mean.
-    assert [sum(line.get_color() == "C1" for line in axis.lines) for axis in figure.axes] == [3, 3]
-    (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["calibrated", "raw", "threshold 0.500, first split"]
-    assert not any(axis.get_legend() for axis in figure.axes)
-    figure.draw_without_rendering()
-    for axis in figure.axes:
-        assert not legend.get_window_extent().overlaps(axis.get_window_extent())
-    # Of a calibrated confidence as many are right as it says.
-    x, y = thick[1][0].get_data()
-    np.testing.assert_allclose(x, y, atol=0.15)
 
 
 def test_one_repeat_is_drawn_without_a_spread():

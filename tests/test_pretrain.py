@@ -117,6 +117,21 @@ def test_a_run_that_is_not_finite_stops_and_keeps_the_batch(tmp_path, arguments,
     assert saved["batches"][0]["cell_input_ids"].shape[0] == 12
 
 
+def test_broken_weights_do_not_take_the_place_of_good_ones(tmp_path, arguments):
+    # The first step breaks the weights; what is found broken is not kept.
+    broken = ("optimizer.lr=1e30", "optimizer.warmup=0", "max_bad_steps=5", "steps=50", "checkpoint.every=2")
+    assert main(arguments(1, tmp_path, *broken)) == 2
+    assert not list(tmp_path.glob("checkpoint-*"))
+
+
+def test_a_run_whose_steps_are_all_skipped_exports_nothing(tmp_path, arguments, capsys):
+    assert main(arguments(1, tmp_path, "objectives.cell_cell.temperature=1e-45", "steps=2")) == 2
+    said = capsys.readouterr()
+    assert "2 of 2 steps were skipped" in said.out
+    assert "No step had a finite loss and gradient" in said.err
+    assert not (tmp_path / "export").exists()
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

@@ -9,6 +9,7 @@ import tiny_shards
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file, save_file
 
+from langcell.processing.file_locks import locked_file
 from langcell.training.config_files import load_config
 from langcell.training.pretrain import main
 from langcell.training.resuming import changed_settings, keep_added_files
@@ -159,3 +160,19 @@ def test_weights_of_an_earlier_export_are_not_kept(tmp_path):
     keep_added_files(before, building)
     assert {path.name for path in building.iterdir()} == {"config.json", "plots"}
     assert (building / "config.json").read_text() == "new"
+
+
+def test_a_run_beside_one_that_is_still_writing_is_refused(go_on, capsys):
+    folder = go_on()
+    with locked_file(folder / "lock", folder):
+        assert main(_again(folder, "steps=6", "--change-settings")) == 2
+    assert "run is writing" in capsys.readouterr().err
+    assert json.loads((folder / "export" / "provenance.json").read_text())["step"] == 4
+
+
+def test_what_speaks_against_a_run_is_said_before_its_texts_are_encoded(tmp_path, tiny_model_dir, shards, capfd):
+    (tmp_path / "export").mkdir()
+    (tmp_path / "export" / "thesis.txt").write_text("years")
+    settings = tiny_runs.arguments(2, tmp_path, "batch.cache_texts=true", model=tiny_model_dir, shards=shards)
+    assert main(settings) == 2
+    assert "texts:" not in capfd.readouterr().err

@@ -26,6 +26,10 @@ from langcell.training.stages import PretrainingStage
 CELLS, GENES, WORDS = 4, 90, 25  # no product of them is a width, so that activations look like no weight
 STAGE_2 = Objectives(cell_text=CellText(weight=1.0), cell_text_matching=CellTextMatching(weight=1.0))
 
+THREE_NEGATIVES = Objectives(
+    cell_text=CellText(weight=1.0), cell_text_matching=CellTextMatching(weight=1.0, negatives=3)
+)  # fmt: skip
+
 
 def test_the_document_has_the_tables_of_the_code():
     between = DOCUMENT.read_text().partition(BEGIN)[2].partition(END)[0]
@@ -102,6 +106,7 @@ def kept_by_autograd(stage, batch) -> int:
         pytest.param(1, Objectives(), {}, id="stage_1"),
         pytest.param(1, Objectives(masked_gene=MaskedGene(weight=0.0)), {}, id="cell_cell_alone"),
         pytest.param(2, STAGE_2, {}, id="stage_2"),
+        pytest.param(2, THREE_NEGATIVES, {}, id="stage_2_three_texts_a_cell_that_do_not_describe_it"),
         pytest.param(2, STAGE_2, {"cross_attention_start": 1}, id="stage_2_reads_cells_later"),
     ],
 )

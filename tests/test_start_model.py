@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 import torch
 from released_layout import N_GENES, write_geneformer_model, write_tokenizer
@@ -59,6 +61,13 @@ def test_mistakes_are_one_line(parts, tmp_path, capsys, more, message):
     assert main([*arguments(parts, tmp_path / "start"), *more]) == 2
     assert message in capsys.readouterr().err.strip()
     assert not (tmp_path / "start").exists()
+
+
+def test_a_pickle_is_no_vocabulary(parts, tmp_path, capsys):
+    path = tmp_path / "token_dictionary.pkl"
+    path.write_bytes(pickle.dumps({"<pad>": 0, "<mask>": 1, "ENSG00000000003": 2}))
+    assert main([*arguments(parts, tmp_path / "start"), "--vocabulary", str(path)]) == 2
+    assert f"error: {path} is a pickle; give a gene_vocabulary.tsv" in capsys.readouterr().err
 
 
 def test_a_folder_that_exists_is_left_alone(parts, tmp_path, capsys):

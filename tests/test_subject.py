@@ -27,6 +27,11 @@ def test_other_labels_leave_the_subject_as_it_is():
     assert other.data == subject.data
 
 
+def test_the_bundled_model_is_taken_where_none_is_named():
+    assert Subject("cells.h5ad").model == "langcell-mini"
+    assert Subject("cells.h5ad", model="org/langcell", adapter="org/adapter").model == "org/langcell"
+
+
 def test_no_file_and_too_few_cells_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such file; give an h5ad file"):
         Subject(tmp_path / "absent.h5ad").data_digest  # noqa: B018

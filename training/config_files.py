@@ -19,6 +19,17 @@ import yaml
 
 from langcell.training.configs import PretrainConfig
 
+# What other trainers call some keys, where neither letters nor words lead to ours.
+KNOWN_AS = {
+    "warmup_steps": "optimizer.warmup",
+    "max_grad_norm": "optimizer.grad_clip",
+    "max_steps": "steps",
+    "epochs": "steps",
+    "bf16": "precision",
+    "mixed_precision": "precision",
+    "report_to": "trackers",
+}
+
 
 def load_config(path: str | Path, *, overrides: list[str] | None = None) -> PretrainConfig:
     """Read a yaml file, change what the overrides say, and check every key.
@@ -108,6 +119,8 @@ def _nearest_key(key: str, legal: list[str], *, where: str) -> str:
     'batch.size'
     """
     own = [f"{where}{name}" for name in legal]
+    if key in KNOWN_AS:
+        return KNOWN_AS[key]
     # A list's items are in no other section. The first of equals counts: the key's own section comes first.
     return max(dict.fromkeys([*own, *_all_keys(PretrainConfig)]), key=lambda name: _likeness(key, name, where=where))
 
@@ -177,6 +190,7 @@ def _legal_values(hint: Any) -> str:
         return f"[{', '.join(map(_legal_values, arguments))}]"
     if origin is list:
         item = arguments[0]
-        keys = dataclasses.fields(item) if dataclasses.is_dataclass(item) else ()
-        return f"a list of {{{', '.join(field.name for field in keys)}}}" if keys else f"a list of {_legal_values(item)}"
+        if dataclasses.is_dataclass(item):
+            return f"a list of {{{', '.join(field.name for field in dataclasses.fields(item))}}}"
+        return f"a list of {_legal_values(item)}"
     return hint.__name__

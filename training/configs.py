@@ -1,7 +1,9 @@
 """The configuration of a pre-training run: a tree of dataclasses, which `config_files` reads from yaml."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
+
+from langcell.training.config_ranges import check_ranges
 
 
 @dataclass(kw_only=True)
@@ -196,33 +198,12 @@ class PretrainConfig:
     trackers: list[Literal["tensorboard", "wandb"]] = field(default_factory=lambda: ["tensorboard"])
 
     def __post_init__(self):
+        check_ranges(self)
         if self.stage not in (1, 2):
             raise ValueError(f"stage is {self.stage}. Legal stages: 1 (cell encoder alone), 2 (cells and texts).")
         text_losses = self.objectives.cell_text.weight + self.objectives.cell_text_matching.weight
         if self.stage == 1 and text_losses > 0:
             raise ValueError("cell_text and cell_text_matching need texts: set their weights to 0, or stage to 2.")
-        for name in (
-            "steps",
-            "batch.size",
-            "batch.accumulate",
-            "batch.window",
-            "checkpoint.every",
-            "checkpoint.keep",
-            "validation.every",
-            "validation.cells",
-            "objectives.cell_text_matching.negatives",
-        ):
-            value: Any = self
-            for part in name.split("."):
-                value = getattr(value, part)
-            if value < 1:
-                raise ValueError(f"{name} is {value}; it has to be at least 1.")
-        for name, meaning in (("chunk", "no chunks"), ("streams", "one for each process")):
-            if (value := getattr(self.batch, name)) < 0:
-                raise ValueError(f"batch.{name} is {value}; it has to be at least 1, or 0 for {meaning}.")
-        if self.close_types < 0:
-            raise ValueError(f"close_types is {self.close_types}; it has to be at least 1, or 0 for ancestors alone.")
-        if not 0.0 <= self.batch.gene_dropout <= 1.0:
-            raise ValueError(f"batch.gene_dropout is {self.batch.gene_dropout}; it is a share, from 0 to 1.")
-        if not 0.0 <= self.ema_decay < 1.0:
-            raise ValueError(f"ema_decay is {self.ema_decay}; it has to be at least 0 and less than 1.")
+        if not any(vars(options)["weight"] > 0 for options in vars(self.objectives).values()):
+            names = ", ".join(vars(self.objectives))
+            raise ValueError(f"Every objective has weight 0, so nothing is learned. Give a weight to any of: {names}.")

@@ -45,6 +45,6 @@ class BadSteps:
             raise ValueError(
                 f"Loss or gradient was not finite for {self.in_a_row} steps in a row, up to step {step}. "
                 f"The last batches are in {saved}. Start again with a lower optimizer.lr or precision=no, "
-                "and with --change-settings where a checkpoint is there."
+                "and with --change-settings where a checkpoint is there (remove the newest if its weights are broken)."
             )
         return False

@@ -2,9 +2,10 @@
 
 One step is `batch.accumulate` forward and backward passes and one AdamW update. In a pass with all four losses the cell
 encoder reads each cell 2 times: once with masked genes (`masked_gene`, and the first view of `cell_cell`) and once
-whole (the second view, `cell_text`, `cell_text_matching`). Each distinct text is read once, and there are at most 2 + K
-matches a cell, K being `cell_text_matching.negatives`: its own text, K others, and another cell for its text. `stages.PretrainingStage` counts every encoder for every choice of losses. With `batch.chunk` these are
-4 forward passes a cell, 2 of them without gradients (`gradient_caching`).
+whole (the second view, `cell_text`, `cell_text_matching`). Each distinct text is read once, and a cell is matched at
+most 2 + K times, K being `cell_text_matching.negatives`: with its own text, with K others, and for its text with another
+cell. `stages.PretrainingStage` counts every encoder for every choice of losses. With `batch.chunk` these are 4 forward
+passes a cell, 2 of them without gradients (`gradient_caching`).
 
 All that a step depends on is a function of the step (learning rate, dropout, hidden genes, negatives) or in the
 checkpoint (weights, moments, weight average, position in the shards), so a run that was stopped ends with the same
@@ -20,16 +21,17 @@ import math
 import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import gather_object
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from langcell.processing.atomic_output import atomic_output, require_new_folder
-from langcell.training.checkpoints import newest_checkpoint, write_checkpoint
+from langcell.processing.atomic_output import atomic_output
+from langcell.processing.file_locks import locked_file
+from langcell.training.checkpoints import write_checkpoint
 from langcell.training.config_files import save_config
 from langcell.training.configs import PretrainConfig
 from langcell.training.distribution import clip_gradients, describe, distribute, whole_tensors, without_sync
@@ -39,9 +41,9 @@ from langcell.training.global_batch import GlobalBatch
 from langcell.training.gradient_caching import backward_in_chunks
 from langcell.training.guards import BadSteps
 from langcell.training.optimization import build_optimizer, learning_rate
-from langcell.training.provenance import PROVENANCE_FILE, describe_origin, write_origin
+from langcell.training.provenance import PROVENANCE_FILE, write_origin
 from langcell.training.randomness import DROPOUT, draw_number
-from langcell.training.resuming import changes_since, keep_added_files
+from langcell.training.resuming import EXPORT, Beginning, keep_added_files
 from langcell.training.run_state import RunState
 from langcell.training.stages import PretrainingStage
 from langcell.training.streaming import BatchCollator
@@ -52,6 +54,7 @@ from langcell.training.weight_average import WeightAverage
 
 METRICS = "metrics.jsonl"
 CURVES = "losses.png"
+LOCK = "lock"
 
 
 class Pretrainer:
@@ -64,8 +67,8 @@ class Pretrainer:
         collate: cells to tensors.
         accelerator: made with the config's precision and trackers.
         start_folder: of the model that the run starts from.
+        beginning: the checkpoint that it goes on from, if any, and where its weights come from.
         validation: asked each `config.validation.every` steps and after the last one.
-        may_change_settings: a run that is resumed may have other settings than before, and says so in what it writes.
     """
 
     def __init__(
@@ -77,11 +80,10 @@ class Pretrainer:
         collate: BatchCollator,
         accelerator: Accelerator,
         start_folder: Path,
+        beginning: Beginning,
         validation: Validation | None = None,
-        may_change_settings: bool = False,
     ):
-        self.validation, self.origin = validation, describe_origin(config, start_folder=start_folder)
-        self.start_folder, self.may_change_settings = start_folder, may_change_settings
+        self.validation, self.start_folder, self.beginning = validation, start_folder, beginning
         self.config, self.batches, self.collate, self.accelerator = config, batches, collate, accelerator
         self.folder = Path(config.output_dir)
         self.meter = Meter(
@@ -100,24 +102,23 @@ class Pretrainer:
         rank = accelerator.process_index
         self.bad_steps = BadSteps(most_in_a_row=config.max_bad_steps, folder=self.folder, rank=rank)
         self.step = 0
+        self._lock: IO[str] | None = None
 
     def start(self) -> None:
-        """Go to the newest checkpoint, if there is one, and leave in the log only what came before it.
+        """Go to the checkpoint, if there is one, and leave in the log only what came before it.
 
         Raises:
-            ValueError: the checkpoint was written with other settings, or `output_dir` has somebody's files.
+            ValueError: another run is writing `output_dir`, or the checkpoint is of a run that trains other weights.
         """
-        main = self.accelerator.is_main_process
-        checkpoint: Path | None = broadcast_object_list([newest_checkpoint(self.folder) if main else None])[0]
         self.accelerator.print(f"Training on {describe(self.wrapped, self.accelerator.num_processes)}.")
-        if checkpoint is None:
-            # Without a checkpoint it is another run's, or somebody's.
-            require_new_folder(self.export_folder, "the run (output_dir)")
+        if self.beginning.checkpoint is None:
             self.batches.start()
         else:
-            self._resume(checkpoint)
-        if main:
+            self._resume(self.beginning.checkpoint)
+        if self.accelerator.is_main_process:
             self.folder.mkdir(parents=True, exist_ok=True)
+            # Processes may live on when their launcher is killed: the same command must not train beside them.
+            self._lock = locked_file(self.folder / LOCK, self.folder)
             save_config(self.config, self.folder / "config.yaml")
             log = self.folder / METRICS
             lines = log.read_text().splitlines() if log.exists() else []
@@ -126,12 +127,7 @@ class Pretrainer:
         start_trackers(self.accelerator, self.config, first_step=self.step)
 
     def _resume(self, checkpoint: Path) -> None:
-        run = json.loads((checkpoint / "state" / "run.json").read_text())
-        if run["step"] > self.config.steps:
-            raise ValueError(f"{checkpoint} is past steps={self.config.steps}; give more steps, or another output_dir.")
-        self.origin["changes"] = changes_since(
-            checkpoint, config=self.config, origin=self.origin, step=run["step"], allowed=self.may_change_settings
-        )
+        run = self.beginning.counters
         self.state.read(checkpoint / "state", average_updates=run["average_updates"])
         self.step, self.bad_steps.in_total = run["step"], run["skipped_in_total"]
         self.bad_steps.in_a_row = run["skipped_in_a_row"]
@@ -151,7 +147,10 @@ class Pretrainer:
         Returns:
             The folder of the exported model.
         """
-        begun_at = self.step
+        with self._lock or nullcontext():
+            return self._run()
+
+    def _run(self) -> Path:
         self.wrapped.train()
         steps = range(self.step, self.config.steps)
         bar = tqdm(steps, initial=self.step, total=self.config.steps, disable=not self.accelerator.is_main_process)
@@ -161,10 +160,11 @@ class Pretrainer:
                 with self._exported_weights():
                     metrics |= self.validation(self.wrapped, self.accelerator)
             self._log(metrics, bar)
-            if self._is_due(self.config.checkpoint.every):
+            if self._is_due(self.config.checkpoint.every) and self._is_worth_keeping():
                 self._save()
         self.batches.close()
-        if begun_at < self.step or not self._is_exported():
+        self._check_that_it_learned()
+        if self.beginning.step < self.step or not self._is_exported():
             self._export()
         if self.accelerator.is_main_process:
             draw_losses(self.folder / METRICS, self.folder / CURVES)
@@ -172,10 +172,27 @@ class Pretrainer:
         self.accelerator.wait_for_everyone()
         return self.export_folder
 
+    def _is_worth_keeping(self) -> bool:
+        """Not in the midst of steps that are skipped: what broke the weights would take the place of good ones."""
+        return not self.bad_steps.in_a_row or self.step == self.config.steps
+
+    def _check_that_it_learned(self) -> None:
+        """Say how many steps were skipped.
+
+        Raises:
+            ValueError: all of them, so that there is nothing to export.
+        """
+        if skipped := self.bad_steps.in_total:
+            self.accelerator.print(
+                f"{skipped} of {self.step} steps were skipped: their loss or gradient was not finite."
+            )
+        if skipped == self.step:
+            raise ValueError("No step had a finite loss and gradient: nothing is learned, and nothing is exported.")
+
     @property
     def export_folder(self) -> Path:
         """Where the trained model goes."""
-        return self.folder / "export"
+        return self.folder / EXPORT
 
     def _is_exported(self) -> bool:
         """Whether the model of this step has been written; a card may have been added to it since."""
@@ -206,7 +223,7 @@ class Pretrainer:
     def _publish(self, folder: Path, weights: dict[str, Tensor]) -> None:
         """Weights as a Hub repository that says where it comes from."""
         write_hub_files(self.stage.model, start_folder=self.start_folder, folder=folder, weights=weights)
-        write_origin(folder, config=self.config, origin=self.origin, step=self.step)
+        write_origin(folder, config=self.config, origin=self.beginning.origin, step=self.step)
 
     def _save(self) -> None:
         """Write a checkpoint; every process calls it."""

@@ -19,9 +19,12 @@ from langcell.processing.ontology import Ontology
 from langcell.processing.shards import check_fingerprint
 from langcell.training.config_files import load_config
 from langcell.training.configs import PretrainConfig
+from langcell.training.described_cells import require_descriptions
 from langcell.training.global_batch import GlobalBatch
 from langcell.training.loop import Pretrainer
 from langcell.training.model_options import find_start_folder
+from langcell.training.provenance import describe_origin
+from langcell.training.resuming import Beginning
 from langcell.training.shard_location import ShardLocation, find_all
 from langcell.training.stages import build_stage
 from langcell.training.streaming import BatchCollator, CellBatches, Descriptions, open_shards
@@ -51,7 +54,11 @@ def build(config: PretrainConfig, *, may_change_settings: bool = False) -> Pretr
     )
     set_seed(config.seed)
     places, start_folder = _find_shards(config), find_start_folder(config.model)
+    origin = describe_origin(config, start_folder=start_folder)
+    beginning = Beginning.find(config, origin, accelerator, may_change_settings=may_change_settings)
     descriptions, code_maps = Descriptions.read([place.folder for place in places])
+    if config.stage == 2:
+        require_descriptions(places, code_maps)
     batch = config.batch
     descriptions = descriptions.paraphrased(batch.text_variants, seed=config.seed, dropout=batch.aspect_dropout)
     compares_types = config.stage == 2 or config.objectives.cell_cell.positives != "cell"
@@ -89,7 +96,9 @@ def build(config: PretrainConfig, *, may_change_settings: bool = False) -> Pretr
         processes=accelerator.num_processes,
     )
     tokenizer = AutoTokenizer.from_pretrained(start_folder) if config.stage == 2 else None
-    if config.batch.cache_texts and tokenizer is not None:
+    validation = build_validation(config, stage.model.config, tokenizer=tokenizer)
+    # Of all that comes before the first step this alone takes long: nothing may be refused after it.
+    if config.batch.cache_texts and tokenizer is not None and beginning.step < config.steps:
         stage.cache_texts(descriptions.all_texts(), tokenizer, max_text_length=config.batch.max_text_length)
     collate = BatchCollator(
         descriptions,
@@ -105,8 +114,8 @@ def build(config: PretrainConfig, *, may_change_settings: bool = False) -> Pretr
         collate=collate,
         accelerator=accelerator,
         start_folder=start_folder,
-        may_change_settings=may_change_settings,
-        validation=build_validation(config, stage.model.config, tokenizer=tokenizer),
+        beginning=beginning,
+        validation=validation,
     )
 
 

@@ -8,16 +8,22 @@ writes lists what changed, and after which step.
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 
+from langcell.processing.atomic_output import require_new_folder
+from langcell.training.checkpoints import newest_checkpoint
 from langcell.training.config_files import config_tree
 from langcell.training.configs import PretrainConfig
 from langcell.training.provenance import CONFIG_FILE, PROVENANCE_FILE
 from langcell.training.watching import flatten
 
+EXPORT = "export"  # folder of the trained model in that of the run
 # Settings that weights do not learn from: where a run writes and what it watches, and how it computes the same.
 FREE = (
     "output_dir",
@@ -36,6 +42,57 @@ _PLACES = ("model.path", "data")
 _MOST_NAMED = 6
 
 Change = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """Where a run begins: found, and all that speaks against it said, before anything takes long.
+
+    Attributes:
+        checkpoint: that it goes on from; None for a run that begins anew.
+        counters: `run.json` of the checkpoint.
+        origin: from `describe_origin`, with what has changed on the way.
+    """
+
+    checkpoint: Path | None
+    counters: Mapping[str, Any]
+    origin: Mapping[str, Any]
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps that are done."""
+        return self.counters["step"] if self.checkpoint else 0
+
+    @classmethod
+    def find(
+        cls, config: PretrainConfig, origin: Mapping[str, Any], accelerator: Accelerator, *, may_change_settings: bool
+    ) -> "Beginning":
+        """Look into `output_dir`; every process calls it.
+
+        Args:
+            config: of the run.
+            origin: from `describe_origin`.
+            accelerator: of the run; the main process looks.
+            may_change_settings: settings that weights learn from may be other than the checkpoint's.
+
+        Raises:
+            ValueError: the checkpoint was written with other settings or is past the last step, or there is none and
+                the folder has an export, which would be lost.
+        """
+        folder = Path(config.output_dir)
+        looked = newest_checkpoint(folder) if accelerator.is_main_process else None
+        checkpoint: Path | None = broadcast_object_list([looked])[0]
+        if checkpoint is None:
+            # Without a checkpoint it is another run's, or somebody's.
+            require_new_folder(folder / EXPORT, "the run (output_dir)")
+            return cls(None, {}, origin)
+        counters = json.loads((checkpoint / "state" / "run.json").read_text())
+        if counters["step"] > config.steps:
+            raise ValueError(f"{checkpoint} is past steps={config.steps}; give more steps, or another output_dir.")
+        changes = changes_since(
+            checkpoint, config=config, origin=origin, step=counters["step"], allowed=may_change_settings
+        )
+        return cls(checkpoint, counters, {**origin, "changes": changes})
 
 
 def changes_since(

@@ -112,9 +112,10 @@ def activation_bytes(
         total += cells * load.words * text.num_hidden_layers * (4 * d if checkpointing else layer)
     if "cell_text_matching" in on:
         readers = text.num_hidden_layers - text.cross_attention_start
-        pairs = (2 + config.objectives.cell_text_matching.negatives) * cells * load.words * (40 * d + 4 * text.intermediate_size + 8 * heads + 26)
+        pairs = 2 + config.objectives.cell_text_matching.negatives  # most that a cell can be part of
+        words = pairs * cells * load.words * (40 * d + 4 * text.intermediate_size + 8 * heads + 26)
         # Of the last layer only position 0 is read: it keeps little but keys and values.
-        total += (readers - 1) * pairs + readers * cells * load.genes * (4 * h + 8 * d + 4)
+        total += (readers - 1) * words + readers * cells * load.genes * (4 * h + 8 * d + 4)
     return total
 
 

@@ -12,7 +12,10 @@ from pathlib import Path
 
 from langcell.assemble import new_langcell
 from langcell.processing.atomic_output import atomic_output
-from langcell.processing.genes import GeneVocabulary
+from langcell.processing.genes import VOCABULARY_FILE, GeneVocabulary
+from langcell.processing.vocabulary_files import read_vocabulary
+
+_PICKLE = b"\x80"  # how pickles begin since protocol 2
 
 
 def write_start_model(
@@ -41,6 +44,24 @@ def write_start_model(
         processor.save_pretrained(building)
 
 
+def read_start_vocabulary(path: Path) -> GeneVocabulary:
+    """The gene vocabulary in a file.
+
+    Raises:
+        ValueError: it is none; a pickle, as Geneformer publishes its dictionaries, is named as one.
+    """
+    if not path.is_file():
+        raise ValueError(f"There is no file {path}. Give the {VOCABULARY_FILE} that the shards were made with.")
+    with path.open("rb") as file:
+        is_pickle = file.read(1) == _PICKLE
+    if is_pickle:
+        raise ValueError(
+            f"{path} is a pickle; give a {VOCABULARY_FILE}: the one that made the shards, which lies in the folder of "
+            "every LangCell model too."
+        )
+    return read_vocabulary(path)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; a mistake of the user is one line and exit code 2."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -53,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         write_start_model(
             options.to,
-            vocabulary=GeneVocabulary.load(options.vocabulary),
+            vocabulary=read_start_vocabulary(options.vocabulary),
             text_tower=options.text_tower,
             cell_tower=options.cell_tower,
             seed=options.seed,

@@ -85,10 +85,10 @@ class CalibrationRun:
     def figure(self) -> Figure:
         """Risk over coverage, and accuracy over confidence before and after; see `draw_reliability`."""
         kinds = {"calibrated confidence": self.confidence, "greatest score": self.raw_confidence}
-        runs = {
-            f"{name}, ECE {expected_calibration_error(confidence, self.correct, BINS):.3f}": [(confidence, self.correct)]
-            for name, confidence in kinds.items()
-        }
+        runs = {}
+        for name, confidence in kinds.items():
+            error = expected_calibration_error(confidence, self.correct, BINS)
+            runs[f"{name}, ECE {error:.3f}"] = [(confidence, self.correct)]
         title = f"Held-out cells: {len(self.correct):,}"
         return draw_reliability(runs, threshold=self.calibration.threshold, title=title)
 

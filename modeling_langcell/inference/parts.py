@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from langcell.processing.atomic_output import atomic_output, remove_leftovers
+from langcell.processing.file_locks import locked_file
 
 logger = logging.getLogger("langcell")
 
@@ -109,7 +109,7 @@ class ResumableRun:
         self.path = parts_path(output)
         _refuse_foreign(self.path)
         self.path.mkdir(exist_ok=True)
-        self._lock = _locked(self.path / _LOCK_FILE, output)
+        self._lock = locked_file(self.path / _LOCK_FILE, output)
         self.parts = PartsFolder(self.path)
         self.found: Mapping[str, Any] = self._take_over(arguments) or found
         remove_leftovers(output)  # the rest of a run that was killed while it joined the parts
@@ -168,21 +168,6 @@ def _refuse_foreign(path: Path) -> None:
     )
     if path.exists() and not ours:
         raise ValueError(f"{path} is needed for the parts of the result, but something else is there; remove it first.")
-
-
-def _locked(path: Path, output: Path) -> Any:
-    """A file that is locked as long as it is open; the system opens the lock when the process is killed."""
-    file = path.open("w")
-    if sys.platform == "win32":  # no such locks there; two runs of one output are left to the user
-        return file
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise ValueError(f"another run is writing {output} now; wait for it, or name another output.") from None
-    return file
 
 
 def _differences(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

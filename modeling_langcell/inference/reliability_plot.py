@@ -1,6 +1,7 @@
 """The plot of what a confidence is worth, which `langcell calibrate` and `langcell evaluate calibration` draw."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -30,8 +31,10 @@ def draw_reliability(runs: Mapping[str, Repeats], *, threshold: float, title: st
     risks, shares = figure.subplots(1, 2)
     shares.plot([0, 1], [0, 1], color="grey", linewidth=1, zorder=0)
     for i, (name, repeats) in enumerate(runs.items()):
-        _draw_risks(risks, repeats, colour=f"C{i}", name=name)
-        _draw_shares(shares, repeats, colour=f"C{i}")
+        # Dashes leave a curve to be seen that lies below.
+        style = {"color": f"C{i}", "linestyle": "--" if i else "-", "linewidth": 2}
+        _draw_risks(risks, repeats, style, name=name)
+        _draw_shares(shares, repeats, style)
     first = next(iter(runs.values()))
     marked = f"threshold {threshold:.3f}" + (", first split" if len(first) > 1 else "")
     risks.plot(*risk_coverage(*first[0]).at_threshold(threshold), "ko", zorder=3, label=marked)
@@ -43,24 +46,24 @@ def draw_reliability(runs: Mapping[str, Repeats], *, threshold: float, title: st
     return figure
 
 
-def _draw_risks(axis: Axes, repeats: Repeats, *, colour: str, name: str) -> None:
+def _draw_risks(axis: Axes, repeats: Repeats, style: Mapping[str, Any], *, name: str) -> None:
     curves = [risk_coverage(confidence, right) for confidence, right in repeats]
     if len(curves) == 1:
-        axis.plot(curves[0].coverage, curves[0].risk, color=colour, linewidth=2, label=name)
+        axis.plot(curves[0].coverage, curves[0].risk, label=name, **style)
         return
     for curve in curves:
-        axis.plot(curve.coverage, curve.risk, color=colour, linewidth=0.6, alpha=0.4)
+        axis.plot(curve.coverage, curve.risk, color=style["color"], linewidth=0.6, alpha=0.4)
     grid = np.linspace(0.01, 1, 100)
     mean = np.mean([np.interp(grid, curve.coverage, curve.risk) for curve in curves], axis=0)
-    axis.plot(grid, mean, color=colour, linewidth=2, label=name)
+    axis.plot(grid, mean, label=name, **style)
 
 
-def _draw_shares(axis: Axes, repeats: Repeats, *, colour: str) -> None:
+def _draw_shares(axis: Axes, repeats: Repeats, style: Mapping[str, Any]) -> None:
     if len(repeats) > 1:
         for confidence, right in repeats:
-            axis.plot(*_in_bins(confidence, right), color=colour, linewidth=0.6, alpha=0.4)
+            axis.plot(*_in_bins(confidence, right), color=style["color"], linewidth=0.6, alpha=0.4)
     pooled = (np.concatenate(parts) for parts in zip(*repeats, strict=True))
-    axis.plot(*_in_bins(*pooled), "o-", color=colour, linewidth=2, markersize=4)
+    axis.plot(*_in_bins(*pooled), marker="o", markersize=4, **style)
 
 
 def _in_bins(confidence: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -183,6 +183,7 @@ class EvaluationContext(Subject):
                 "label_ids_column": self.label_ids_column,
                 "labels_file": None if self.labels_file is None else Path(self.labels_file).name,
                 "unread_ids_column": labelled.unread_ids_column,
+                "names_searched_in": labelled.searched,
                 "cells": len(labelled.truth),
                 "labelled_cells": n_labelled,
                 "left_out_without_label": len(labelled.truth) - n_labelled,

@@ -35,7 +35,7 @@ def run(context: EvaluationContext, *, alpha: float | None = None, repeats: int 
     check_repeats(repeats)
     if alpha is not None:
         check_alpha(alpha)
-    labelled = context.read_labels(resolve=resolve_diseases)
+    labelled = context.read_labels(resolve=resolve_diseases, searched="MONDO")
     report = name_and_measure(context, labelled, task=TASK, alpha=alpha, baselines={}, repeats=repeats)
     figures = {
         "confusion": draw_confusion(report),

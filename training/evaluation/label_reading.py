@@ -1,9 +1,9 @@
 """What a report says of its labels: which columns gave them, and what each type was read as.
 
 One rule for every task, `evaluate all` included: types are the values of the label column; their texts come from the
-labels file, else from the column of ontology ids, else from the Cell Ontology by name. A column of ids is read only
-where it is named: a user who annotates has names alone, and ids would measure what the user cannot do. Where the file
-has such a column that was not named, the report says so.
+labels file, else from the column of ontology ids, else from the Cell Ontology by name (diseases: MONDO). A column of
+ids is read only where it is named: a user who annotates has names alone, and ids would measure what the user cannot do.
+Where the file has such a column that was not named, the report says so.
 """
 
 from collections.abc import Mapping, Sequence
@@ -105,7 +105,7 @@ def _origin(data: Mapping[str, Any]) -> str:
         return f"Texts: {data['labels_file']}." + (f" Ontology ids: obs[{ids!r}]." if ids else "")
     if ids:
         return f"Texts: the ontology's, by the ids in obs[{ids!r}]."
-    return "Texts: the ontology's, by the names in that column; no column of ids was read."
+    return f"Texts: those of {data['names_searched_in']}, by the names in that column; no column of ids was read."
 
 
 def _read_as(label: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 from anndata import AnnData
 
 from langcell.processing.anndata_io import open_cells
+from langcell.processing.label_notes import CELL_ONTOLOGY
 from langcell.processing.labels import Label, read_labels, resolve_labels
 from langcell.training.evaluation.label_reading import ids_beside, label_facts
 
@@ -25,11 +26,13 @@ class LabelledCells:
         labels: the candidates, sorted by name; `name` is the value in the label column.
         truth: int64, shape (cells,); index into `labels`, -1 for a cell without a label.
         unread_ids_column: a column of obs with the ontology id of each type that nobody named, and so was not read.
+        searched: where the names without id and text were looked up, as people call it.
     """
 
     labels: list[Label]
     truth: np.ndarray
     unread_ids_column: str | None = None
+    searched: str = CELL_ONTOLOGY
 
     @property
     def names(self) -> list[str]:
@@ -62,6 +65,7 @@ def read_labelled_cells(
     label_ids_column: str | None = None,
     labels_file: str | Path | None = None,
     resolve: Callable[[Sequence[str]], list[Label]] = resolve_labels,
+    searched: str = CELL_ONTOLOGY,
     **source_options: Any,
 ) -> LabelledCells:
     """Read the label column and find a text for each label.
@@ -75,6 +79,7 @@ def read_labelled_cells(
         label_ids_column: column of obs with the ontology id of each cell's type; one id a type.
         labels_file: see `labels.read_labels`; has to name every type in the column, may name more.
         resolve: finds the texts of names without id and file; by default in the Cell Ontology.
+        searched: how people call where `resolve` looks. (A file's names are looked up in the Cell Ontology.)
         source_options: x_is, gene_column and layer of `open_cells`.
 
     Raises:
@@ -95,9 +100,9 @@ def read_labelled_cells(
         # An id in the column is looked up, but stays the name that the cells have.
         labels = [replace(label, name=name) for name, label in zip(types, labels, strict=True)]
     else:
-        labels = _labels_from_file(labels_file, types, id_of)
+        labels, searched = _labels_from_file(labels_file, types, id_of), CELL_ONTOLOGY
     code = {label.name: i for i, label in enumerate(labels)}
-    return LabelledCells(labels, np.array([code.get(value, -1) for value in values], dtype=np.int64), unread)
+    return LabelledCells(labels, np.array([code.get(value, -1) for value in values], dtype=np.int64), unread, searched)
 
 
 def _text_column(obs: pd.DataFrame, column: str, where: str) -> list[str]:
