@@ -1,12 +1,18 @@
 """The plan on paper: what the document says is what the code computes, and the code computes what autograd keeps."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
+from released_layout import N_GENES, write_geneformer_v1
+from typer.testing import CliRunner
 
+from langcell.cli import app
 from langcell.configuration_langcell import LangCellConfig
 from langcell.modeling_langcell import LangCellForPreTraining
+from langcell.processing.genes import GeneVocabulary
 from langcell.training.configs import Batch, CellText, CellTextMatching, MaskedGene, Objectives, PretrainConfig
 from langcell.training.scaling import (
     BEGIN,
@@ -124,6 +130,31 @@ def test_activations_are_what_autograd_keeps(stage, objectives, text):
     config = PretrainConfig(stage=stage, output_dir="", steps=1, objectives=objectives, batch=Batch(size=CELLS))
     expected = activation_bytes(config, Load("", GENES, WORDS), cells=CELLS, model=model.config)
     assert kept_by_autograd(PretrainingStage(model, objectives).train(), batch) == pytest.approx(expected, rel=0.05)
+
+
+def test_geneformers_vocabulary_is_made_as_the_document_says(tmp_path):
+    files = write_geneformer_v1(tmp_path)
+    published = ("token_dictionary_gc30M.pkl", "gene_median_dictionary_gc30M.pkl", "gene_name_id_dict_gc30M.pkl")
+    for file, name in zip(files.values(), published, strict=True):
+        file.rename(tmp_path / name)
+    script = DOCUMENT.read_text().partition('python -c "')[2].partition('"')[0]
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    assert len(GeneVocabulary.load(tmp_path / "gene_vocabulary.tsv")) == N_GENES
+
+
+def test_the_options_of_the_document_exist():
+    shown = CliRunner().invoke(app, ["tokenize", "--help"], env={"COLUMNS": "200"}).output
+    commands = re.findall(r"langcell tokenize (.*?(?<!\\)\n)", DOCUMENT.read_text(), flags=re.DOTALL)
+    options = set(re.findall(r"(?<!\S)--[a-z-]+", " ".join(commands)))
+    assert options >= {"--census-uri", "--joinids", "--value-filter", "--vocabulary"}
+    assert not [option for option in options if option not in shown]
+
+
+def test_both_stages_cost_the_sum():
+    rows = [line.split("|")[1:-1] for line in tables().splitlines() if line.startswith("| 27.5 M | 2,048 |")]
+    assert [row[3].strip() for row in rows] == ["1", "2", "1 + 2"]
+    low = [float(row[-1].split(" to ")[0]) for row in rows]
+    assert low[2] == pytest.approx(low[0] + low[1], abs=0.011)
 
 
 def test_the_commands_of_the_document_name_what_there_is():

@@ -67,7 +67,7 @@ def test_a_pickle_is_no_vocabulary(parts, tmp_path, capsys):
     path = tmp_path / "token_dictionary.pkl"
     path.write_bytes(pickle.dumps({"<pad>": 0, "<mask>": 1, "ENSG00000000003": 2}))
     assert main([*arguments(parts, tmp_path / "start"), "--vocabulary", str(path)]) == 2
-    assert f"error: {path} is a pickle; give a gene_vocabulary.tsv" in capsys.readouterr().err
+    assert f"error: {path} is a pickle; give the gene_vocabulary.tsv" in capsys.readouterr().err
 
 
 def test_a_folder_that_exists_is_left_alone(parts, tmp_path, capsys):

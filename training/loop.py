@@ -3,9 +3,9 @@
 One step is `batch.accumulate` forward and backward passes and one AdamW update. In a pass with all four losses the cell
 encoder reads each cell 2 times: once with masked genes (`masked_gene`, and the first view of `cell_cell`) and once
 whole (the second view, `cell_text`, `cell_text_matching`). Each distinct text is read once, and a cell is matched at
-most 2 + K times, K being `cell_text_matching.negatives`: with its own text, with K others, and for its text with another
-cell. `stages.PretrainingStage` counts every encoder for every choice of losses. With `batch.chunk` these are 4 forward
-passes a cell, 2 of them without gradients (`gradient_caching`).
+most 2 + K times (its own text, K = `cell_text_matching.negatives` others, and another cell for its text).
+`stages.PretrainingStage` counts every encoder for every choice of losses. With `batch.chunk` these are 4 forward passes
+a cell, 2 of them without gradients (`gradient_caching`).
 
 All that a step depends on is a function of the step (learning rate, dropout, hidden genes, negatives) or in the
 checkpoint (weights, moments, weight average, position in the shards), so a run that was stopped ends with the same

@@ -45,7 +45,7 @@ class Load:
 
 LOADS = (
     Load("PBMC (850 genes a cell, as in pbmc3k)", 850),
-    Load("atlas (1,400)", 1400),
+    Load("atlas (1,400)", 1400, 350),
     Load("longest (2,048)", 2048, 512),
 )
 
@@ -131,13 +131,14 @@ def tables() -> str:
 
 def _operations() -> str:
     names = ("cell encoder", "masked-gene head", "text encoder", "match", "projections and contrast")
-    rows = [f"| cells, stage | {' | '.join(names)} | sum |", "|---|" + "---:|" * (len(names) + 1)]
+    rows = [f"| cells, stage | words a text | {' | '.join(names)} | sum |", "|---|" + "---:|" * (len(names) + 2)]
     for load in LOADS:
         for stage in (1, 2):
             parts = flops_a_cell(base_config(stage), load)
             values = [f"{parts[name] / 1e9:,.1f}" if name in parts else "" for name in names]
             total = f"{sum(parts.values()) / 1e9:,.0f}"
-            rows.append(f"| {load.name}, stage {stage} | {' | '.join(values)} | {total} |")
+            words = load.words if stage == 2 else ""
+            rows.append(f"| {load.name}, stage {stage} | {words} | {' | '.join(values)} | {total} |")
     return "Operations of a cell, forward and backward, in GFLOP:\n\n" + "\n".join(rows)
 
 
@@ -160,7 +161,7 @@ def _memory() -> str:
     row("DistributedDataParallel's buckets (4 bytes)", [4.0 * n for n in trained])
     row("Adam (8 bytes)", [8.0 * n for n in trained])
     for title, cells, checkpointing in (
-        ("activations, {} cells of 2,048 genes", None, False),
+        ("activations, {} cells of 2,048 genes, texts of {} word pieces", None, False),
         ("the same with model.activation_checkpointing", None, True),
         ("activations, batch.chunk 32", 32, False),
         ("activations, batch.chunk 8", 8, False),
@@ -169,26 +170,28 @@ def _memory() -> str:
             activation_bytes(config, longest, cells=cells or config.batch.size, checkpointing=checkpointing)
             for config in configs
         ]
-        row(title.format(configs[0].batch.size), values)
+        row(title.format(configs[0].batch.size, longest.words), values)
     return "Memory of a GPU in GiB, without FSDP:\n\n" + "\n".join(rows)
 
 
 def _passes() -> str:
     rows = [
-        "| cells | genes a cell | stage | " + " | ".join(f"8 x {name}, days" for name in GPUS) + " |",
-        "|---:|---:|---:|" + "---:|" * len(GPUS),
+        "| cells | genes a cell | words a text | stage | " + " | ".join(f"8 x {name}, days" for name in GPUS) + " |",
+        "|---:|---:|---:|---:|" + "---:|" * len(GPUS),
     ]
     for size in SIZES:
         for load in LOADS:
-            for stage in (1, 2):
-                flops = sum(flops_a_cell(base_config(stage), load).values())
+            for stages in ((1,), (2,), (1, 2)):
+                flops = sum(sum(flops_a_cell(base_config(stage), load).values()) for stage in stages)
+                words, name = (load.words if 2 in stages else ""), " + ".join(map(str, stages))
                 spans = [
                     " to ".join(f"{days(size, flops, gpus=8, peak=_peak(gpu), mfu=mfu):.2f}" for mfu in reversed(MFU))
                     for gpu in GPUS
                 ]
-                rows.append(f"| {size / 1e6:,.1f} M | {load.genes:,} | {stage} | {' | '.join(spans)} |")
+                rows.append(f"| {size / 1e6:,.1f} M | {load.genes:,} | {words} | {name} | {' | '.join(spans)} |")
     low, high = MFU
-    return f"One pass over all cells in bf16, at an assumed MFU of {high:.0%} to {low:.0%}:\n\n" + "\n".join(rows)
+    title = f"One pass over all cells in bf16, at an assumed MFU of {high:.0%} to {low:.0%}"
+    return f"{title} (1 + 2: one of each stage):\n\n" + "\n".join(rows)
 
 
 def _paper() -> str:
@@ -210,7 +213,7 @@ def _paper() -> str:
         f"| cells of the two base configs on 8 GPUs, million | {' + '.join(f'{n / 1e6:,.0f}' for n in steps)} |",
         f"| both on 8 x A100, days | {' to '.join(f'{d:.1f}' for d in run)} |",
     ]
-    title = f"The paper's budget at the same MFU, with {load.genes:,} genes a cell:"
+    title = f"The paper's budget at the same MFU, with {load.genes:,} genes a cell and {load.words} words a text:"
     return f"{title}\n\n" + "\n".join(rows)
 
 

@@ -27,6 +27,8 @@ _LIMITS = (
     "texts speak of types alone: blood cells with and without interferon are named worse than by a coin, though their "
     "embeddings lie apart.",
     "At most 256 ranked genes of a cell are read.",
+    "Panels of less than 1,000 genes: whether a gene is absent or was not looked for cannot be told, and the nearest "
+    "mean profile names cells better (1,200 cells of pbmc3k in 500 variable genes: macro-F1 0.54 against 0.71).",
     "The tables above have similarity and match alone beside the score, and the nearest mean profile: where one of "
     "them names cells better, they say so.",
     "Scores rank the labels: the confidence is no probability, and one of the given labels always wins, unless "
@@ -70,7 +72,7 @@ def ship(work: Path, to: Path, reports: Sequence[Path], *, alpha: float, commit:
         model_card(
             model_id=to.as_posix(),
             title="LangCell mini",
-            summary="Small LangCell weights that run on a laptop: 203 Cell Ontology types over 31 tissues, 38 MB.",
+            summary="Small LangCell weights that run on a laptop: 203 Cell Ontology types over 31 tissues, 39 MB.",
             making=describe_making(work, commit or _trained_by(export)),
             limits=_LIMITS,
             license_id="apache-2.0",
@@ -95,7 +97,8 @@ def describe_making(work: Path, commit: str) -> str:
             *_source_lines(simulated),
             f"2. Stage 1 also read {real.total_cells:,} real blood cells, without labels:",
             *_source_lines(real),
-            f"3. Gene vocabulary: fingerprint `{simulated.vocabulary_fingerprint}`.",
+            f"3. Gene vocabulary: fingerprint `{simulated.vocabulary_fingerprint}`. 800 simulated cells of all "
+            "types, to which similarities are related, are in `reference_cells.npz`.",
             "4. Stage 1 (`stage1.yaml`) trained the cell encoder, stage 2 (`stage2.yaml`) cells and texts, a third run "
             "(`stage2-match.yaml`) the match alone, which changes no similarity; the text "
             "encoder is all-MiniLM-L6-v2, frozen, without the word pieces that neither the Cell Ontology and UBERON "

@@ -56,8 +56,8 @@ def read_start_vocabulary(path: Path) -> GeneVocabulary:
         is_pickle = file.read(1) == _PICKLE
     if is_pickle:
         raise ValueError(
-            f"{path} is a pickle; give a {VOCABULARY_FILE}: the one that made the shards, which lies in the folder of "
-            "every LangCell model too."
+            f"{path} is a pickle; give the {VOCABULARY_FILE} that the shards are made with "
+            "(training/SCALING.md says how to make it of Geneformer's dictionaries)."
         )
     return read_vocabulary(path)
 
