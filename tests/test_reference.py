@@ -53,6 +53,8 @@ def test_similarities_are_those_relative_to_the_reference_cells_in_the_genes_of_
     got, _ = similarities(cells(genes), loaded)
     np.testing.assert_allclose(got, LabelScale.fitted(of_reference)(plain), rtol=1e-3, atol=1e-3)
     assert np.abs(got - plain).max() > 0.1
+    _, normalized = similarities(cells(genes), loaded)
+    np.testing.assert_allclose(normalized.without_scale().similarity, scored.similarity, rtol=1e-5, atol=1e-5)
     assert scored.known.any()
 
 

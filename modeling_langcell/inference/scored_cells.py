@@ -1,7 +1,7 @@
 """Both parts of the score of every cell, for whoever joins or measures them in another way than `annotate`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from langcell.inference.zero_shot import EncodedLabels, encode_labels, score_cel
 from langcell.loading import LoadedLangCell
 from langcell.processing.anndata_io import open_cells
 from langcell.processing.labels import Label
+from langcell.processing.reference_cells import LabelScale
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class ScoredCells:
         known: bool, shape (cells,); whether the cell has a known gene. One that has none is "unassigned".
         coverage: how much of the data the gene vocabulary covers.
         settings: what `annotate` writes into uns["langcell"] on model and data.
+        scale: that the similarities were related by; None where they are as they are.
     """
 
     similarity: np.ndarray
@@ -34,6 +36,13 @@ class ScoredCells:
     known: np.ndarray
     coverage: Coverage
     settings: dict[str, Any]
+    scale: LabelScale | None = None
+
+    def without_scale(self) -> "ScoredCells":
+        """The same scores with similarities as they are."""
+        if self.scale is None:
+            return self
+        return replace(self, similarity=self.scale.undone(self.similarity), scale=None)
 
 
 def score_data(
@@ -56,7 +65,8 @@ def score_data(
         finished = run_in_memory(run)
         blocks = zip(*finished.parts.read("similarity", "match", "known"), strict=True)
         similarity, match, known = (np.concatenate(column) for column in blocks)
-        return ScoredCells(similarity, match, known, finished.coverage, settings(run, finished.coverage))
+        scale = None if encoded.scale is None else encoded.scale.to_numpy()
+        return ScoredCells(similarity, match, known, finished.coverage, settings(run, finished.coverage), scale)
 
 
 def encode_label_texts(loaded: LoadedLangCell, labels: Sequence[Label]) -> EncodedLabels:

@@ -119,17 +119,12 @@ class EvaluationContext(Subject):
             return self.embeddings.projected[rows]
         return embed_cells(read_cells(self.data, self.reading, rows=rows), self.loaded, self.reading).projected
 
-    def scored(self, labels: Sequence[Label], *, normalize: bool = True) -> ScoredCells:
-        """Similarity and match of all cells for these labels; kept for the next task that asks the same.
-
-        Args:
-            labels: the candidates.
-            normalize: relate similarities to the model's reference cells, where it has some.
-        """
-        key = normalize, *(label.text for label in labels)
+    def scored(self, labels: Sequence[Label]) -> ScoredCells:
+        """Similarity and match of all cells for these labels; kept for the next task that asks the same."""
+        key = tuple(label.text for label in labels)
         if key not in self._scored:
             source, reading = self.source
-            self._scored[key] = score_data(source, labels, loaded=self.loaded, normalize=normalize, **reading)
+            self._scored[key] = score_data(source, labels, loaded=self.loaded, **reading)
         return self._scored[key]
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:

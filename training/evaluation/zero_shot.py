@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from langcell.inference.job import TorchModel
-from langcell.inference.reference import is_normalized
 from langcell.inference.zero_shot import check_alpha
 from langcell.loading import DEFAULT_MODEL
 from langcell.training.evaluation.cells_in_memory import source_options
@@ -119,9 +118,8 @@ def name_and_measure(
     measure = Measure(labelled, seed=context.seed, draws=repeats)
     measured = {value: measure(best_labels(scored, value)[labelled.has_label]) for value in sorted({*ALPHAS, alpha})}
     plain = {}
-    if is_normalized(loaded):
-        unrelated = context.scored(labelled.labels, normalize=False)
-        plain = {NOT_NORMALIZED: measure(best_labels(unrelated, alpha)[labelled.has_label])}
+    if scored.scale is not None:
+        plain = {NOT_NORMALIZED: measure(best_labels(scored.without_scale(), alpha)[labelled.has_label])}
     methods = {
         MODEL_METHOD: measured[alpha],
         **plain,
