@@ -54,6 +54,11 @@ def test_a_type_with_a_single_cell_is_told(caplog, shots, told):
     assert ("Types with a single cell, which is learned by heart and never held out: C." in caplog.text) == told
 
 
+def test_a_single_cell_among_given_rows_is_what_was_asked_for(caplog):
+    choose_rows(TRUTH, shots=None, rows=[0, 33], names=NAMES, seed=0)
+    assert not caplog.text
+
+
 def test_by_default_only_types_with_ten_cells_give_some_up():
     rows = np.flatnonzero(TRUTH >= 0)
     train, validation = hold_out(TRUTH, rows, share=None, seed=0)

@@ -99,7 +99,7 @@ def test_results_of_other_data_or_of_another_model_are_not_replaced(new_context,
     other_cells.data = tiny_evaluation.save_cells(tmp_path / "others.h5ad", seed=1)
     with pytest.raises(ValueError, match=r"results of other data \(pathways.json: .*, on cells.h5ad\); name another"):
         runner.run_task("calibration", other_cells, tmp_path / "results", repeats=1)
-    with pytest.raises(ValueError, match=r"results of another model \(pathways.json: .*revision"):
+    with pytest.raises(ValueError, match=r"results of another model, or of other .* \(pathways.json: .*revision"):
         runner.run_task("calibration", new_context(model="langcell-mini"), tmp_path / "results", repeats=1)
     assert (tmp_path / "results" / "pathways.json").read_bytes() == before
     assert not (tmp_path / "results" / "calibration.json").exists()

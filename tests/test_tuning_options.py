@@ -12,6 +12,9 @@ from langcell.training.tuning_options import LEARNING_RATES, NEW_HEAD_LEARNING_R
         pytest.param({"shots": 0}, r"shots is 0; give 1 or more", id="shots"),
         pytest.param({"steps": 0}, r"steps is 0; give 1 or more", id="steps"),
         pytest.param({"lora_rank": 0}, r"lora_rank is 0; give 1 or more", id="rank"),
+        pytest.param(
+            {"method": "full", "lora_rank": 4}, r"lora_rank is 4, which is for method 'lora'", id="rank without lora"
+        ),
         pytest.param({"lora_alpha": 0.0}, r"lora_alpha is 0\.0; give a positive number", id="alpha"),
         pytest.param({"learning_rate": float("nan")}, r"learning_rate is nan; give a positive", id="learning rate"),
         pytest.param({"gene_dropout": 1.0}, r"gene_dropout is 1\.0; legal are 0 to below 1", id="gene dropout"),

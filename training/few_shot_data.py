@@ -58,7 +58,9 @@ def choose_rows(
         raise ValueError(
             f"{where} has {found} in the {len(pool)} labelled cells to choose from; fine-tuning needs two types."
         )
-    if shots != 1 and (single := [str(names[code]) for code in codes if (truth[pool] == code).sum() == 1]):
+    single = [str(names[code]) for code in codes if (truth[pool] == code).sum() == 1]
+    # Whoever gives rows has drawn them: one cell of a type may be all that was meant.
+    if single and rows is None and shots != 1:
         logger.warning(
             "Types with a single cell, which is learned by heart and never held out: %s. Label more cells of them, or "
             "remove the label to leave them out.",

@@ -86,6 +86,10 @@ class TuningOptions:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise ValueError(f"{name} is {value}; give a positive number.")
+        for name in ("lora_rank", "lora_alpha", "lora_dropout") if self.method != "lora" else ():
+            value = getattr(self, name)
+            if value != type(self).__dataclass_fields__[name].default:
+                raise ValueError(f"{name} is {value}, which is for method 'lora'; the method is {self.method!r}.")
         if self.weight_decay < 0:
             raise ValueError(f"weight_decay is {self.weight_decay}; give 0 or more.")
 

@@ -123,6 +123,11 @@ def _sections(report: dict[str, Any]) -> list[Section]:
         f"`langcell annotate --unknown {TASK}.json` uses the temperature {report['temperature']:.4g} and the threshold "
         f"{report['threshold']:.4f} of the first split."
     )
+    if (risk := fits["risk"]) > report["target_risk"]:
+        threshold += (
+            f" **On cells that it was not fitted on, {risk:.1%} of the named ones are wrong, more than asked**: give a "
+            "smaller target risk, or calibrate on more cells."
+        )
     rows = [(name, with_sd(fits, name)) for name in ("temperature", "threshold", "coverage", "risk")]
     curve = [
         (f"{point['coverage']:.1%}", *(with_sd(point, name, digits=3) for name in ("threshold", "risk")))

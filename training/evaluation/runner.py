@@ -122,7 +122,8 @@ def check_results(folder: Path, subject: Subject) -> dict[str, dict[str, Any]]:
                 "(-o)."
             ) from error
         if not (same_data and same_model):
-            other = "another model" if same_data else "other data"
+            # A folder's code counts as part of the model: an upgrade of langcell changes that of the bundled one.
+            other = "another model, or of other files of this one," if same_data else "other data"
             raise ValueError(f"{folder} has results of {other} ({path.name}: {on}); name another folder (-o).")
     return found
 
