@@ -100,5 +100,5 @@ def test_a_compiler_that_is_not_there_is_said_in_one_line(tiny_model_dir, monkey
 
 
 def test_no_model_is_one_line(tmp_path):
-    with pytest.raises(ValueError, match="holds no LangCell model"):
+    with pytest.raises(ValueError, match="is no folder; give the folder of the LangCell model to start from"):
         load_start_model(ModelSection(path=str(tmp_path / "none")))
