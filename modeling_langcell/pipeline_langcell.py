@@ -12,8 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from transformers.pipelines.base import Pipeline
+from transformers.utils import logging
 
 from .configuration_langcell import CUSTOM_PIPELINES
+
+logger = logging.get_logger(__name__)
 
 UNASSIGNED = "unassigned"  # what `langcell.annotate` calls a cell without any known gene
 EMBEDDING_TASK = "feature-extraction"
@@ -233,15 +236,17 @@ class LangCellPipeline(Pipeline):
     def _scaled(self, labels: _Labels, gene_index: np.ndarray, batch_size: int) -> _Labels:
         """The labels, with the scale that the model's reference cells say in the genes of the data."""
         extractor, config = self.processor.feature_extractor, self.model.config
-        if extractor.reference_cells is None or getattr(config, "fine_tuning", None):
+        reference = extractor.reference_cells
+        if reference is None or getattr(config, "fine_tuning", None):
             return labels
-        ranked = extractor.reference_cells.as_measured(
-            gene_index, extractor.vocabulary, max_length=extractor.max_length
-        )
+        ranked = reference.as_measured(gene_index, extractor.vocabulary, max_length=extractor.max_length)
+        if len(ranked) < reference.least:
+            logger.warning(f"The genes are in {len(ranked)} reference cells: similarities stay as they are.")
+            return labels
         cells = _Cells([""] * len(ranked), list(ranked), ranked.n_known_genes > 0, gene_index)
         embeddings = self._in_batches(cells, batch_size, None, None)["embeddings"].to(labels.embeds.device)
         similarity = embeddings @ labels.embeds.T / config.logit_temperature
-        return replace(labels, scale=extractor.reference_cells.scale(similarity))
+        return replace(labels, scale=reference.scale(similarity))
 
     def _in_batches(
         self, cells: _Cells, batch_size: int, labels: _Labels | None, alpha: float | None

@@ -6,16 +6,15 @@ import numpy as np
 import pytest
 import torch
 from anndata import AnnData
-from tiny import save_tiny_folder, tiny_counts, tiny_gene_names, tiny_reference
+from tiny import save_tiny_folder, tiny_counts, tiny_gene_names, tiny_reference, tiny_vocabulary
 from transformers import pipeline
 from typer.testing import CliRunner
 
 import langcell
 from langcell.cli import app
-from langcell.inference.reference import is_normalized
 from langcell.inference.scored_cells import score_data
 from langcell.processing.labels import resolve_labels
-from langcell.processing.reference_cells import LabelScale
+from langcell.processing.reference_cells import LabelScale, ReferenceCells
 
 NAMES = ["B cell", "natural killer cell", "monocyte"]
 LABELS = resolve_labels(NAMES)
@@ -99,9 +98,7 @@ def test_without_it_names_are_those_of_a_folder_without_reference_cells(loaded, 
 
 def test_a_fine_tuned_model_keeps_the_similarities_that_it_learned(folder):
     loaded = langcell.load(folder, device="cpu")
-    assert is_normalized(loaded)
     loaded.config.fine_tuning = {"task": "text"}
-    assert not is_normalized(loaded)
     tuned, _ = similarities(cells(), loaded)
     loaded.config.fine_tuning = None
     plain, _ = similarities(cells(), loaded, normalize=False)
@@ -115,6 +112,25 @@ def test_genes_that_few_reference_cells_have_are_said_and_change_nothing(loaded,
     got, _ = similarities(data, loaded)
     assert "reference cells: similarities stay as they are" in caplog.text
     np.testing.assert_array_equal(got, similarities(data, loaded, normalize=False)[0])
+    langcell.annotate(data, NAMES, model=loaded, progress=False)
+    assert data.uns["langcell"]["normalized"] is False
+
+
+def test_the_pipeline_too_goes_without_cells_that_lack_the_genes(folder):
+    pipe = pipeline("zero-shot-cell-annotation", model=str(folder), device="cpu")
+    # One gene, which some reference cells have not: less than all are left, here none at all.
+    pipe.processor.feature_extractor.reference_cells = reference_without("GENE1")
+    data = cells([0], n_cells=30)
+    labels = {label.name: label.text for label in LABELS}
+    with_them, without = pipe(data, candidate_labels=labels), pipe(data, candidate_labels=labels, normalize=False)
+    assert with_them == without
+
+
+def reference_without(symbol):
+    """The tiny reference cells without a gene."""
+    cells, gene = tiny_reference(), tiny_vocabulary().symbols.index(symbol) + 2
+    lists = [cell[cell != gene] for cell in np.split(cells.token_ids, cells.offsets[1:-1])]
+    return ReferenceCells(np.concatenate(lists), np.cumsum([0, *map(len, lists)]))
 
 
 def test_a_saved_folder_keeps_them_and_a_missing_file_is_said(folder, loaded, tmp_path):

@@ -4,7 +4,7 @@ import torch
 
 from langcell.processing.genes import GeneVocabulary
 from langcell.processing.rank_values import rank_encode
-from langcell.processing.reference_cells import LEAST_CELLS, LabelScale, ReferenceCells
+from langcell.processing.reference_cells import LabelScale, ReferenceCells
 
 N_GENES = 30
 VOCABULARY = GeneVocabulary([f"ENSG{i:011d}" for i in range(N_GENES)], np.linspace(1, 3, N_GENES), [""] * N_GENES)
@@ -89,8 +89,3 @@ def test_a_label_whose_similarity_never_differs_is_not_stretched_without_end():
     assert scale.factor.tolist() == pytest.approx([2 / 3, 2.0])
     flat = LabelScale.fitted(np.ones((5, 2)))
     assert flat.factor.tolist() == [1.0, 1.0]
-
-
-def test_a_few_cells_say_nothing_of_a_label(counts):
-    assert reference(counts).scale(np.zeros((LEAST_CELLS - 1, 2))) is None
-    assert reference(counts).scale(np.zeros((LEAST_CELLS, 2))) is not None

@@ -14,7 +14,7 @@ scale of s, and of one cell alone: the other cells of the file have no part in i
 
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,8 +22,6 @@ from .genes import GeneVocabulary
 from .rank_values import RankedCells
 
 REFERENCE_FILE = "reference_cells.npz"
-# Fewer say too little of how a label's similarities spread.
-LEAST_CELLS = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +31,7 @@ class ReferenceCells:
     Attributes:
         token_ids: uint16, all cells' ids concatenated, highest rank first, without `<cls>`.
         offsets: int64, shape (cells + 1,); cell i is `token_ids[offsets[i]:offsets[i + 1]]`.
+        least: cells; fewer, in the genes of a file, say too little of how similarities with a label spread.
 
     >>> cells = ReferenceCells(np.array([5, 2, 3, 4, 5], dtype=np.uint16), np.array([0, 3, 5]))
     >>> vocabulary = GeneVocabulary(["ENSG1", "ENSG2", "ENSG3", "ENSG4"], [1.0] * 4, [""] * 4)
@@ -42,6 +41,7 @@ class ReferenceCells:
 
     token_ids: np.ndarray
     offsets: np.ndarray
+    least: ClassVar[int] = 50
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -72,9 +72,10 @@ class ReferenceCells:
             n_known_counts=unknown,
         )
 
-    def scale(self, similarity: Any) -> "LabelScale | None":
-        """What the similarities of these cells (cells, labels) say of the labels; None where the cells are too few."""
-        return LabelScale.fitted(similarity) if len(similarity) >= LEAST_CELLS else None
+    @staticmethod
+    def scale(similarity: Any) -> "LabelScale":
+        """What the similarities of these cells (cells, labels) say of the labels."""
+        return LabelScale.fitted(similarity)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the cells as compressed numpy arrays; the same cells give the same bytes."""

@@ -23,14 +23,15 @@ from langcell.inference.onnx_model import OnnxLangCell
 from langcell.inference.onnx_scores import onnx_embedder, onnx_scorer
 from langcell.inference.processes import Processes
 from langcell.inference.reading import Coverage, ReadingOptions
-from langcell.inference.reference import is_normalized, scaled_labels
+from langcell.inference.reference import measured_reference, scaled_labels
 from langcell.inference.scored_cells import ScoredCells, encode_label_texts, score_data
 from langcell.inference.taught_labels import config_of, note_on_others, own_labels
 from langcell.inference.zero_shot import DEFAULT_K, EncodedLabels, check_alpha, score_cells, unit_rows
 from langcell.loading import AUTO_DTYPE, LoadedLangCell
-from langcell.processing.anndata_io import CellSource, open_cells
+from langcell.processing.anndata_io import open_cells
 from langcell.processing.labels import Label, resolve_labels
 from langcell.processing.obsm_matrix import read_obsm
+from langcell.processing.rank_values import RankedCells
 from langcell.processing.row_blocks import RowBlocks
 
 __all__ = [
@@ -152,9 +153,10 @@ def run_annotation(job: Job, labels: Labels | None, naming: NamingOptions) -> An
                 logger.info(note)
             alpha = check_alpha(loaded.config.alpha if naming.alpha is None else naming.alpha)
             texts = {"labels": [label.name for label in resolved], "label_texts": [label.text for label in resolved]}
-            kind = {"alpha": float(alpha), "normalized": naming.normalize and is_normalized(loaded)}
+            reference = measured_reference(loaded, source) if naming.normalize else None
+            kind = {"alpha": float(alpha), "normalized": reference is not None}
             naming.check_calibration(**model_facts(loaded), **kind, **texts)
-            function = _scorer(loaded, dtype, resolved, alpha, naming, source)
+            function = _scorer(loaded, dtype, resolved, alpha, naming, reference)
         columns = ("scores", "embeddings", "n_matches", *(["similarity"] if naming.needs_similarity else []))
         run = CellRun(source, loaded, job.options, function, columns, "naming cells")
         arguments = {
@@ -219,17 +221,15 @@ def _scorer(
     labels: Sequence[Label],
     alpha: float,
     naming: NamingOptions,
-    source: CellSource,
+    reference: RankedCells | None,
 ) -> BatchFunction:
     """What names a batch of cells: the labels are encoded, and the model is in the dtype that it computes cells in."""
     if isinstance(loaded, OnnxLangCell):
-        how = {"alpha": alpha, "rerank": naming.rerank, "k": naming.k}
-        how["normalize_for"] = source if naming.normalize else None
+        how = {"alpha": alpha, "rerank": naming.rerank, "k": naming.k, "reference": reference}
         return onnx_scorer(loaded, labels, **how, with_similarity=naming.needs_similarity)
     encoded = encode_label_texts(loaded, labels)
     loaded.model.to(dtype)  # pyright: ignore[reportArgumentType]  # decorated without its types
-    if naming.normalize:
-        encoded = scaled_labels(loaded, encoded, source)
+    encoded = scaled_labels(loaded, encoded, reference)
     return partial(_score, loaded, replace(encoded, states=encoded.states.to(dtype)), alpha, naming)
 
 

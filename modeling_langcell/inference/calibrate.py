@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from langcell.inference.job import model_facts
-from langcell.inference.reference import is_normalized
 from langcell.inference.reliability_plot import BINS, draw_reliability
 from langcell.inference.unknown import (
     Calibration,
@@ -160,6 +159,7 @@ def fitting_facts(
     labels: Sequence[Label],
     *,
     alpha: float,
+    normalized: bool,
     data: str,
     label_column: str,
     absent_types: Sequence[str] = (),
@@ -170,6 +170,7 @@ def fitting_facts(
         loaded: the model, by whose way of scoring (`score_data`) the scores were made.
         labels: the candidates.
         alpha: weight of the similarity.
+        normalized: whether the similarities are related to the model's reference cells.
         data: name of the file.
         label_column: column of obs with the types.
         absent_types: types in the column that are no candidates.
@@ -177,7 +178,7 @@ def fitting_facts(
     return {
         **model_facts(loaded),
         "alpha": float(alpha),
-        "normalized": is_normalized(loaded),
+        "normalized": normalized,
         "rerank": "full",
         "labels": [label.name for label in labels],
         "label_texts": [label.text for label in labels],

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from langcell.inference.batching import BatchFunction
 from langcell.inference.onnx_model import OnnxLangCell
-from langcell.inference.reference import reference_embeddings
+from langcell.inference.reference import embed_reference
 from langcell.inference.rerank import Evaluate, rerank_exact, rerank_top
 from langcell.inference.zero_shot import check_rerank, combine_scores
 from langcell.loading import LoadedLangCell
-from langcell.processing.anndata_io import CellSource
 from langcell.processing.labels import Label
+from langcell.processing.rank_values import RankedCells
 from langcell.processing.reference_cells import LabelScale
 
 
@@ -24,7 +24,7 @@ def onnx_scorer(
     alpha: float,
     rerank: str,
     k: int,
-    normalize_for: CellSource | None = None,
+    reference: RankedCells | None = None,
     with_similarity: bool = False,
 ) -> BatchFunction:
     """A function of gene ids and mask that gives scores, embeddings and the number of evaluated pairs of each cell.
@@ -35,17 +35,17 @@ def onnx_scorer(
         alpha: weight of the similarity.
         rerank: "exact", "full", "top-k" or "none", as in `score_labels`.
         k: labels that "top-k" looks at.
-        normalize_for: the opened data; similarities are related to the model's reference cells in its genes.
+        reference: cells that similarities are related to, from `measured_reference`; None leaves these as they are.
         with_similarity: give the similarities as well.
     """
     check_rerank(rerank, k)
     texts = model.encode_texts(**model.processor(text=[label.text for label in labels], return_tensors="np"))
-    reference = None
-    if normalize_for is not None:
+    scale = None
+    if reference is not None:
         # It has what a loaded model is asked for here: processor, configuration, dtype and device.
         loaded = cast(LoadedLangCell, model)
-        reference = reference_embeddings(loaded, normalize_for, onnx_embedder(model, hidden=False))
-    scale = None if reference is None else LabelScale.fitted(model.similarity(reference, texts))
+        embeds = embed_reference(loaded, reference, onnx_embedder(model, hidden=False))
+        scale = LabelScale.fitted(model.similarity(embeds, texts))
 
     def score(cell_input_ids: Tensor, cell_attention_mask: Tensor) -> tuple[Tensor, ...]:
         mask = cell_attention_mask.numpy()

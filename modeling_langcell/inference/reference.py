@@ -13,60 +13,62 @@ from langcell.inference.zero_shot import EncodedLabels, unit_rows
 from langcell.loading import LoadedLangCell
 from langcell.modeling_langcell import LangCellModel
 from langcell.processing.anndata_io import CellSource
-from langcell.processing.reference_cells import LEAST_CELLS, LabelScale
+from langcell.processing.rank_values import RankedCells
+from langcell.processing.reference_cells import LabelScale
 
 logger = logging.getLogger("langcell")
 
 _TOKENS_PER_BATCH = 16_384
 
 
-def is_normalized(loaded: LoadedLangCell) -> bool:
-    """Whether the model's similarities are related to reference cells: it has some, and is not fine-tuned.
+def measured_reference(loaded: LoadedLangCell, source: CellSource) -> RankedCells | None:
+    """The reference cells as a file would have shown them; None where similarities stay as they are.
 
-    A fine-tuned model has learned similarities as they are, among its own labels.
-    """
-    fine_tuned = getattr(loaded.config, "fine_tuning", None)
-    return loaded.processor.feature_extractor.reference_cells is not None and not fine_tuned
-
-
-def reference_embeddings(loaded: LoadedLangCell, source: CellSource, embed: BatchFunction) -> np.ndarray | None:
-    """The reference cells as the model sees them in the genes of a file.
+    They do where the model has no reference cells, where it is fine-tuned (it has learned similarities as they are,
+    among its own labels), and where too few of the cells have any of the file's genes.
 
     Args:
         loaded: the model.
         source: the opened data, whose genes count.
-        embed: gives the embeddings of a batch.
-
-    Returns:
-        float32, shape (reference cells, projection_dim), unit length; None where similarities stay as they are: they
-        are not normalised (`is_normalized`), or too few of the cells have any of the file's genes.
 
     Raises:
         ValueError: none of the file's genes is known.
     """
     extractor = loaded.processor.feature_extractor
-    if not is_normalized(loaded):
+    cells_of_all = extractor.reference_cells
+    if cells_of_all is None or getattr(loaded.config, "fine_tuning", None):
         return None
     gene_index = extractor.gene_index(source.gene_names, other_columns=source.gene_columns)
-    cells = extractor.reference_cells.as_measured(gene_index, extractor.vocabulary, max_length=extractor.max_length)
-    if len(cells) < LEAST_CELLS:
+    cells = cells_of_all.as_measured(gene_index, extractor.vocabulary, max_length=extractor.max_length)
+    if len(cells) < cells_of_all.least:
         logger.warning("The genes of the data are in %d reference cells: similarities stay as they are.", len(cells))
         return None
+    return cells
+
+
+def embed_reference(loaded: LoadedLangCell, cells: RankedCells, embed: BatchFunction) -> np.ndarray:
+    """Embeddings of `measured_reference`, float32, unit length, shape (cells, projection_dim).
+
+    Args:
+        loaded: the model.
+        cells: the reference cells.
+        embed: gives the embeddings of a batch.
+    """
     return for_each_batch(loaded, cells, _TOKENS_PER_BATCH, embed)[0]
 
 
-def scaled_labels(loaded: LoadedLangCell, labels: EncodedLabels, source: CellSource) -> EncodedLabels:
-    """Encoded labels whose similarities are related to the reference cells, where these say something.
+def scaled_labels(loaded: LoadedLangCell, labels: EncodedLabels, reference: RankedCells | None) -> EncodedLabels:
+    """Encoded labels whose similarities are related to the reference cells; as they are without these.
 
     Args:
         loaded: the model, in the dtype that it computes cells in.
         labels: encoded by it.
-        source: the opened data, whose genes count.
+        reference: from `measured_reference`.
     """
-    reference = reference_embeddings(loaded, source, partial(_embed, loaded.model))
     if reference is None:
         return labels
-    cells = torch.from_numpy(reference).to(labels.text_embeds.device)
+    embeds = embed_reference(loaded, reference, partial(_embed, loaded.model))
+    cells = torch.from_numpy(embeds).to(labels.text_embeds.device)
     with torch.inference_mode():
         similarity = labels.similarity(cells, loaded.config.logit_temperature)
     return replace(labels, scale=LabelScale.fitted(similarity))

@@ -10,7 +10,7 @@ from torch import Tensor
 from langcell.inference.cell_run import CellRun, run_in_memory
 from langcell.inference.job import settings
 from langcell.inference.reading import Coverage, ReadingOptions
-from langcell.inference.reference import scaled_labels
+from langcell.inference.reference import measured_reference, scaled_labels
 from langcell.inference.zero_shot import EncodedLabels, encode_labels, score_cells
 from langcell.loading import LoadedLangCell
 from langcell.processing.anndata_io import open_cells
@@ -55,7 +55,7 @@ def score_data(
     encoded, options = encode_label_texts(loaded, labels), ReadingOptions(**reading)
     with open_cells(adata, **options.source) as source:
         if normalize:
-            encoded = scaled_labels(loaded, encoded, source)
+            encoded = scaled_labels(loaded, encoded, measured_reference(loaded, source))
 
         def score(cell_input_ids: Tensor, cell_attention_mask: Tensor) -> tuple[Tensor, ...]:
             scores = score_cells(loaded.model, encoded, cell_input_ids, cell_attention_mask)

@@ -58,7 +58,12 @@ def run(
     truth = labelled.truth[labelled.has_label]
     seeds = range(context.seed, context.seed + repeats)
     facts = fitting_facts(
-        context.loaded, labelled.labels, alpha=alpha, data=context.data.name, label_column=str(context.label_column)
+        context.loaded,
+        labelled.labels,
+        alpha=alpha,
+        normalized=scored.scale is not None,
+        data=context.data.name,
+        label_column=str(context.label_column),
     )
     fits = [
         calibrate(score, similarity, truth, target_risk=target_risk, seed=seed, fitted_with=facts) for seed in seeds
