@@ -59,3 +59,12 @@ def shared_data():
         return path
 
     return path_of
+
+
+@pytest.fixture
+def fresh_accelerate():
+    """Accelerate keeps the precision of the first run of a process for all later ones; not after this."""
+    yield
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)

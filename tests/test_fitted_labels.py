@@ -38,7 +38,7 @@ def test_what_an_older_calibration_does_not_say_is_not_compared():
         pytest.param(
             ["T cell", "B cell"],
             ["has a receptor", "x" * 80],
-            f"with another text for 'B cell', 'makes antibodies'; here it is '{'x' * 57}...'",
+            f"with another text for 'B cell', 'makes antibodies'; here it is '{'x' * 56}...",
             id="text",
         ),
     ],

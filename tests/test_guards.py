@@ -3,11 +3,12 @@ import tiny
 import tiny_runs
 import tiny_shards
 import torch
-from accelerate.state import AcceleratorState
 
 from langcell.modeling_langcell import LangCellForPreTraining
 from langcell.training.guards import BadSteps
 from langcell.training.pretrain import main
+
+pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
 LONGEST = 20  # the tiny cells have 5 to 20 ids
 
@@ -26,12 +27,6 @@ def options(tmp_path_factory):
         return tiny_runs.arguments(1, output_dir, "steps=12", *overrides, model=home / "model", shards=shards)
 
     return of
-
-
-@pytest.fixture(autouse=True)
-def _fresh_accelerate():
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def test_bad_steps_are_counted_and_good_ones_begin_anew(tmp_path):

@@ -6,12 +6,13 @@ import pytest
 import tiny_runs
 import tiny_shards
 import torch
-from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from langcell.modeling_langcell import LangCellForPreTraining
 from langcell.training.pretrain import main
 from langcell.training.throughput import CLOCKED
+
+pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "training" / "configs"
@@ -28,13 +29,6 @@ SIZES = [
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
     return tiny_shards.write_tiny_shards(tmp_path_factory.mktemp("shards") / "labelled")
-
-
-@pytest.fixture(autouse=True)
-def _fresh_accelerate():
-    """Accelerate keeps the precision of the first run of a process for all later ones."""
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture

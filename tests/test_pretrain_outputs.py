@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import tiny_shards
 import torch
-from accelerate.state import AcceleratorState
 from matplotlib.image import imread
 from safetensors.torch import load_file
 
@@ -18,6 +17,8 @@ from langcell.processing.shard_manifest import sha256_of
 from langcell.training.config_files import load_config
 from langcell.training.pretrain import main
 from langcell.training.throughput import CLOCKED
+
+pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
 CONFIGS = Path(__file__).parents[1] / "training" / "configs"
 RECALLS = [f"{direction}_recall_at_{k}" for direction in ("cell_to_text", "text_to_cell") for k in (1, 5)]
@@ -32,12 +33,6 @@ batch = processor(cells=[[41, 5, 6, 7]], text=["b cell"], return_tensors="pt")
 torch.save({name: t for name, t in model.eval().state_dict().items()}, saved)
 print(type(model).__name__, float(model(**batch).logits_per_cell.detach()[0, 0]))
 """
-
-
-@pytest.fixture(autouse=True)
-def _fresh_accelerate():
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import shutil
 import pytest
 import tiny_runs
 import tiny_shards
-from accelerate.state import AcceleratorState
 from safetensors.torch import load_file, save_file
 
 from langcell.processing.file_locks import locked_file
@@ -14,11 +13,7 @@ from langcell.training.config_files import load_config
 from langcell.training.pretrain import main
 from langcell.training.resuming import changed_settings, keep_added_files
 
-
-@pytest.fixture(autouse=True)
-def _fresh_accelerate():
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
+pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,13 @@ A run that was stopped goes on where its last checkpoint is, when the same comma
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import get_int_from_env, set_seed
+from torch import Tensor
 from transformers import AutoTokenizer
 
 from langcell.processing.ontology import Ontology
@@ -61,40 +63,14 @@ def build(config: PretrainConfig, *, may_change_settings: bool = False) -> Pretr
         require_descriptions(places, code_maps)
     batch = config.batch
     descriptions = descriptions.paraphrased(batch.text_variants, seed=config.seed, dropout=batch.aspect_dropout)
-    compares_types = config.stage == 2 or config.objectives.cell_cell.positives != "cell"
-    related = (
-        types_left_out(descriptions.terms, places, ontology=Ontology.cellxgene(), most_below=config.close_types)
-        if compares_types
-        else None
-    )
-    stage = build_stage(config, related_types=related)
+    stage = build_stage(config, related_types=_related_types(config, descriptions, places))
     for place in places:
         check_fingerprint(place.manifest, str(stage.model.config.vocabulary_fingerprint))
     longest = stage.model.config.cell_config.max_position_embeddings
     if config.batch.max_length > longest:
         raise ValueError(f"batch.max_length is {config.batch.max_length}; the model reads at most {longest} ids.")
 
-    def open_stream(number: int, streams: int) -> CellBatches:
-        return CellBatches(
-            open_shards(places, code_maps=code_maps, seed=config.seed, rank=number, world_size=streams),
-            weights=[source.weight for source in config.data],
-            batch_size=config.batch.size,
-            window=config.batch.window,
-            max_length=config.batch.max_length,
-            seed=config.seed,
-            rank=number,
-            variants=batch.text_variants,
-            gene_dropout=batch.gene_dropout,
-            workers=batch.workers,
-        )
-
-    batches = GlobalBatch(
-        open_stream,
-        batch_size=config.batch.size,
-        streams=config.batch.streams,
-        rank=accelerator.process_index,
-        processes=accelerator.num_processes,
-    )
+    batches = _open_batches(config, places, code_maps, accelerator)
     tokenizer = AutoTokenizer.from_pretrained(start_folder) if config.stage == 2 else None
     validation = build_validation(config, stage.model.config, tokenizer=tokenizer)
     # Of all that comes before the first step this alone takes long: nothing may be refused after it.
@@ -116,6 +92,47 @@ def build(config: PretrainConfig, *, may_change_settings: bool = False) -> Pretr
         start_folder=start_folder,
         beginning=beginning,
         validation=validation,
+    )
+
+
+def _related_types(
+    config: PretrainConfig, descriptions: Descriptions, places: Sequence[ShardLocation]
+) -> Tensor | None:
+    """Pairs of types that no loss compares; None where none compares types."""
+    if config.stage == 1 and config.objectives.cell_cell.positives == "cell":
+        return None
+    return types_left_out(descriptions.terms, places, ontology=Ontology.cellxgene(), most_below=config.close_types)
+
+
+def _open_batches(
+    config: PretrainConfig,
+    places: Sequence[ShardLocation],
+    code_maps: Sequence[dict[int, int]],
+    accelerator: Accelerator,
+) -> GlobalBatch:
+    """The cells of this process; its streams are opened when the run starts."""
+    batch = config.batch
+
+    def open_stream(number: int, streams: int) -> CellBatches:
+        return CellBatches(
+            open_shards(places, code_maps=code_maps, seed=config.seed, rank=number, world_size=streams),
+            weights=[source.weight for source in config.data],
+            batch_size=batch.size,
+            window=batch.window,
+            max_length=batch.max_length,
+            seed=config.seed,
+            rank=number,
+            variants=batch.text_variants,
+            gene_dropout=batch.gene_dropout,
+            workers=batch.workers,
+        )
+
+    return GlobalBatch(
+        open_stream,
+        batch_size=batch.size,
+        streams=batch.streams,
+        rank=accelerator.process_index,
+        processes=accelerator.num_processes,
     )
 
 

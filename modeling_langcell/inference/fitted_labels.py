@@ -30,7 +30,7 @@ def difference_of_labels(fitted: Mapping[str, Any], used: Mapping[str, Any]) -> 
     texts = dict(zip(now, used["label_texts"], strict=True))
     for name, text in zip(then, fitted["label_texts"], strict=True):
         if normalize_name(text) != normalize_name(texts[name]):
-            return f"with another text for {name!r}, {_short(text)}; here it is {_short(texts[name])}"
+            return f"with another text for {name!r}, {short(text)}; here it is {short(texts[name])}"
     return None
 
 
@@ -38,5 +38,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:_MOST_NAMED])) + (f" and {n} more" if (n := len(names) - _MOST_NAMED) > 0 else "")
 
 
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")
+def short(value: Any) -> str:
+    """A value as a message shows it."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -22,7 +22,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from langcell.inference.fitted_labels import difference_of_labels
+from langcell.inference.fitted_labels import difference_of_labels, short
 from langcell.processing.atomic_output import atomic_output
 
 UNKNOWN = "unknown"
@@ -127,7 +127,7 @@ class Calibration:
             same = math.isclose(fitted, value, abs_tol=1e-9) if isinstance(value, float) else fitted == value
             if not same:
                 raise ValueError(
-                    f"The calibration was fitted with {key} {_short(fitted)}, but here it is {_short(value)}; {advice}"
+                    f"The calibration was fitted with {key} {short(fitted)}, but here it is {short(value)}; {advice}"
                 )
 
 
@@ -295,8 +295,3 @@ def _check_cells(confidence: np.ndarray, correct: np.ndarray) -> None:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
