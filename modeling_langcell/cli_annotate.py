@@ -104,8 +104,8 @@ def annotate(
         float | None,
         typer.Option(metavar="MARGIN", help="Siblings whose scores are this close become their common ancestor."),
     ] = None,
-    normalize: Annotated[
-        bool, typer.Option(help="Relate similarities to those of the model's reference cells, where it has some.")
+    reference: Annotated[
+        bool, typer.Option(help="Compare the cells with the model's reference cells, too, where it has some.")
     ] = True,
     device: Device = None,
     dtype: Dtype = "auto",
@@ -148,7 +148,7 @@ def annotate(
             ]
         for note in notes if processes.is_main else ():
             print(note)
-        naming = NamingOptions(alpha, rerank, k, unknown, smooth, smooth_over, ontology_backoff, normalize)
+        naming = NamingOptions(alpha, rerank, k, unknown, smooth, smooth_over, ontology_backoff, reference)
         summary = run_annotation(job, chosen, naming)
     if summary is not None:
         _print_summary(summary)

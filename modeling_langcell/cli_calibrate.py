@@ -84,7 +84,7 @@ def calibrate(
             loaded,
             labels,
             alpha=alpha,
-            normalized=scored.scale is not None,
+            reference_cells=scored.reference_cells,
             data=data.name,
             label_column=label_column,
             absent_types=[name for i, name in enumerate(labelled.names) if i not in kept],

@@ -26,7 +26,7 @@ _DEFAULT_BATCH_SIZE = 32
 _ROWS_PER_CHUNK = 2000  # cells of a file that are in memory at once
 _TOKENS_PER_MATCH = 65_536  # text tokens of (cell, label) pairs that are held at once
 _READING = ("x_is", "layer", "gene_column", "gene_names")
-_SCORING = ("candidate_labels", "hypothesis_template", "alpha", "normalize")
+_SCORING = ("candidate_labels", "hypothesis_template", "alpha", "reference")
 _RESULTS = ("top_k", "return_embeddings", "return_tensors")
 
 
@@ -36,7 +36,7 @@ class _Cells:
 
     Attributes:
         names: obs names, or places in the list.
-        token_lists: ranked gene ids of each cell.
+        token_lists: ranked gene ids of each cell, more than the encoder reads.
         known: bool, shape (cells,); whether the cell has a known gene.
         gene_index: places in the vocabulary of the genes that were measured, -1 where unknown.
     """
@@ -56,13 +56,17 @@ class _Labels:
         embeds: (labels, projection_dim), float32, unit length.
         states: text states below the first cross-attention, (labels, tokens, hidden).
         mask: (labels, tokens).
-        scale: relates similarities to those of reference cells; None leaves them as they are.
+        reference: cells that others are compared with; None where they are not.
+        known: embeddings of the reference cells, (reference cells, projection_dim).
+        scale: relates similarities to theirs.
     """
 
     names: list[str]
     embeds: Tensor
     states: Tensor
     mask: Tensor
+    reference: Any = None
+    known: Tensor | None = None
     scale: Any = None
 
 
@@ -115,7 +119,7 @@ class LangCellPipeline(Pipeline):
                 `{label.name: label.text for label in langcell.processing.labels.resolve_labels(names)}`.
                 hypothesis_template: how a name without a text becomes one, "cell type: {}; " as in training.
                 alpha: weight of the similarity in the score, 0 to 1; the model's own when not given.
-                normalize: relate similarities to those of the model's reference cells, where it has some and is not
+                reference: compare the cells with the model's reference cells, too, where it has some and is not
                     fine-tuned, as `langcell.annotate` does; True. Lists of gene ids count as of a file with all genes.
                 top_k: keep so many labels of each cell; all when not given.
                 batch_size: cells in a batch, 32.
@@ -148,10 +152,10 @@ class LangCellPipeline(Pipeline):
         )
         labels = self._encoded_labels(scoring, results)
         is_single = isinstance(inputs, list | tuple) and all(np.ndim(gene_id) == 0 for gene_id in inputs)
-        found, is_scaled = [], False
+        found, is_compared = [], False
         for cells in self.preprocess([inputs] if is_single else inputs, **reading):
-            if labels is not None and not is_scaled and scoring.get("normalize", True):
-                labels, is_scaled = self._scaled(labels, cells.gene_index, batch_size), True
+            if labels is not None and not is_compared and scoring.get("reference", True):
+                labels, is_compared = self._with_reference(labels, cells.gene_index, batch_size), True
             outputs = self._in_batches(cells, batch_size, labels, scoring.get("alpha"))
             found += self.postprocess({"cells": cells, **outputs}, labels=labels, **results)
         if labels is None and results.get("return_tensors"):
@@ -183,7 +187,7 @@ class LangCellPipeline(Pipeline):
             yield from self._cells_of_file(os.fspath(input_), reading)
         elif isinstance(input_, list | tuple):
             extractor = self.processor.feature_extractor
-            encoded = extractor(input_)
+            encoded = extractor(input_, max_length=self._longest)
             lengths = encoded["cell_attention_mask"].sum(axis=1)
             lists = [row[:length] for row, length in zip(encoded["cell_input_ids"], lengths, strict=True)]
             all_genes = np.arange(len(extractor.vocabulary))
@@ -205,8 +209,10 @@ class LangCellPipeline(Pipeline):
         if labels is None:
             return {"embeddings": embeddings}
         alpha = model.config.alpha if alpha is None else alpha
-        similarity = embeddings @ labels.embeds.T / model.config.logit_temperature
-        similarity = similarity if labels.scale is None else labels.scale(similarity)
+        weights = input_tensors.get("reference_weights")
+        read = embeddings if weights is None else labels.reference.joined(embeddings, weights, labels.known)
+        similarity = read @ labels.embeds.T / model.config.logit_temperature
+        similarity = similarity if weights is None else labels.scale(similarity)
         match = self._match(states, mask, labels)
         return {
             "embeddings": embeddings,
@@ -233,31 +239,53 @@ class LangCellPipeline(Pipeline):
                 results[-1]["embedding"] = rows[i]
         return results
 
-    def _scaled(self, labels: _Labels, gene_index: np.ndarray, batch_size: int) -> _Labels:
-        """The labels, with the scale that the model's reference cells say in the genes of the data."""
+    def _with_reference(self, labels: _Labels, gene_index: np.ndarray, batch_size: int) -> _Labels:
+        """The labels, with what the model's reference cells say in the genes of the data."""
         extractor, config = self.processor.feature_extractor, self.model.config
-        reference = extractor.reference_cells
-        if reference is None or getattr(config, "fine_tuning", None):
+        cells = extractor.reference_cells
+        if cells is None or getattr(config, "fine_tuning", None):
             return labels
-        ranked = reference.as_measured(gene_index, extractor.vocabulary, max_length=extractor.max_length)
-        if len(ranked) < reference.least:
-            logger.warning(f"The genes are in {len(ranked)} reference cells: similarities stay as they are.")
+        vocabulary, longest = extractor.vocabulary, extractor.max_length
+        reference = cells.as_measured(gene_index, vocabulary, max_length=longest)
+        if len(reference) < cells.least:
+            logger.warning(f"The genes are in {len(reference)} reference cells: cells are named without these.")
             return labels
-        cells = _Cells([""] * len(ranked), list(ranked), ranked.n_known_genes > 0, gene_index)
-        embeddings = self._in_batches(cells, batch_size, None, None)["embeddings"].to(labels.embeds.device)
-        similarity = embeddings @ labels.embeds.T / config.logit_temperature
-        return replace(labels, scale=reference.scale(similarity))
+        lists = (cells.in_all_genes(vocabulary, max_length=longest), reference.ranked)
+        whole, measured = (self._embedded(list(ranked), batch_size).to(labels.embeds.device) for ranked in lists)
+        known = cells.known(whole, self._embedded_texts(cells.texts))[reference.rows]
+        similarity = (known + measured) / 2 @ labels.embeds.T / config.logit_temperature
+        return replace(labels, reference=reference, known=known, scale=reference.scale(similarity))
+
+    def _embedded(self, token_lists: list[np.ndarray], batch_size: int) -> Tensor:
+        none = np.empty(0, dtype=np.int64)
+        cells = _Cells([""] * len(token_lists), token_lists, none, none)
+        return self._in_batches(cells, batch_size, None, None)["embeddings"]
+
+    @torch.inference_mode()
+    def _embedded_texts(self, texts: Sequence[str]) -> Tensor:
+        """Embeddings of texts, those of like length together."""
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        blocks = []
+        for begin in range(0, len(order), _DEFAULT_BATCH_SIZE):
+            chosen = [texts[i] for i in order[begin : begin + _DEFAULT_BATCH_SIZE]]
+            tokens = self.processor(text=chosen, return_tensors="pt").to(self.model.device)
+            blocks.append(_unit_rows(self.model.get_text_features(tokens["input_ids"], tokens["attention_mask"])))
+        return torch.cat(blocks)[torch.from_numpy(np.argsort(order))]
 
     def _in_batches(
         self, cells: _Cells, batch_size: int, labels: _Labels | None, alpha: float | None
     ) -> dict[str, Tensor]:
         """Outputs of all cells in their order; those of like length are batched together."""
-        order = np.argsort([len(ids) for ids in cells.token_lists], kind="stable")
+        lists = [ids[: self.processor.feature_extractor.max_length] for ids in cells.token_lists]
+        reference = None if labels is None else labels.reference
+        weights = None if reference is None else reference.weights(cells.token_lists)
+        order = np.argsort([len(ids) for ids in lists], kind="stable")
         parts: dict[str, list[Tensor]] = {"embeddings": []} if labels is None else {"embeddings": [], "scores": []}
         for begin in range(0, len(order), batch_size):
-            lists = [cells.token_lists[i] for i in order[begin : begin + batch_size]]
-            padded = self.processor.feature_extractor.pad(lists)
-            tensors = {name: torch.from_numpy(array) for name, array in padded.items()}
+            rows = order[begin : begin + batch_size]
+            arrays = self.processor.feature_extractor.pad([lists[i] for i in rows])
+            arrays |= {} if weights is None else {"reference_weights": weights[rows]}
+            tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
             outputs: Any = self.forward(tensors, labels=labels, alpha=alpha)
             for name, values in outputs.items():
                 parts[name].append(values)
@@ -274,6 +302,12 @@ class LangCellPipeline(Pipeline):
             pairs = encoder.read_cells(states.repeat(n_cells, 1, 1), mask.repeat(n_cells, 1), keys_values, cell_mask)
             blocks.append(self.model.match_head(pairs).float().softmax(-1)[:, 1].view(n_cells, -1))
         return torch.cat(blocks, dim=1)
+
+    @property
+    def _longest(self) -> int:
+        """Ids of a cell that are kept, for the encoder and for the comparison with reference cells."""
+        extractor = self.processor.feature_extractor
+        return max(extractor.max_length, getattr(extractor.reference_cells, "genes_read", 0))
 
     def _encoded_labels(self, scoring: Mapping[str, Any], results: Mapping[str, Any]) -> _Labels | None:
         """The candidate labels, encoded; None where embeddings alone are asked for."""
@@ -313,7 +347,7 @@ class LangCellPipeline(Pipeline):
             matrix, var = _values_of(cells, reading.get("layer"))
             genes = var[_column_of(var, reading["gene_column"])] if "gene_column" in reading else var.index
         extractor, genes = self.processor.feature_extractor, [str(gene) for gene in genes]
-        ranked = extractor.encode(matrix, genes, x_is=reading.get("x_is", "counts"))
+        ranked = extractor.encode(matrix, genes, x_is=reading.get("x_is", "counts"), max_length=self._longest)
         known = ranked.n_known_genes > 0
         return _Cells([str(name) for name in names], list(ranked), known, extractor.gene_index(genes))
 

@@ -29,8 +29,8 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
         vocabulary_fingerprint: what the vocabulary's fingerprint has to be; taken from the vocabulary when None.
         duplicates: of several columns of one gene, "sum" adds their counts up; "first" reads the first alone, as the
             released LangCell did.
-        reference_cells: what similarities are compared with; a file of its own (`reference_cells.npz`) as well. Without
-            them they stay as they are.
+        reference_cells: what cells are compared with when they are named; a file of its own (`reference_cells.npz`) as
+            well. Without them similarities are what the encoder makes of a cell.
     """
 
     model_input_names = ["cell_input_ids", "cell_attention_mask"]  # noqa: RUF012 (transformers' own idiom)

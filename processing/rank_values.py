@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,15 @@ class RankedCells:
     def lengths(self) -> np.ndarray:
         """Number of ids of each cell."""
         return np.diff(self.offsets)
+
+    def shortened(self, max_length: int) -> "RankedCells":
+        """The same cells with lists of at most `max_length` ids."""
+        if not len(self) or self.lengths.max() <= max_length:
+            return self
+        lengths = np.minimum(self.lengths, max_length)
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        kept = np.repeat(self.offsets[:-1] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return replace(self, token_ids=self.token_ids[kept], offsets=offsets)
 
 
 def rank_encode(

@@ -1,18 +1,21 @@
-"""Cells of all types that similarities are compared with: what a label is like to any cell, in the genes of a file.
+"""Reference cells: mean cells of known types, which a new cell is compared with gene by gene.
 
-A text is nearer to some cells than another text is, whatever the cells are, and more so where a file has a few hundred
-genes: what is left of every cell then looks like some types. So the similarity s of a cell and a label is taken
-relative to those of reference cells with the same label:
+A file may have a few hundred genes, or one platform's bias in all of them. What the encoder makes of a cell is then
+drawn to some types whatever the cell is. Two things that need no label and no other cell of the file mend most of it:
 
-    s' = (s - mean) * common / sd',    sd' = (sd + common) / 2,    common = mean over the labels of sd
-
-with mean and sd over the reference cells, of which those genes alone are read that the file has measured. This is the
-Z-norm of speaker verification (Auckenthaler et al. 2000, Digital Signal Processing 10) with standard deviations drawn
-halfway to their mean, and what querybank normalisation does against hubs (Bogolin et al. 2022, CVPR). s' is on the
-scale of s, and of one cell alone: the other cells of the file have no part in it.
+1. The embedding e of a cell is joined with the one to expect from the reference cells p that are nearest to it in the
+   genes that were measured: e' = (e + sum_p w_p e_p) / 2, w = softmax over p of r_p / 0.0075. r_p is Pearson's
+   correlation of ranks over these genes (1 for the first gene of a cell, falling evenly to 0 for those it has not). The
+   known embedding e_p is the unit vector between those of the reference cell in all genes and of its type's text. It is
+   the nearest-profile method with an embedding as its answer (kernel regression: Nadaraya 1964).
+2. The similarity s of a cell with a label is taken relative to those of the reference cells with it,
+   s' = (s - mean) * common / sd', sd' = (sd + common) / 2, common = mean over the labels of sd: the Z-norm of speaker
+   verification (Auckenthaler et al. 2000, Digital Signal Processing 10) with standard deviations drawn halfway to
+   their mean. s' is on the scale of s.
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,64 +26,88 @@ from .rank_values import RankedCells
 
 REFERENCE_FILE = "reference_cells.npz"
 
+# Correlations of a cell with the reference cells of one type lie about so far apart.
+_TEMPERATURE = 0.0075
+_CELLS_PER_BLOCK = 256  # a dense matrix of cells x genes is made of so many at once
+
 
 @dataclass(frozen=True, eq=False)
 class ReferenceCells:
-    """Ranked genes of cells of many types.
+    """Ranked genes of cells of known types, and the texts of these.
+
+    Nothing here depends on a model's weights: what a model makes of cells and texts is found when they are used.
 
     Attributes:
         token_ids: uint16, all cells' ids concatenated, highest rank first, without `<cls>`.
         offsets: int64, shape (cells + 1,); cell i is `token_ids[offsets[i]:offsets[i + 1]]`.
+        texts: the texts of the types.
+        text_of: int64, shape (cells,); the text of each cell.
+        genes_read: of a cell that is compared with them so many ids are read, those of highest rank.
         least: cells; fewer, in the genes of a file, say too little of how similarities with a label spread.
 
-    >>> cells = ReferenceCells(np.array([5, 2, 3, 4, 5], dtype=np.uint16), np.array([0, 3, 5]))
+    >>> ids, offsets = np.array([5, 2, 3, 4, 5], dtype=np.uint16), np.array([0, 3, 5])
+    >>> cells = ReferenceCells(ids, offsets, ("B cell", "T cell"), np.array([0, 1]))
     >>> vocabulary = GeneVocabulary(["ENSG1", "ENSG2", "ENSG3", "ENSG4"], [1.0] * 4, [""] * 4)
-    >>> list(cells.as_measured(np.array([3, 1, -1]), vocabulary, max_length=3))
+    >>> list(cells.as_measured(np.array([3, 1, -1]), vocabulary, max_length=3).ranked)
     [array([6, 5, 3], dtype=uint16), array([6, 5], dtype=uint16)]
+    >>> cells.as_measured(np.arange(4), vocabulary, max_length=3).weights([np.array([6, 4, 5])]).round(2).tolist()
+    [[0.0, 1.0]]
     """
 
     token_ids: np.ndarray
     offsets: np.ndarray
+    texts: tuple[str, ...]
+    text_of: np.ndarray
+    genes_read: ClassVar[int] = 1024
     least: ClassVar[int] = 50
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def as_measured(self, gene_index: np.ndarray, vocabulary: GeneVocabulary, *, max_length: int) -> RankedCells:
-        """The cells as a file would have shown them that has measured some genes alone.
+    def as_measured(
+        self, gene_index: np.ndarray, vocabulary: GeneVocabulary, *, max_length: int
+    ) -> "MeasuredReference":
+        """The cells that have any of a file's genes, as the file would have shown them.
 
         Args:
             gene_index: places of the file's genes in the vocabulary, -1 where unknown.
             vocabulary: that the ids belong to.
-            max_length: longest list, `<cls>` included.
-
-        Returns:
-            The cells that have any of the genes, `<cls>` first; counts are not known (NaN).
+            max_length: longest list for the cell encoder, `<cls>` included.
         """
         is_measured = np.zeros(vocabulary.n_tokens, dtype=bool)
         is_measured[gene_index[gene_index >= 0] + vocabulary.first_gene_token_id] = True
-        cells = [cell[is_measured[cell]] for cell in np.split(self.token_ids, self.offsets[1:-1])]
-        cells = [cell for cell in cells if len(cell)]
-        cls = np.array([vocabulary.cls_token_id], dtype=np.uint16)
-        lists = [np.concatenate([cls, cell[: max_length - 1]]) for cell in cells]
-        unknown = np.full(len(cells), np.nan)
-        return RankedCells(
-            token_ids=np.concatenate(lists) if lists else np.empty(0, dtype=np.uint16),
-            offsets=np.cumsum([0, *map(len, lists)], dtype=np.int64),
-            n_known_genes=np.array([len(cell) for cell in cells], dtype=np.int64),
-            n_counts=unknown,
-            n_known_counts=unknown,
-        )
+        lists = [cell[is_measured[cell]] for cell in self._lists()]
+        rows = np.array([row for row, cell in enumerate(lists) if len(cell)], dtype=np.int64)
+        lists = [lists[row] for row in rows]
+        genes = np.unique(np.concatenate(lists)) if lists else np.empty(0, dtype=np.uint16)
+        column_of = np.full(vocabulary.n_tokens, -1, dtype=np.int64)
+        column_of[genes] = np.arange(len(genes))
+        ranks = _centred_unit_rows(_falling_ranks(lists, column_of, len(genes)))
+        return MeasuredReference(_with_cls(lists, vocabulary, max_length), rows, ranks, column_of)
 
-    @staticmethod
-    def scale(similarity: Any) -> "LabelScale":
-        """What the similarities of these cells (cells, labels) say of the labels."""
-        return LabelScale.fitted(similarity)
+    def in_all_genes(self, vocabulary: GeneVocabulary, *, max_length: int) -> RankedCells:
+        """What the cell encoder reads of the whole cells; see `as_measured`."""
+        return _with_cls(self._lists(), vocabulary, max_length)
+
+    def known(self, cell_embeds: Any, text_embeds: Any) -> Any:
+        """What is known of the cells: the unit vectors between their embeddings and those of their texts.
+
+        Args:
+            cell_embeds: what the encoder makes of them in all genes, of unit length, shape (cells, projection_dim);
+                array or tensor.
+            text_embeds: likewise of `texts`, shape (texts, projection_dim).
+        """
+        both = cell_embeds + text_embeds[self.text_of]
+        return both / (both**2).sum(-1)[:, None] ** 0.5
+
+    def _lists(self) -> list[np.ndarray]:
+        return np.split(self.token_ids, self.offsets[1:-1])
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the cells as compressed numpy arrays; the same cells give the same bytes."""
         with open(path, "wb") as file:
-            np.savez_compressed(file, token_ids=self.token_ids, offsets=self.offsets)
+            types = {"texts": np.array(self.texts), "text_of": self.text_of}
+            np.savez_compressed(file, allow_pickle=False, token_ids=self.token_ids, offsets=self.offsets, **types)
 
     @classmethod
     def load(cls, path: str | os.PathLike, vocabulary: GeneVocabulary) -> "ReferenceCells":
@@ -90,7 +117,8 @@ class ReferenceCells:
             ValueError: the file has ids that are no genes of the vocabulary.
         """
         with np.load(path, allow_pickle=False) as arrays:
-            cells = cls(arrays["token_ids"], arrays["offsets"])
+            texts = tuple(str(text) for text in arrays["texts"])
+            cells = cls(arrays["token_ids"], arrays["offsets"], texts, arrays["text_of"])
         genes = range(vocabulary.first_gene_token_id, vocabulary.cls_token_id)
         if cells.token_ids.size and not (cells.token_ids.min() in genes and cells.token_ids.max() in genes):
             raise ValueError(
@@ -98,6 +126,90 @@ class ReferenceCells:
                 "download the folder again, its files do not belong together."
             )
         return cells
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredReference:
+    """Reference cells in the genes of a file; made by `ReferenceCells.as_measured`.
+
+    Attributes:
+        ranked: what the cell encoder reads of them, `<cls>` first; counts are not known (NaN).
+        rows: int64, shape (cells,); their places among all reference cells.
+        ranks: float32, shape (cells, genes); falling ranks of their measured genes, rows with mean 0 and length 1.
+        column_of: int64, shape (token ids,); the column of each gene in `ranks`, -1 where they have it not.
+    """
+
+    ranked: RankedCells
+    rows: np.ndarray
+    ranks: np.ndarray
+    column_of: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def weights(self, cells: Sequence[np.ndarray] | RankedCells) -> np.ndarray:
+        """How near each of these cells is to some others: float32, shape (other cells, cells), rows sum to 1.
+
+        Args:
+            cells: token ids of each cell by falling rank; `<cls>` and genes that no reference cell has are skipped.
+        """
+        blocks = [np.empty((0, len(self)), dtype=np.float32)]
+        for begin in range(0, len(cells), _CELLS_PER_BLOCK):
+            lists = [cells[i] for i in range(begin, min(begin + _CELLS_PER_BLOCK, len(cells)))]
+            ranks = _centred_unit_rows(_falling_ranks(lists, self.column_of, self.ranks.shape[1]))
+            correlation = ranks @ self.ranks.T / _TEMPERATURE
+            weights = np.exp(correlation - correlation.max(axis=1, keepdims=True))
+            blocks.append(weights / weights.sum(axis=1, keepdims=True))
+        return np.concatenate(blocks)
+
+    @staticmethod
+    def joined(embeds: Any, weights: Any, known: Any) -> Any:
+        """Embeddings by the encoder and as the reference cells let expect, in one (float32 arrays or tensors).
+
+        Args:
+            embeds: of unit length, shape (other cells, projection_dim).
+            weights: from `weights`.
+            known: from `ReferenceCells.known`, these cells alone, shape (cells, projection_dim).
+        """
+        return (embeds + weights @ known) / 2
+
+    @staticmethod
+    def scale(similarity: Any) -> "LabelScale":
+        """What the similarities of these cells with labels, shape (cells, labels), say of the labels."""
+        return LabelScale.fitted(similarity)
+
+
+def _with_cls(lists: Sequence[np.ndarray], vocabulary: GeneVocabulary, max_length: int) -> RankedCells:
+    cls = np.array([vocabulary.cls_token_id], dtype=np.uint16)
+    ids = [np.concatenate([cls, cell[: max_length - 1]]) for cell in lists]
+    unknown = np.full(len(lists), np.nan)
+    return RankedCells(
+        token_ids=np.concatenate(ids) if ids else np.empty(0, dtype=np.uint16),
+        offsets=np.cumsum([0, *map(len, ids)], dtype=np.int64),
+        n_known_genes=np.array([len(cell) for cell in lists], dtype=np.int64),
+        n_counts=unknown,
+        n_known_counts=unknown,
+    )
+
+
+def _falling_ranks(lists: Sequence[np.ndarray], column_of: np.ndarray, n_genes: int) -> np.ndarray:
+    """The k-th of the n genes of a list is 1 - (k - 1) / n, what is not in it 0; float32, shape (lists, genes)."""
+    ranks = np.zeros((len(lists), n_genes), dtype=np.float32)
+    if not lists:
+        return ranks
+    columns = column_of[np.concatenate(lists)]
+    rows = np.repeat(np.arange(len(lists)), [len(cell) for cell in lists])[columns >= 0]
+    lengths = np.bincount(rows, minlength=len(lists))
+    places = np.arange(len(rows)) - (np.cumsum(lengths) - lengths)[rows]
+    ranks[rows, columns[columns >= 0]] = 1 - places / lengths[rows]
+    return ranks
+
+
+def _centred_unit_rows(values: np.ndarray) -> np.ndarray:
+    """Rows with mean 0 and length 1, so that a product is Pearson's correlation; a row without spread is 0."""
+    values = values - values.mean(axis=1, keepdims=True) if values.size else values
+    length = np.linalg.norm(values, axis=1, keepdims=True)
+    return values / np.where(length > 1e-6, length, np.inf).astype(values.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,12 +241,3 @@ class LabelScale:
     def __call__(self, similarity: Any) -> Any:
         """The normalised similarities of any cells with the labels."""
         return (similarity - self.mean) * self.factor
-
-    def to_numpy(self) -> "LabelScale":
-        """The same with arrays instead of tensors."""
-        parts = (part.cpu() if hasattr(part, "cpu") else part for part in (self.mean, self.factor))
-        return LabelScale(*map(np.asarray, parts))
-
-    def undone(self, similarity: Any) -> Any:
-        """What the normalised similarities were before."""
-        return similarity / self.factor + self.mean

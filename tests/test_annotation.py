@@ -89,7 +89,7 @@ def test_every_field_is_there(named, loaded, model_dir):
         "label_texts": [label.text for label in resolve_labels(LABELS)],
         "label_ontology_term_ids": ["CL:0000623", "CL:0000236", "", "CL:0000576"],
         "alpha": loaded.config.alpha,
-        "normalized": False,
+        "reference_cells": 0,
         "rerank": "exact",
         "dtype": "float32",
         "pairs_evaluated": N_CELLS * len(LABELS),

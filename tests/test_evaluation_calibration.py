@@ -62,7 +62,7 @@ def test_it_says_the_same_of_itself_as_langcell_calibrate(result, context, tiny_
     held_out = by_command.fitted_with.pop("held_out"), by_task["held_out"]
     assert held_out[0].keys() == held_out[1].keys()
     assert by_command.fitted_with == {key: value for key, value in by_task.items() if key != "held_out"}
-    assert {"label_texts", "normalized", "data", "label_column", "absent_types"} <= by_task.keys()
+    assert {"label_texts", "reference_cells", "data", "label_column", "absent_types"} <= by_task.keys()
 
 
 def test_a_risk_that_no_threshold_reaches_is_one_line(context):

@@ -115,18 +115,18 @@ def test_a_model_with_reference_cells_is_also_measured_without_them(cells, repor
     loaded = langcell.load(folder, device="cpu")
     related = evaluate_zero_shot(cells, label_column="type", model=loaded, progress=False)
     assert list(related["methods"]) == [
-        "LangCell", "not normalised", "similarity only", "match only", "majority class",
+        "LangCell", "without reference cells", "similarity only", "match only", "majority class",
     ]  # fmt: skip
     # The weights are those of the report, whose model has no reference cells.
-    assert related["methods"]["not normalised"]["confusion"] == report["methods"]["LangCell"]["confusion"]
-    assert "not normalised: as they are" in naming_sections(related)[0].text
+    assert related["methods"]["without reference cells"]["confusion"] == report["methods"]["LangCell"]["confusion"]
+    assert "without reference cells: what the encoder makes of them alone" in naming_sections(related)[0].text
     adata = anndata.read_h5ad(cells)
     labels = resolve_labels(["B cell", "T cell", "monocyte"])
-    langcell.annotate(adata, labels, model=loaded, normalize=False, progress=False)
+    langcell.annotate(adata, labels, model=loaded, reference=False, progress=False)
     named = adata.obs["langcell_label"].astype(str).to_numpy()
     kept = [i for i, name in enumerate(TYPES) if name not in (None, "unknown")]
-    assert related["methods"]["not normalised"]["accuracy"] == np.mean([named[i] == TYPES[i] for i in kept])
-    assert "not normalised" not in report["methods"]
+    assert related["methods"]["without reference cells"]["accuracy"] == np.mean([named[i] == TYPES[i] for i in kept])
+    assert "without reference cells" not in report["methods"]
 
 
 def test_one_draw_has_no_spread(cells, tiny_model_dir):

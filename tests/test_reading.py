@@ -38,8 +38,9 @@ def test_chunks_are_those_that_were_asked_for(source, loaded, starts, rows):
     gene_index = extractor.gene_index(source.gene_names)
     expected = extractor.encode(tiny_counts(11), tiny_gene_names())
     found = list(ranked_chunks(source, loaded, gene_index, starts, rows))
-    assert [start for start, _ in found] == list(starts)
-    for start, ranked in found:
+    assert [chunk.start for chunk in found] == list(starts)
+    for start, ranked, weights in found:
+        assert weights is None
         assert len(ranked) == min(rows, 11 - start)
         for row, ids in enumerate(ranked):
             assert ids.tolist() == expected[start + row].tolist()

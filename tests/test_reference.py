@@ -1,12 +1,22 @@
 """Naming relative to reference cells: by annotate, the pipeline and the parts of the score."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from anndata import AnnData
-from tiny import save_tiny_folder, tiny_counts, tiny_gene_names, tiny_reference, tiny_vocabulary
+from tiny import (
+    MAX_CELL_LENGTH,
+    TEXTS,
+    save_tiny_folder,
+    tiny_counts,
+    tiny_gene_names,
+    tiny_reference,
+    tiny_vocabulary,
+)
+from torch.nn.functional import normalize
 from transformers import pipeline
 from typer.testing import CliRunner
 
@@ -14,15 +24,15 @@ import langcell
 from langcell.cli import app
 from langcell.inference.scored_cells import score_data
 from langcell.processing.labels import resolve_labels
-from langcell.processing.reference_cells import LabelScale, ReferenceCells
+from langcell.processing.reference_cells import LabelScale
 
 NAMES = ["B cell", "natural killer cell", "monocyte"]
 LABELS = resolve_labels(NAMES)
 PANEL = [3, 8, 9, 15, 21, 22, 30, 31, 38]
 
 
-def cells(genes=None, *, n_cells=9):
-    adata = AnnData(tiny_counts(n_cells))
+def cells(genes=None, *, n_cells=9, seed=0):
+    adata = AnnData(tiny_counts(n_cells, seed=seed))
     adata.var_names = tiny_gene_names()
     return adata if genes is None else adata[:, genes].copy()
 
@@ -43,18 +53,36 @@ def similarities(data, loaded, **options):
 
 
 @pytest.mark.parametrize("genes", [pytest.param(None, id="all_genes"), pytest.param(PANEL, id="panel")])
-def test_similarities_are_those_relative_to_the_reference_cells_in_the_genes_of_the_data(loaded, genes):
-    plain, scored = similarities(cells(genes), loaded, normalize=False)
-    # The reference cells as a data set of their own: what the model says of them in these genes.
-    reference = AnnData(tiny_counts(len(tiny_reference()), seed=99))
-    reference.var_names = tiny_gene_names()
-    of_reference, _ = similarities(reference if genes is None else reference[:, genes].copy(), loaded, normalize=False)
-    got, _ = similarities(cells(genes), loaded)
-    np.testing.assert_allclose(got, LabelScale.fitted(of_reference)(plain), rtol=1e-3, atol=1e-3)
+def test_similarities_are_as_the_nearest_reference_cells_in_the_genes_of_the_data_say(loaded, genes):
+    # The reference cells as a data set of their own: what the model makes of them in all genes and in these.
+    whole = cells(n_cells=60, seed=99)
+    in_genes = whole if genes is None else whole[:, genes].copy()
+    extractor, model = loaded.processor.feature_extractor, loaded.model
+    of_texts, of_labels = (
+        normalize(model.get_text_features(**loaded.processor(text=texts, return_tensors="pt")), dim=-1).detach().numpy()
+        for texts in (list(TEXTS), [label.text for label in LABELS])
+    )
+    known = extractor.reference_cells.known(embeddings(whole, loaded), of_texts)
+    reference = extractor.reference_cells.as_measured(
+        np.arange(40) if genes is None else np.array(genes), extractor.vocabulary, max_length=MAX_CELL_LENGTH
+    )
+    data = cells(genes)
+    weights = reference.weights(extractor.encode(data, max_length=1000))
+    temperature = loaded.config.logit_temperature
+    scale = LabelScale.fitted((embeddings(in_genes, loaded) + known) / 2 @ of_labels.T / temperature)
+    expected = scale((embeddings(data, loaded) + weights @ known) / 2 @ of_labels.T / temperature)
+    got, scored = similarities(data, loaded)
+    np.testing.assert_allclose(got, expected[scored.known], rtol=1e-3, atol=1e-3)
+    plain, without = similarities(data, loaded, reference=False)
     assert np.abs(got - plain).max() > 0.1
-    _, normalized = similarities(cells(genes), loaded)
-    np.testing.assert_allclose(normalized.without_scale().similarity, scored.similarity, rtol=1e-5, atol=1e-5)
-    assert scored.known.any()
+    np.testing.assert_allclose(scored.without_reference().similarity, without.similarity, rtol=1e-5, atol=1e-5)
+
+
+def embeddings(data, loaded):
+    """What the encoder makes of cells."""
+    embedded = langcell.embed(data.copy(), model=loaded, progress=False)
+    assert embedded is not None
+    return embedded.obsm["X_langcell"]
 
 
 def test_the_score_of_a_cell_does_not_depend_on_the_other_cells(loaded):
@@ -67,7 +95,7 @@ def test_the_score_of_a_cell_does_not_depend_on_the_other_cells(loaded):
 def test_annotate_the_pipeline_and_the_parts_agree(loaded, folder, rerank):
     named = langcell.annotate(cells(PANEL), NAMES, model=loaded, rerank=rerank, progress=False)
     assert named is not None
-    assert named.uns["langcell"]["normalized"] is True
+    assert named.uns["langcell"]["reference_cells"] == 60
     _, scored = similarities(cells(PANEL), loaded)
     similarity, match = (torch.from_numpy(part).softmax(-1).numpy() for part in (scored.similarity, scored.match))
     alpha = loaded.config.alpha
@@ -81,18 +109,18 @@ def test_annotate_the_pipeline_and_the_parts_agree(loaded, folder, rerank):
         found = [r for r in pipe(cells(PANEL), candidate_labels=texts, batch_size=4) if r["labels"] != ["unassigned"]]
         scores = np.array([[dict(zip(r["labels"], r["scores"], strict=True))[name] for name in NAMES] for r in found])
         np.testing.assert_allclose(scores, expected[scored.known], atol=1e-4)
-        plain = pipe(cells(PANEL), candidate_labels=texts, normalize=False)
+        plain = pipe(cells(PANEL), candidate_labels=texts, reference=False)
         assert [r["scores"] for r in plain] != [r["scores"] for r in found]
 
 
 def test_without_it_names_are_those_of_a_folder_without_reference_cells(loaded, tiny_model_dir):
-    kept = langcell.annotate(cells(), NAMES, model=loaded, rerank="full", normalize=False, progress=False)
+    kept = langcell.annotate(cells(), NAMES, model=loaded, rerank="full", reference=False, progress=False)
     other = langcell.load(tiny_model_dir, device="cpu")
     plain = langcell.annotate(cells(), NAMES, model=other, rerank="full", progress=False)
     assert kept is not None
     assert plain is not None
-    assert not kept.uns["langcell"]["normalized"]
-    assert not plain.uns["langcell"]["normalized"]
+    assert not kept.uns["langcell"]["reference_cells"]
+    assert not plain.uns["langcell"]["reference_cells"]
     np.testing.assert_allclose(kept.obsm["langcell_scores"], plain.obsm["langcell_scores"], atol=1e-6)
 
 
@@ -101,7 +129,7 @@ def test_a_fine_tuned_model_keeps_the_similarities_that_it_learned(folder):
     loaded.config.fine_tuning = {"task": "text"}
     tuned, _ = similarities(cells(), loaded)
     loaded.config.fine_tuning = None
-    plain, _ = similarities(cells(), loaded, normalize=False)
+    plain, _ = similarities(cells(), loaded, reference=False)
     np.testing.assert_array_equal(tuned, plain)
 
 
@@ -110,10 +138,10 @@ def test_genes_that_few_reference_cells_have_are_said_and_change_nothing(loaded,
     data = cells([int(sums.argmin())], n_cells=30)
     assert sums.min() < 50
     got, _ = similarities(data, loaded)
-    assert "reference cells: similarities stay as they are" in caplog.text
-    np.testing.assert_array_equal(got, similarities(data, loaded, normalize=False)[0])
+    assert "reference cells: cells are named without these" in caplog.text
+    np.testing.assert_array_equal(got, similarities(data, loaded, reference=False)[0])
     langcell.annotate(data, NAMES, model=loaded, progress=False)
-    assert data.uns["langcell"]["normalized"] is False
+    assert data.uns["langcell"]["reference_cells"] == 0
 
 
 def test_the_pipeline_too_goes_without_cells_that_lack_the_genes(folder):
@@ -122,7 +150,7 @@ def test_the_pipeline_too_goes_without_cells_that_lack_the_genes(folder):
     pipe.processor.feature_extractor.reference_cells = reference_without("GENE1")
     data = cells([0], n_cells=30)
     labels = {label.name: label.text for label in LABELS}
-    with_them, without = pipe(data, candidate_labels=labels), pipe(data, candidate_labels=labels, normalize=False)
+    with_them, without = pipe(data, candidate_labels=labels), pipe(data, candidate_labels=labels, reference=False)
     assert with_them == without
 
 
@@ -130,7 +158,7 @@ def reference_without(symbol):
     """The tiny reference cells without a gene."""
     cells, gene = tiny_reference(), tiny_vocabulary().symbols.index(symbol) + 2
     lists = [cell[cell != gene] for cell in np.split(cells.token_ids, cells.offsets[1:-1])]
-    return ReferenceCells(np.concatenate(lists), np.cumsum([0, *map(len, lists)]))
+    return replace(cells, token_ids=np.concatenate(lists), offsets=np.cumsum([0, *map(len, lists)]))
 
 
 def test_a_saved_folder_keeps_them_and_a_missing_file_is_said(folder, loaded, tmp_path):
@@ -152,5 +180,5 @@ def test_a_calibration_of_similarities_as_they_are_is_refused(loaded, folder, tm
     labels = ["--labels", ",".join(NAMES), "--unknown", str(tmp_path / "calibration.json")]
     refused = CliRunner().invoke(app, [*arguments, *labels])
     assert refused.exit_code == 2
-    assert "normalized False, but here it is True" in refused.output
-    assert CliRunner().invoke(app, [*arguments, *labels, "--no-normalize"]).exit_code == 0
+    assert "reference_cells 0, but here it is 60" in refused.output
+    assert CliRunner().invoke(app, [*arguments, *labels, "--no-reference"]).exit_code == 0

@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 
 from langcell.processing.genes import GeneVocabulary
 from langcell.processing.rank_values import rank_encode
 from langcell.processing.reference_cells import LabelScale, ReferenceCells
 
 N_GENES = 30
+TEXTS = ("cell type: B cell; ", "cell type: T cell; ")
 VOCABULARY = GeneVocabulary([f"ENSG{i:011d}" for i in range(N_GENES)], np.linspace(1, 3, N_GENES), [""] * N_GENES)
 
 
@@ -29,7 +31,7 @@ def encode(counts, gene_index, **options):
 
 def reference(counts):
     ranked = encode(counts, np.arange(N_GENES), max_length=None, add_cls=False)
-    return ReferenceCells(ranked.token_ids, ranked.offsets)
+    return ReferenceCells(ranked.token_ids, ranked.offsets, TEXTS, np.arange(len(counts)) % 2)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +44,7 @@ def reference(counts):
 def test_cells_are_what_a_file_with_these_genes_would_have_shown(counts, genes):
     # Ranks follow from counts over medians: the other genes of the cell have no part in the order.
     expected = encode(counts[:, np.maximum(genes, 0)], genes, max_length=5)
-    got = reference(counts).as_measured(genes, VOCABULARY, max_length=5)
+    got = reference(counts).as_measured(genes, VOCABULARY, max_length=5).ranked
     assert [cell.tolist() for cell in got] == [cell.tolist() for cell in expected if len(cell) > 1]
     assert got.n_known_genes.tolist() == expected.n_known_genes[expected.n_known_genes > 0].tolist()
 
@@ -51,8 +53,63 @@ def test_cells_without_any_of_the_genes_are_left_out(counts):
     counts[2, 4] = 0
     counts[0, 4] = 1
     got = reference(counts).as_measured(np.array([4]), VOCABULARY, max_length=9)
-    assert len(got) == (counts[:, 4] > 0).sum() < len(counts)
+    assert got.rows.tolist() == np.flatnonzero(counts[:, 4] > 0).tolist()
+    assert len(got) == len(got.ranked) < len(counts)
     assert not len(reference(counts).as_measured(np.array([-1]), VOCABULARY, max_length=9))
+
+
+@pytest.mark.parametrize("genes", [np.arange(N_GENES), np.array([3, -1, 20, 7, 11, 29])], ids=["all", "panel"])
+def test_weights_follow_from_correlations_of_ranks_over_the_measured_genes(counts, genes):
+    measured = reference(counts).as_measured(genes, VOCABULARY, max_length=5)
+    others = np.random.default_rng(1).poisson(1.0, size=(4, len(genes))).astype(np.float32)
+    others[:, genes < 0] = 0
+    columns = [gene for gene in np.unique(genes[genes >= 0]) if counts[:, gene].any()]
+
+    def ranks(lists):
+        dense = np.zeros((len(lists), N_GENES + 2))
+        for row, ids in enumerate(lists):
+            kept = [gene - 2 for gene in ids if gene - 2 in columns]
+            dense[row, kept] = 1 - np.arange(len(kept)) / len(kept)
+        return dense[:, columns]
+
+    lists = list(encode(others, genes, max_length=None))
+    correlation = np.corrcoef(ranks(lists), ranks(list(encode(counts[:, np.maximum(genes, 0)], genes))))[:4, 4:]
+    expected = softmax(correlation[:, measured.rows] / 0.0075, axis=1)
+    np.testing.assert_allclose(measured.weights(lists), expected, atol=1e-3)
+
+
+def test_weights_are_of_one_cell_alone_and_of_any_number(counts):
+    measured = reference(counts).as_measured(np.arange(N_GENES), VOCABULARY, max_length=9)
+    many = encode(np.random.default_rng(2).poisson(0.5, size=(600, N_GENES)), np.arange(N_GENES))
+    together = measured.weights(many)
+    assert together.shape == (600, len(counts))
+    np.testing.assert_allclose(together.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(measured.weights([many[571]])[0], together[571], rtol=1e-3, atol=1e-6)
+    assert measured.weights([]).shape == (0, len(counts))
+
+
+def test_a_cell_of_the_reference_is_nearest_to_itself_and_one_without_genes_to_none(counts):
+    measured = reference(counts).as_measured(np.arange(N_GENES), VOCABULARY, max_length=99)
+    assert measured.weights(measured.ranked).argmax(axis=1).tolist() == list(range(len(counts)))
+    cls_alone = np.array([VOCABULARY.cls_token_id], dtype=np.uint16)
+    np.testing.assert_allclose(measured.weights([cls_alone]), 1 / len(counts), rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.tensor], ids=["numpy", "torch"])
+def test_what_is_known_lies_between_cell_and_text(counts, kind):
+    cells = reference(counts)
+    rng = np.random.default_rng(3)
+    unit = [
+        rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        for rows in (rng.normal(size=(6, 8)), rng.normal(size=(2, 8)))
+    ]
+    known = cells.known(*map(kind, unit))
+    np.testing.assert_allclose(np.linalg.norm(known, axis=1), 1, rtol=1e-6)
+    to_cell, to_text = (np.einsum("ij,ij->i", known, part) for part in (unit[0], unit[1][cells.text_of]))
+    np.testing.assert_allclose(to_cell, to_text)
+    weights = kind(np.eye(6)[[2, 5]])
+    joined = cells.as_measured(np.arange(N_GENES), VOCABULARY, max_length=9).joined(kind(unit[0])[:2], weights, known)
+    np.testing.assert_allclose(joined, (unit[0][:2] + np.asarray(known)[[2, 5]]) / 2)
 
 
 def test_a_saved_file_reads_back_and_is_the_same_bytes(tmp_path, counts):
@@ -62,6 +119,8 @@ def test_a_saved_file_reads_back_and_is_the_same_bytes(tmp_path, counts):
     back = ReferenceCells.load(tmp_path / "a.npz", VOCABULARY)
     assert np.array_equal(back.token_ids, cells.token_ids)
     assert np.array_equal(back.offsets, cells.offsets)
+    assert back.texts == TEXTS
+    assert np.array_equal(back.text_of, cells.text_of)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 

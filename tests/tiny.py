@@ -59,7 +59,9 @@ def tiny_reference(n_cells: int = 60) -> ReferenceCells:
     extractor = LangCellFeatureExtractor(tiny_vocabulary(), max_length=MAX_CELL_LENGTH)
     ranked = extractor.encode(tiny_counts(n_cells, seed=99), tiny_gene_names(), max_length=1000)
     cells = [ranked[i][1:] for i in range(n_cells)]
-    return ReferenceCells(np.concatenate(cells), np.cumsum([0, *map(len, cells)]))
+    return ReferenceCells(
+        np.concatenate(cells), np.cumsum([0, *map(len, cells)]), TEXTS, np.arange(n_cells) % len(TEXTS)
+    )
 
 
 def tiny_processor(*, reference: bool = False) -> LangCellProcessor:

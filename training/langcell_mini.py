@@ -18,6 +18,7 @@ from typing import cast
 
 import numpy as np
 import torch
+from scipy import sparse
 from transformers.models.bert.modeling_bert import BertLayer
 
 from langcell.assemble import new_langcell
@@ -27,6 +28,7 @@ from langcell.processing.atomic_output import atomic_output
 from langcell.processing.cell_profiles import CellProfiles
 from langcell.processing.gene_medians import fit_vocabulary_from_profiles
 from langcell.processing.genes import VOCABULARY_FILE, GeneVocabulary
+from langcell.processing.labels import resolve_labels
 from langcell.processing.ontology import Ontology
 from langcell.processing.profile_texts import profile_texts
 from langcell.processing.rank_values import rank_encode
@@ -35,7 +37,6 @@ from langcell.processing.shard_files import TEXT_COLUMNS
 from langcell.processing.shard_manifest import is_finished, sha256_of
 from langcell.processing.shards import Description, ShardWriter
 from langcell.processing.simulated_shards import write_simulated_shards
-from langcell.processing.simulation import CellSimulator, SimulationConfig
 from langcell.training.pretrain import main as pretrain
 
 # Ids that the model reads of a cell, and ids that a shard keeps: training drops genes before it cuts (`gene_dropout`).
@@ -58,16 +59,8 @@ CELL_ENCODER = {
 TEXT_ENCODER = {"pooling": "mean", "cross_attention_start": 5}
 # The trainings, each from the export of the one before.
 STAGES = ("stage1", "stage2", "stage2-match")
-# Cells of all types that similarities are related to when cells are named (`reference_cells`): deep, in all genes.
-N_REFERENCE_CELLS, REFERENCE_LENGTH = 800, 1000
-REFERENCE_CONFIG = SimulationConfig(
-    depth_median=8_000,
-    panel_share=0,
-    missing_genes=(0, 0),
-    missing_family_share=0,
-    full_length_share=0,
-    log_share=0,
-)
+# Genes of a profile that new cells are compared with (`reference_cells`), and their least counts per 10,000.
+REFERENCE_LENGTH, REFERENCE_LEAST = 1500, 0.02
 # Real label names that the ontology does not have, and words of cell atlases, keep their word pieces too.
 ONTOLOGY_WORDS = ("CL", "UBERON")
 
@@ -159,18 +152,21 @@ def write_start_model(recipe: Recipe, vocabulary: GeneVocabulary, ontology: Onto
         training_cell_types=sorted(set(profiles.obs["cl_id"])),
     )
     start_as_bag_of_genes(model)
-    processor.feature_extractor.reference_cells = draw_reference_cells(profiles, vocabulary, seed=recipe.seed)
+    processor.feature_extractor.reference_cells = rank_reference_cells(profiles, vocabulary)
     with atomic_output(recipe.start) as building:
         model.save_pretrained(building)
         processor.save_pretrained(building)
 
 
-def draw_reference_cells(profiles: CellProfiles, vocabulary: GeneVocabulary, *, seed: int) -> ReferenceCells:
-    """Cells of all types, as likely of each; of every cell the genes of highest rank."""
-    cells = CellSimulator(profiles, REFERENCE_CONFIG).draw(N_REFERENCE_CELLS, np.random.default_rng(seed))
+def rank_reference_cells(profiles: CellProfiles, vocabulary: GeneVocabulary) -> ReferenceCells:
+    """The mean cells of all profiles: of each the genes of highest rank, and the text of its type."""
+    counts = profiles.fractions * 10_000
+    counts = sparse.csr_matrix(np.where(counts >= REFERENCE_LEAST, counts, 0))
     gene_index = vocabulary.match([str(gene_id) for gene_id in profiles.gene_ids])
-    ranked = rank_encode(cells.counts, gene_index, vocabulary, max_length=REFERENCE_LENGTH, add_cls=False)
-    return ReferenceCells(ranked.token_ids, ranked.offsets)
+    ranked = rank_encode(counts, gene_index, vocabulary, max_length=REFERENCE_LENGTH, add_cls=False)
+    types, text_of = np.unique(profiles.obs["cl_id"].to_numpy(dtype=str), return_inverse=True)
+    texts = tuple(label.text for label in resolve_labels(types.tolist()))
+    return ReferenceCells(ranked.token_ids, ranked.offsets, texts, text_of)
 
 
 @torch.no_grad()

@@ -23,7 +23,7 @@ from langcell.inference.onnx_model import OnnxLangCell
 from langcell.inference.onnx_scores import onnx_embedder, onnx_scorer
 from langcell.inference.processes import Processes
 from langcell.inference.reading import Coverage, ReadingOptions
-from langcell.inference.reference import measured_reference, scaled_labels
+from langcell.inference.reference import measured_reference, with_reference
 from langcell.inference.scored_cells import ScoredCells, encode_label_texts, score_data
 from langcell.inference.taught_labels import config_of, note_on_others, own_labels
 from langcell.inference.zero_shot import DEFAULT_K, EncodedLabels, check_alpha, score_cells, unit_rows
@@ -31,7 +31,7 @@ from langcell.loading import AUTO_DTYPE, LoadedLangCell
 from langcell.processing.anndata_io import open_cells
 from langcell.processing.labels import Label, resolve_labels
 from langcell.processing.obsm_matrix import read_obsm
-from langcell.processing.rank_values import RankedCells
+from langcell.processing.reference_cells import MeasuredReference
 from langcell.processing.row_blocks import RowBlocks
 
 __all__ = [
@@ -65,7 +65,7 @@ def annotate(
     smooth: float | None = None,
     smooth_over: str | None = None,
     ontology_backoff: float | None = None,
-    normalize: bool = True,
+    reference: bool = True,
     device: str | None = None,
     dtype: str = AUTO_DTYPE,
     distributed: bool = False,
@@ -99,8 +99,8 @@ def annotate(
         ontology_backoff: where the two best labels are siblings whose scores differ by less than this, the answer is
             their lowest common ancestor. This, `smooth` and a number for `unknown` need all scores: "exact" then
             becomes "full".
-        normalize: relate similarities to those of the model's reference cells, where it has some and is not
-            fine-tuned (`langcell.processing.reference_cells`); False leaves them as they are.
+        reference: compare the cells with the model's reference cells, too, where it has some and is not fine-tuned
+            (`langcell.processing.reference_cells`); False leaves similarities as the encoder alone gives them.
         device: "cpu", "cuda", ...; the best one here when None.
         dtype: "float32", "bfloat16", "float16", or "auto": bfloat16 where the device is fast at it. An ONNX folder has
             "float32" (its "auto") and "int8".
@@ -118,7 +118,7 @@ def annotate(
     Raises:
         ValueError: unusable labels, cells, model or options, or an output that is the input; nothing is written then.
     """
-    naming = NamingOptions(alpha, rerank, k, unknown, smooth, smooth_over, ontology_backoff, normalize)
+    naming = NamingOptions(alpha, rerank, k, unknown, smooth, smooth_over, ontology_backoff, reference)
     with Processes.launched() if distributed else Processes() as processes:
         job = Job(adata, output, model, device, dtype, ReadingOptions(**reading), processes, adapter)
         run_annotation(job, labels, naming)
@@ -153,12 +153,12 @@ def run_annotation(job: Job, labels: Labels | None, naming: NamingOptions) -> An
                 logger.info(note)
             alpha = check_alpha(loaded.config.alpha if naming.alpha is None else naming.alpha)
             texts = {"labels": [label.name for label in resolved], "label_texts": [label.text for label in resolved]}
-            reference = measured_reference(loaded, source) if naming.normalize else None
-            kind = {"alpha": float(alpha), "normalized": reference is not None}
+            reference = measured_reference(loaded, source) if naming.reference else None
+            kind = {"alpha": float(alpha), "reference_cells": 0 if reference is None else len(reference)}
             naming.check_calibration(**model_facts(loaded), **kind, **texts)
             function = _scorer(loaded, dtype, resolved, alpha, naming, reference)
         columns = ("scores", "embeddings", "n_matches", *(["similarity"] if naming.needs_similarity else []))
-        run = CellRun(source, loaded, job.options, function, columns, "naming cells")
+        run = CellRun(source, loaded, job.options, function, columns, "naming cells", reference)
         arguments = {
             "labels": [[label.name, label.text, label.ontology_term_id] for label in resolved],
             **kind,
@@ -221,7 +221,7 @@ def _scorer(
     labels: Sequence[Label],
     alpha: float,
     naming: NamingOptions,
-    reference: RankedCells | None,
+    reference: MeasuredReference | None,
 ) -> BatchFunction:
     """What names a batch of cells: the labels are encoded, and the model is in the dtype that it computes cells in."""
     if isinstance(loaded, OnnxLangCell):
@@ -229,7 +229,7 @@ def _scorer(
         return onnx_scorer(loaded, labels, **how, with_similarity=naming.needs_similarity)
     encoded = encode_label_texts(loaded, labels)
     loaded.model.to(dtype)  # pyright: ignore[reportArgumentType]  # decorated without its types
-    encoded = scaled_labels(loaded, encoded, reference)
+    encoded = with_reference(loaded, encoded, reference)
     return partial(_score, loaded, replace(encoded, states=encoded.states.to(dtype)), alpha, naming)
 
 
@@ -248,6 +248,7 @@ def _score(
     naming: NamingOptions,
     cell_input_ids: Tensor,
     cell_attention_mask: Tensor,
+    reference_weights: Tensor | None = None,
 ) -> tuple[Tensor, ...]:
     """Scores, embeddings, the number of evaluated pairs of each cell, and its similarities where they are needed."""
     scores = score_cells(
@@ -255,6 +256,7 @@ def _score(
         encoded,
         cell_input_ids,
         cell_attention_mask,
+        reference_weights,
         alpha=alpha,
         rerank=naming.rerank,
         k=naming.k,

@@ -13,7 +13,8 @@ from langcell.processing.rank_values import RankedCells
 
 logger = logging.getLogger("langcell")
 
-BatchFunction = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
+# Of gene ids and mask, and of the weights of reference cells where there are some.
+BatchFunction = Callable[..., tuple[Tensor, ...]]
 # What torch's CPU allocator calls a lack of memory, in the text of a RuntimeError.
 _CPU_ALLOCATOR_WORDS = ("DefaultCPUAllocator", "can't allocate memory")
 
@@ -52,7 +53,11 @@ def token_batches(lengths: np.ndarray, max_batch_tokens: int) -> Iterator[np.nda
 
 
 def for_each_batch(
-    loaded: LoadedLangCell, ranked: RankedCells, budget: TokenBudget | int, function: BatchFunction
+    loaded: LoadedLangCell,
+    ranked: RankedCells,
+    budget: TokenBudget | int,
+    function: BatchFunction,
+    weights: np.ndarray | None = None,
 ) -> tuple[np.ndarray, ...]:
     """Run `function` on padded batches and put its rows back into the cells' order.
 
@@ -62,7 +67,9 @@ def for_each_batch(
         loaded: model and processor.
         ranked: the cells.
         budget: padded tokens in a batch at most; a `TokenBudget` keeps what was learnt for the next call.
-        function: (cell_input_ids, cell_attention_mask) -> tensors with a row for each cell of the batch.
+        function: (cell_input_ids, cell_attention_mask) -> tensors with a row for each cell of the batch; with `weights`
+            it gets their rows as well.
+        weights: float32, a row for each cell.
 
     Returns:
         One float32 array for each tensor, with a row for each of the ranked cells.
@@ -79,7 +86,7 @@ def for_each_batch(
     pending = deque(token_batches(lengths, budget.tokens))
     while pending:
         rows = pending.popleft()
-        outputs = _run_batch(loaded, ranked, rows, function)
+        outputs = _run_batch(loaded, ranked, rows, function, weights)
         if outputs is None:
             _make_smaller(budget, rows, lengths, loaded.model.device)
             left = np.concatenate([rows, *pending])
@@ -100,12 +107,17 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _run_batch(
-    loaded: LoadedLangCell, ranked: RankedCells, rows: np.ndarray, function: BatchFunction
+    loaded: LoadedLangCell,
+    ranked: RankedCells,
+    rows: np.ndarray,
+    function: BatchFunction,
+    weights: np.ndarray | None,
 ) -> list[np.ndarray] | None:
     """What `function` makes of these rows, as float32; None where there is no memory for it."""
-    batch = loaded.processor.feature_extractor.pad([ranked[row] for row in rows])
+    arrays = [*loaded.processor.feature_extractor.pad([ranked[row] for row in rows]).values()]
+    arrays += [] if weights is None else [weights[rows]]
     try:
-        tensors = (torch.from_numpy(batch[name]).to(loaded.model.device) for name in batch)
+        tensors = (torch.from_numpy(array).to(loaded.model.device) for array in arrays)
         return [output.float().cpu().numpy() for output in function(*tensors)]
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):

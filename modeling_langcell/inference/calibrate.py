@@ -159,7 +159,7 @@ def fitting_facts(
     labels: Sequence[Label],
     *,
     alpha: float,
-    normalized: bool,
+    reference_cells: int,
     data: str,
     label_column: str,
     absent_types: Sequence[str] = (),
@@ -170,7 +170,7 @@ def fitting_facts(
         loaded: the model, by whose way of scoring (`score_data`) the scores were made.
         labels: the candidates.
         alpha: weight of the similarity.
-        normalized: whether the similarities are related to the model's reference cells.
+        reference_cells: how many of the model's the cells were compared with.
         data: name of the file.
         label_column: column of obs with the types.
         absent_types: types in the column that are no candidates.
@@ -178,7 +178,7 @@ def fitting_facts(
     return {
         **model_facts(loaded),
         "alpha": float(alpha),
-        "normalized": normalized,
+        "reference_cells": reference_cells,
         "rerank": "full",
         "labels": [label.name for label in labels],
         "label_texts": [label.text for label in labels],

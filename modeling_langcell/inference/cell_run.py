@@ -17,6 +17,7 @@ from langcell.inference.processes import Processes
 from langcell.inference.reading import Coverage, ReadingOptions, ranked_chunks
 from langcell.loading import LoadedLangCell
 from langcell.processing.anndata_io import CellSource
+from langcell.processing.reference_cells import MeasuredReference
 
 logger = logging.getLogger("langcell")
 
@@ -32,6 +33,7 @@ class CellRun:
         function: run on each batch; see `for_each_batch`.
         columns: names of what it returns.
         what: what the progress bar says.
+        reference: cells that each cell is compared with; the function then gets their weights, too.
     """
 
     source: CellSource
@@ -40,6 +42,7 @@ class CellRun:
     function: BatchFunction
     columns: tuple[str, ...]
     what: str
+    reference: MeasuredReference | None = None
 
     def gene_index(self) -> np.ndarray:
         """Place of each of the data's genes in the vocabulary, or -1."""
@@ -156,10 +159,10 @@ def _fill(
 ) -> None:
     """Add the results of the chunks that begin at `starts`."""
     budget = TokenBudget(max_batch_tokens)
-    chunks = ranked_chunks(run.source, run.loaded, gene_index, starts, run.options.rows_per_chunk)
+    chunks = ranked_chunks(run.source, run.loaded, gene_index, starts, run.options.rows_per_chunk, run.reference)
     with bar, closing(chunks):
-        for start, ranked in chunks:
-            results = for_each_batch(run.loaded, ranked, budget, run.function)
+        for start, ranked, weights in chunks:
+            results = for_each_batch(run.loaded, ranked, budget, run.function, weights)
             known = ranked.n_known_genes > 0
             facts = {"known": known, "n_counts": ranked.n_counts, "n_known_counts": ranked.n_known_counts}
             parts.add(start, dict(zip(run.columns, results, strict=True)) | facts)

@@ -35,7 +35,7 @@ class NamingOptions:
         smooth: strength of the smoothing over neighbouring cells; none when None.
         smooth_over: matrix of obsm in which cells are neighbours; the model's embeddings when None.
         ontology_backoff: lead (in score) below which two siblings become their common ancestor; none when None.
-        normalize: relate similarities to the model's reference cells.
+        reference: compare the cells with the model's reference cells, too.
     """
 
     alpha: float | None = None
@@ -45,7 +45,7 @@ class NamingOptions:
     smooth: float | None = None
     smooth_over: str | None = None
     ontology_backoff: float | None = None
-    normalize: bool = True
+    reference: bool = True
 
     def checked(self) -> "NamingOptions":
         """The options, if they are legal, with all labels scored where something needs all scores.

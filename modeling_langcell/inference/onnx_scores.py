@@ -1,8 +1,10 @@
 """Naming and embedding batches of cells by an ONNX model, for `annotate` and `embed`."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,8 +15,7 @@ from langcell.inference.rerank import Evaluate, rerank_exact, rerank_top
 from langcell.inference.zero_shot import check_rerank, combine_scores
 from langcell.loading import LoadedLangCell
 from langcell.processing.labels import Label
-from langcell.processing.rank_values import RankedCells
-from langcell.processing.reference_cells import LabelScale
+from langcell.processing.reference_cells import MeasuredReference
 
 
 def onnx_scorer(
@@ -24,7 +25,7 @@ def onnx_scorer(
     alpha: float,
     rerank: str,
     k: int,
-    reference: RankedCells | None = None,
+    reference: MeasuredReference | None = None,
     with_similarity: bool = False,
 ) -> BatchFunction:
     """A function of gene ids and mask that gives scores, embeddings and the number of evaluated pairs of each cell.
@@ -35,19 +36,24 @@ def onnx_scorer(
         alpha: weight of the similarity.
         rerank: "exact", "full", "top-k" or "none", as in `score_labels`.
         k: labels that "top-k" looks at.
-        reference: cells that similarities are related to, from `measured_reference`; None leaves these as they are.
+        reference: cells that others are compared with, from `measured_reference`; similarities are as the encoder
+            alone gives them when None.
         with_similarity: give the similarities as well.
     """
     check_rerank(rerank, k)
     texts = model.encode_texts(**model.processor(text=[label.text for label in labels], return_tensors="np"))
-    scale = None
+    known = scale = None
     if reference is not None:
         # It has what a loaded model is asked for here: processor, configuration, dtype and device.
         loaded = cast(LoadedLangCell, model)
-        embeds = embed_reference(loaded, reference, onnx_embedder(model, hidden=False))
-        scale = LabelScale.fitted(model.similarity(embeds, texts))
+        known, measured = embed_reference(
+            loaded, reference, onnx_embedder(model, hidden=False), partial(_embed_texts, model)
+        )
+        scale = reference.scale(model.similarity(measured, texts))
 
-    def score(cell_input_ids: Tensor, cell_attention_mask: Tensor) -> tuple[Tensor, ...]:
+    def score(
+        cell_input_ids: Tensor, cell_attention_mask: Tensor, reference_weights: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
         mask = cell_attention_mask.numpy()
         embeds, states = model.encode_cells(cell_input_ids.numpy(), mask)
 
@@ -55,8 +61,13 @@ def onnx_scorer(
             cells = rows.numpy()
             return torch.from_numpy(model.match(texts, states[cells], mask[cells], columns.numpy()))
 
-        similarity = model.similarity(embeds, texts)
-        similarity = torch.from_numpy(similarity if scale is None else scale(similarity))
+        if known is None or scale is None or reference_weights is None:
+            similarity = model.similarity(embeds, texts)
+        else:
+            similarity = scale(
+                model.similarity(MeasuredReference.joined(embeds, reference_weights.numpy(), known), texts)
+            )
+        similarity = torch.from_numpy(similarity)
         match, scores = _match_and_score(similarity, evaluate, alpha=alpha, rerank=rerank, k=k)
         found = scores, torch.from_numpy(embeds), (~match.isnan()).sum(-1)
         return (*found, similarity) if with_similarity else found
@@ -78,6 +89,10 @@ def onnx_embedder(model: OnnxLangCell, *, hidden: bool) -> BatchFunction:
         return (torch.from_numpy(embeds),)
 
     return embed
+
+
+def _embed_texts(model: OnnxLangCell, texts: Sequence[str]) -> np.ndarray:
+    return model.encode_texts(**model.processor(text=list(texts), return_tensors="np")).embeds
 
 
 def _match_and_score(

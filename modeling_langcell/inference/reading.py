@@ -3,7 +3,7 @@
 from collections.abc import Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from langcell.inference.prefetch import prefetched
 from langcell.loading import LoadedLangCell
 from langcell.processing.anndata_io import CellChunk, CellSource, XKind
 from langcell.processing.rank_values import RankedCells, rank_encode
+from langcell.processing.reference_cells import MeasuredReference, ReferenceCells
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,29 @@ class Coverage:
         return text
 
 
+class RankedChunk(NamedTuple):
+    """Some cells, ready to be batched.
+
+    Attributes:
+        start: first row.
+        ranked: the cells.
+        weights: of the reference cells, float32, shape (cells, reference cells); None without these.
+    """
+
+    start: int
+    ranked: RankedCells
+    weights: np.ndarray | None
+
+
 def ranked_chunks(
-    source: CellSource, loaded: LoadedLangCell, gene_index: np.ndarray, starts: Iterable[int], rows_per_chunk: int
-) -> Generator[tuple[int, RankedCells]]:
-    """First row and ranked cells of each chunk; one thread reads ahead, another tokenizes.
+    source: CellSource,
+    loaded: LoadedLangCell,
+    gene_index: np.ndarray,
+    starts: Iterable[int],
+    rows_per_chunk: int,
+    reference: MeasuredReference | None = None,
+) -> Generator[RankedChunk]:
+    """The chunks of ranked cells; one thread reads ahead, another tokenizes.
 
     Args:
         source: the opened data.
@@ -80,9 +100,10 @@ def ranked_chunks(
         gene_index: place of each of the data's genes in the vocabulary, or -1.
         starts: first rows of the chunks that are wanted.
         rows_per_chunk: cells of a chunk; the last has fewer.
+        reference: cells that each cell is compared with.
     """
     chunks = _read_chunks(source, starts, rows_per_chunk)
-    return prefetched(_rank_chunks(prefetched(chunks), loaded, gene_index))
+    return prefetched(_rank_chunks(prefetched(chunks), loaded, gene_index, reference))
 
 
 def _read_chunks(source: CellSource, starts: Iterable[int], rows_per_chunk: int) -> Generator[CellChunk]:
@@ -91,12 +112,15 @@ def _read_chunks(source: CellSource, starts: Iterable[int], rows_per_chunk: int)
 
 
 def _rank_chunks(
-    chunks: Generator[CellChunk], loaded: LoadedLangCell, gene_index: np.ndarray
-) -> Generator[tuple[int, RankedCells]]:
+    chunks: Generator[CellChunk],
+    loaded: LoadedLangCell,
+    gene_index: np.ndarray,
+    reference: MeasuredReference | None,
+) -> Generator[RankedChunk]:
     extractor = loaded.processor.feature_extractor
+    longest = extractor.max_length if reference is None else max(extractor.max_length, ReferenceCells.genes_read)
     with closing(chunks):
         for chunk in chunks:
-            yield (
-                chunk.start,
-                rank_encode(chunk.counts, gene_index, extractor.vocabulary, max_length=extractor.max_length),
-            )
+            ranked = rank_encode(chunk.counts, gene_index, extractor.vocabulary, max_length=longest)
+            weights = None if reference is None else reference.weights(ranked)
+            yield RankedChunk(chunk.start, ranked.shortened(extractor.max_length), weights)

@@ -1,6 +1,7 @@
-"""Embeddings of a model's reference cells, to which similarities are related (`processing.reference_cells`)."""
+"""What a model makes of its reference cells, with which other cells are compared (`processing.reference_cells`)."""
 
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -9,23 +10,23 @@ import torch
 from torch import Tensor
 
 from langcell.inference.batching import BatchFunction, for_each_batch
+from langcell.inference.text_blocks import encode_texts
 from langcell.inference.zero_shot import EncodedLabels, unit_rows
 from langcell.loading import LoadedLangCell
 from langcell.modeling_langcell import LangCellModel
 from langcell.processing.anndata_io import CellSource
-from langcell.processing.rank_values import RankedCells
-from langcell.processing.reference_cells import LabelScale
+from langcell.processing.reference_cells import MeasuredReference
 
 logger = logging.getLogger("langcell")
 
 _TOKENS_PER_BATCH = 16_384
 
 
-def measured_reference(loaded: LoadedLangCell, source: CellSource) -> RankedCells | None:
-    """The reference cells as a file would have shown them; None where similarities stay as they are.
+def measured_reference(loaded: LoadedLangCell, source: CellSource) -> MeasuredReference | None:
+    """The reference cells as a file would have shown them; None where cells are not compared with them.
 
-    They do where the model has no reference cells, where it is fine-tuned (it has learned similarities as they are,
-    among its own labels), and where too few of the cells have any of the file's genes.
+    They are not where the model has none, where it is fine-tuned (it has learned similarities as they are, among its
+    own labels), and where too few of the reference cells have any of the file's genes.
 
     Args:
         loaded: the model.
@@ -41,24 +42,42 @@ def measured_reference(loaded: LoadedLangCell, source: CellSource) -> RankedCell
     gene_index = extractor.gene_index(source.gene_names, other_columns=source.gene_columns)
     cells = cells_of_all.as_measured(gene_index, extractor.vocabulary, max_length=extractor.max_length)
     if len(cells) < cells_of_all.least:
-        logger.warning("The genes of the data are in %d reference cells: similarities stay as they are.", len(cells))
+        logger.warning("The genes of the data are in %d reference cells: cells are named without these.", len(cells))
         return None
     return cells
 
 
-def embed_reference(loaded: LoadedLangCell, cells: RankedCells, embed: BatchFunction) -> np.ndarray:
-    """Embeddings of `measured_reference`, float32, unit length, shape (cells, projection_dim).
+def embed_reference(
+    loaded: LoadedLangCell,
+    reference: MeasuredReference,
+    embed: BatchFunction,
+    embed_texts: Callable[[Sequence[str]], np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings of the reference cells of a file, each float32, shape (cells, projection_dim).
 
     Args:
-        loaded: the model.
-        cells: the reference cells.
-        embed: gives the embeddings of a batch.
+        loaded: the model; its processor, configuration, dtype and device are asked for.
+        reference: from `measured_reference`.
+        embed: gives the embeddings of a batch of cells.
+        embed_texts: gives those of texts, of unit length.
+
+    Returns:
+        What is known of them from all genes and their texts; and what stands for them among the cells of the file, the
+        mean of that and what the encoder makes of the measured genes.
     """
-    return for_each_batch(loaded, cells, _TOKENS_PER_BATCH, embed)[0]
+    extractor = loaded.processor.feature_extractor
+    cells_of_all = extractor.reference_cells
+    assert cells_of_all is not None
+    whole = cells_of_all.in_all_genes(extractor.vocabulary, max_length=extractor.max_length)
+    of_cells, measured = (
+        for_each_batch(loaded, cells, _TOKENS_PER_BATCH, embed)[0] for cells in (whole, reference.ranked)
+    )
+    known = cells_of_all.known(of_cells, embed_texts(cells_of_all.texts))[reference.rows]
+    return known, (known + measured) / 2
 
 
-def scaled_labels(loaded: LoadedLangCell, labels: EncodedLabels, reference: RankedCells | None) -> EncodedLabels:
-    """Encoded labels whose similarities are related to the reference cells; as they are without these.
+def with_reference(loaded: LoadedLangCell, labels: EncodedLabels, reference: MeasuredReference | None) -> EncodedLabels:
+    """Encoded labels whose similarities are found with the reference cells; as they are without these.
 
     Args:
         loaded: the model, in the dtype that it computes cells in.
@@ -67,14 +86,20 @@ def scaled_labels(loaded: LoadedLangCell, labels: EncodedLabels, reference: Rank
     """
     if reference is None:
         return labels
-    embeds = embed_reference(loaded, reference, partial(_embed, loaded.model))
-    cells = torch.from_numpy(embeds).to(labels.text_embeds.device)
+    arrays = embed_reference(loaded, reference, partial(_embed, loaded.model), partial(_embed_texts, loaded))
+    known, measured = (torch.from_numpy(array).to(labels.text_embeds.device) for array in arrays)
     with torch.inference_mode():
-        similarity = labels.similarity(cells, loaded.config.logit_temperature)
-    return replace(labels, scale=LabelScale.fitted(similarity))
+        similarity = labels.similarity(measured, loaded.config.logit_temperature)
+        return replace(labels, reference=known, scale=reference.scale(similarity))
 
 
 @torch.inference_mode()
 def _embed(model: LangCellModel, cell_input_ids: Tensor, cell_attention_mask: Tensor) -> tuple[Tensor, ...]:
     states = model.get_cell_states(cell_input_ids, cell_attention_mask)
     return (unit_rows(model.project_cells(states, cell_attention_mask)),)
+
+
+@torch.inference_mode()
+def _embed_texts(loaded: LoadedLangCell, texts: Sequence[str]) -> np.ndarray:
+    tokens = loaded.processor(text=list(texts), return_tensors="pt").to(loaded.model.device)
+    return unit_rows(encode_texts(loaded.model, tokens["input_ids"], tokens["attention_mask"])[0]).cpu().numpy()

@@ -10,12 +10,11 @@ from torch import Tensor
 from langcell.inference.cell_run import CellRun, run_in_memory
 from langcell.inference.job import settings
 from langcell.inference.reading import Coverage, ReadingOptions
-from langcell.inference.reference import measured_reference, scaled_labels
+from langcell.inference.reference import measured_reference, with_reference
 from langcell.inference.zero_shot import EncodedLabels, encode_labels, score_cells
 from langcell.loading import LoadedLangCell
 from langcell.processing.anndata_io import open_cells
 from langcell.processing.labels import Label
-from langcell.processing.reference_cells import LabelScale
 
 
 @dataclass(frozen=True)
@@ -23,12 +22,13 @@ class ScoredCells:
     """Both parts of the score of every cell, before alpha joins them (`zero_shot.combine_scores`).
 
     Attributes:
-        similarity: cos / temperature, related to the model's reference cells, float32, shape (cells, labels).
+        similarity: cos / temperature, as the model's reference cells say, float32, shape (cells, labels).
         match: match probability, float32, shape (cells, labels).
         known: bool, shape (cells,); whether the cell has a known gene. One that has none is "unassigned".
         coverage: how much of the data the gene vocabulary covers.
         settings: what `annotate` writes into uns["langcell"] on model and data.
-        scale: that the similarities were related by; None where they are as they are.
+        encoder_similarity: cos / temperature of what the encoder alone makes of the cells.
+        reference_cells: how many the cells were compared with.
     """
 
     similarity: np.ndarray
@@ -36,17 +36,16 @@ class ScoredCells:
     known: np.ndarray
     coverage: Coverage
     settings: dict[str, Any]
-    scale: LabelScale | None = None
+    encoder_similarity: np.ndarray
+    reference_cells: int
 
-    def without_scale(self) -> "ScoredCells":
+    def without_reference(self) -> "ScoredCells":
         """The same scores with similarities as they are."""
-        if self.scale is None:
-            return self
-        return replace(self, similarity=self.scale.undone(self.similarity), scale=None)
+        return replace(self, similarity=self.encoder_similarity, reference_cells=0)
 
 
 def score_data(
-    adata: Any, labels: Sequence[Label], *, loaded: LoadedLangCell, normalize: bool = True, **reading: Any
+    adata: Any, labels: Sequence[Label], *, loaded: LoadedLangCell, reference: bool = True, **reading: Any
 ) -> ScoredCells:
     """Score all cells for resolved labels as `annotate` does, and return the parts of the score; writes nothing.
 
@@ -54,19 +53,23 @@ def score_data(
     """
     encoded, options = encode_label_texts(loaded, labels), ReadingOptions(**reading)
     with open_cells(adata, **options.source) as source:
-        if normalize:
-            encoded = scaled_labels(loaded, encoded, measured_reference(loaded, source))
+        cells = measured_reference(loaded, source) if reference else None
+        encoded = with_reference(loaded, encoded, cells)
 
-        def score(cell_input_ids: Tensor, cell_attention_mask: Tensor) -> tuple[Tensor, ...]:
-            scores = score_cells(loaded.model, encoded, cell_input_ids, cell_attention_mask)
-            return scores.similarity, scores.match
+        def score(*batch: Tensor) -> tuple[Tensor, ...]:
+            scores = score_cells(loaded.model, encoded, *batch)
+            plain = encoded.similarity(scores.cell_embeds, loaded.config.logit_temperature)
+            return scores.similarity, scores.match, plain
 
-        run = CellRun(source, loaded, options, score, ("similarity", "match"), "scoring cells")
+        columns = ("similarity", "match", "encoder_similarity")
+        run = CellRun(source, loaded, options, score, columns, "scoring cells", cells)
         finished = run_in_memory(run)
-        blocks = zip(*finished.parts.read("similarity", "match", "known"), strict=True)
-        similarity, match, known = (np.concatenate(column) for column in blocks)
-        scale = None if encoded.scale is None else encoded.scale.to_numpy()
-        return ScoredCells(similarity, match, known, finished.coverage, settings(run, finished.coverage), scale)
+        blocks = zip(*finished.parts.read(*columns, "known"), strict=True)
+        similarity, match, plain, known = (np.concatenate(column) for column in blocks)
+        facts = settings(run, finished.coverage)
+        return ScoredCells(
+            similarity, match, known, finished.coverage, facts, plain, 0 if cells is None else len(cells)
+        )
 
 
 def encode_label_texts(loaded: LoadedLangCell, labels: Sequence[Label]) -> EncodedLabels:

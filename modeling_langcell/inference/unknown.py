@@ -110,8 +110,8 @@ class Calibration:
 
         Args:
             used: what the scores are made with; of these, `fitted_with` is compared where it has the same key
-                (`langcell calibrate` stores model_id, model_revision, vocabulary_fingerprint, alpha, normalized,
-                labels, label_texts). Labels may come in another order: each similarity has its label.
+                (`langcell calibrate` stores model_id, model_revision, vocabulary_fingerprint, alpha,
+                reference_cells, labels, label_texts). Labels may come in another order: each similarity has its label.
 
         Raises:
             ValueError: one differs.
@@ -120,7 +120,7 @@ class Calibration:
         if difference := difference_of_labels(self.fitted_with, used):
             raise ValueError(f"The calibration was fitted {difference}; {advice}")
         # Files of before there were reference cells do not say that they had none.
-        fitted_with = {"normalized": False, **self.fitted_with}
+        fitted_with = {"reference_cells": 0, **self.fitted_with}
         for key in used.keys() - {"labels", "label_texts"}:
             value = used[key]
             fitted = fitted_with.get(key, value)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from langcell.inference.rerank import rerank_exact, rerank_top
 from langcell.inference.text_blocks import encode_texts, match_all, match_chosen
 from langcell.modeling_langcell import LangCellModel
-from langcell.processing.reference_cells import LabelScale
+from langcell.processing.reference_cells import LabelScale, MeasuredReference
 
 RERANKINGS = {
     "full": "the match of every label",
@@ -32,21 +32,31 @@ class EncodedLabels:
         states: text states below the first cross-attention, (labels, tokens, hidden), or (labels, 1, hidden) where
             only the last layer reads cells.
         attention_mask: (labels, tokens).
+        reference: known embeddings of the reference cells, (reference cells, projection_dim), and
         scale: what similarities are related to; None leaves them as they are.
     """
 
     text_embeds: Tensor
     states: Tensor
     attention_mask: Tensor
+    reference: Tensor | None = None
     scale: LabelScale | None = None
 
     def __len__(self) -> int:
         return len(self.text_embeds)
 
-    def similarity(self, cell_embeds: Tensor, temperature: float) -> Tensor:
-        """cos / temperature of cells of unit length and every label, related to the reference cells."""
+    def similarity(self, cell_embeds: Tensor, temperature: float, weights: Tensor | None = None) -> Tensor:
+        """cos / temperature of cells of unit length and every label; with weights as the reference cells say.
+
+        Args:
+            cell_embeds: (cells, projection_dim).
+            temperature: of the model.
+            weights: how near each reference cell is to them, (cells, reference cells).
+        """
+        if weights is not None and self.reference is not None:
+            cell_embeds = MeasuredReference.joined(cell_embeds, weights, self.reference)
         similarity = cell_embeds @ unit_rows(self.text_embeds).T / temperature
-        return similarity if self.scale is None else self.scale(similarity)
+        return similarity if weights is None or self.scale is None else self.scale(similarity)
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,7 @@ class LabelScores:
     """Scores of cells (rows) x labels (columns), all float32.
 
     Attributes:
-        similarity: cos / temperature, related to the reference cells where the labels have a scale.
+        similarity: cos / temperature, related to the reference cells where these took part.
         match: probability that label text and cell match; NaN where it was not evaluated.
         score: alpha * softmax(similarity) + (1 - alpha) * softmax(match), both over the labels.
         cell_embeds: (cells, projection_dim), unit length.
@@ -79,6 +89,7 @@ def score_cells(
     labels: EncodedLabels,
     cell_input_ids: Tensor,
     cell_attention_mask: Tensor,
+    reference_weights: Tensor | None = None,
     *,
     alpha: float | None = None,
     rerank: str = "full",
@@ -87,13 +98,14 @@ def score_cells(
 ) -> LabelScores:
     """Score encoded labels for a batch of cells; see `score_labels`.
 
+    `reference_weights` say how near the reference cells are, whose embeddings the labels then know.
     `tokens_per_match` bounds the text tokens of (cell, label) pairs that are in memory at once; it changes no score.
     """
     alpha = check_alpha(model.config.alpha if alpha is None else alpha)
     check_rerank(rerank, k)
     cell_states = model.get_cell_states(cell_input_ids, cell_attention_mask)
     cell_embeds = unit_rows(model.project_cells(cell_states, cell_attention_mask))
-    similarity = labels.similarity(cell_embeds, model.config.logit_temperature)
+    similarity = labels.similarity(cell_embeds, model.config.logit_temperature, reference_weights)
     if rerank == "none":
         return LabelScores(similarity, torch.full_like(similarity, torch.nan), similarity.softmax(-1), cell_embeds)
     texts = (model, labels.states, labels.attention_mask)

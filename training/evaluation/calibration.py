@@ -61,7 +61,7 @@ def run(
         context.loaded,
         labelled.labels,
         alpha=alpha,
-        normalized=scored.scale is not None,
+        reference_cells=scored.reference_cells,
         data=context.data.name,
         label_column=str(context.label_column),
     )

@@ -22,7 +22,7 @@ from langcell.training.evaluation.report import model_scores, summary_table, wit
 from langcell.training.evaluation.spread import DRAWS_OF_CELLS, spread_text
 
 ALPHAS = tuple(i / 10 for i in range(11))
-NOT_NORMALIZED = "not normalised"
+WITHOUT_REFERENCE = "without reference cells"
 _SWEPT = {"accuracy": "accuracy", "macro_f1": "macro-F1", "weighted_f1": "weighted F1"}
 _SWEEP_TEXT = (
     "Score: alpha x softmax(similarity) + (1 - alpha) x softmax(match). Match probabilities lie between 0 and 1, so "
@@ -88,10 +88,10 @@ def naming_sections(report: Mapping[str, Any]) -> list[Section]:
     )
     if unnamed := [name for row in report["methods"].values() for name in row.get("types_without_profile", ())]:
         text += f" The file of profiles lacks, so that the nearest profile never names them: {', '.join(unnamed)}."
-    if NOT_NORMALIZED in report["methods"]:
+    if WITHOUT_REFERENCE in report["methods"]:
         text += (
-            " Similarities are related to those of the model's reference cells with the same label; "
-            f"{NOT_NORMALIZED}: as they are."
+            " Cells are also compared with the model's reference cells, gene by gene; "
+            f"{WITHOUT_REFERENCE}: what the encoder makes of them alone."
         )
     if "ontology_accuracy" in model_scores(report):
         text += f" {RULE}"

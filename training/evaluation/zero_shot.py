@@ -15,7 +15,7 @@ from langcell.training.evaluation.identity import digest_of_data
 from langcell.training.evaluation.labelled_cells import LabelledCells
 from langcell.training.evaluation.naming import (
     ALPHAS,
-    NOT_NORMALIZED,
+    WITHOUT_REFERENCE,
     Measure,
     best_labels,
     draw_cells_and_texts,
@@ -43,7 +43,8 @@ def run(
 
     In the same run: similarity only (alpha 1), match only (alpha 0), every alpha between in steps of 0.1, the majority
     class and, given a file of profiles, the nearest profile; of a model that relates similarities to reference cells
-    also what it is without them ("not normalised", at the same alpha). Cells without a label are left out and counted.
+    also what it is without them ("without reference cells", at the same alpha). Cells without a label are left out and
+    counted.
     A cell without any known gene is "unassigned", which is wrong.
 
     Args:
@@ -118,8 +119,8 @@ def name_and_measure(
     measure = Measure(labelled, seed=context.seed, draws=repeats)
     measured = {value: measure(best_labels(scored, value)[labelled.has_label]) for value in sorted({*ALPHAS, alpha})}
     plain = {}
-    if scored.scale is not None:
-        plain = {NOT_NORMALIZED: measure(best_labels(scored.without_scale(), alpha)[labelled.has_label])}
+    if scored.reference_cells:
+        plain = {WITHOUT_REFERENCE: measure(best_labels(scored.without_reference(), alpha)[labelled.has_label])}
     methods = {
         MODEL_METHOD: measured[alpha],
         **plain,
