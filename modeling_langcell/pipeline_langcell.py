@@ -245,21 +245,24 @@ class LangCellPipeline(Pipeline):
         cells = extractor.reference_cells
         if cells is None or getattr(config, "fine_tuning", None):
             return labels
-        vocabulary, longest = extractor.vocabulary, extractor.max_length
-        reference = cells.as_measured(gene_index, vocabulary, max_length=longest)
+        reference = cells.as_measured(gene_index, extractor.vocabulary)
         if len(reference) < cells.least:
             logger.warning(f"The genes are in {len(reference)} reference cells: cells are named without these.")
             return labels
-        lists = (cells.in_all_genes(vocabulary, max_length=longest), reference.ranked)
-        whole, measured = (self._embedded(list(ranked), batch_size).to(labels.embeds.device) for ranked in lists)
-        known = cells.known(whole, self._embedded_texts(cells.texts))[reference.rows]
-        similarity = (known + measured) / 2 @ labels.embeds.T / config.logit_temperature
+        known = self._known(cells, batch_size)[torch.from_numpy(reference.rows)].to(labels.embeds.device)
+        similarity = known @ labels.embeds.T / config.logit_temperature
         return replace(labels, reference=reference, known=known, scale=reference.scale(similarity))
 
-    def _embedded(self, token_lists: list[np.ndarray], batch_size: int) -> Tensor:
-        none = np.empty(0, dtype=np.int64)
-        cells = _Cells([""] * len(token_lists), token_lists, none, none)
-        return self._in_batches(cells, batch_size, None, None)["embeddings"]
+    def _known(self, reference: Any, batch_size: int) -> Tensor:
+        """What the model knows of its reference cells: as stored, or found now where its weights are others."""
+        if (stored := reference.known_by(self.model)) is not None:
+            return torch.from_numpy(stored)
+        extractor, none = self.processor.feature_extractor, np.empty(0, dtype=np.int64)
+        lists = reference.in_all_genes(extractor.vocabulary, max_length=extractor.max_length)
+        embeddings = self._in_batches(_Cells([""] * len(lists), lists, none, none), batch_size, None, None)[
+            "embeddings"
+        ]
+        return reference.known(embeddings, self._embedded_texts(reference.texts).to(embeddings.device))
 
     @torch.inference_mode()
     def _embedded_texts(self, texts: Sequence[str]) -> Tensor:

@@ -8,7 +8,6 @@ import pytest
 import torch
 from anndata import AnnData
 from tiny import (
-    MAX_CELL_LENGTH,
     TEXTS,
     save_tiny_folder,
     tiny_counts,
@@ -22,6 +21,7 @@ from typer.testing import CliRunner
 
 import langcell
 from langcell.cli import app
+from langcell.inference.reference import known_reference
 from langcell.inference.scored_cells import score_data
 from langcell.processing.labels import resolve_labels
 from langcell.processing.reference_cells import LabelScale
@@ -54,9 +54,8 @@ def similarities(data, loaded, **options):
 
 @pytest.mark.parametrize("genes", [pytest.param(None, id="all_genes"), pytest.param(PANEL, id="panel")])
 def test_similarities_are_as_the_nearest_reference_cells_in_the_genes_of_the_data_say(loaded, genes):
-    # The reference cells as a data set of their own: what the model makes of them in all genes and in these.
+    # The reference cells as a data set of their own: what the model makes of them in all genes.
     whole = cells(n_cells=60, seed=99)
-    in_genes = whole if genes is None else whole[:, genes].copy()
     extractor, model = loaded.processor.feature_extractor, loaded.model
     of_texts, of_labels = (
         normalize(model.get_text_features(**loaded.processor(text=texts, return_tensors="pt")), dim=-1).detach().numpy()
@@ -64,13 +63,13 @@ def test_similarities_are_as_the_nearest_reference_cells_in_the_genes_of_the_dat
     )
     known = extractor.reference_cells.known(embeddings(whole, loaded), of_texts)
     reference = extractor.reference_cells.as_measured(
-        np.arange(40) if genes is None else np.array(genes), extractor.vocabulary, max_length=MAX_CELL_LENGTH
+        np.arange(40) if genes is None else np.array(genes), extractor.vocabulary
     )
     data = cells(genes)
     weights = reference.weights(extractor.encode(data, max_length=1000))
     temperature = loaded.config.logit_temperature
-    scale = LabelScale.fitted((embeddings(in_genes, loaded) + known) / 2 @ of_labels.T / temperature)
-    expected = scale((embeddings(data, loaded) + weights @ known) / 2 @ of_labels.T / temperature)
+    scale = LabelScale.fitted(known[reference.rows] @ of_labels.T / temperature)
+    expected = scale((embeddings(data, loaded) + weights @ known[reference.rows]) / 2 @ of_labels.T / temperature)
     got, scored = similarities(data, loaded)
     np.testing.assert_allclose(got, expected[scored.known], rtol=1e-3, atol=1e-3)
     plain, without = similarities(data, loaded, reference=False)
@@ -159,6 +158,27 @@ def reference_without(symbol):
     cells, gene = tiny_reference(), tiny_vocabulary().symbols.index(symbol) + 2
     lists = [cell[cell != gene] for cell in np.split(cells.token_ids, cells.offsets[1:-1])]
     return replace(cells, token_ids=np.concatenate(lists), offsets=np.cumsum([0, *map(len, lists)]))
+
+
+def test_stored_embeddings_stand_for_those_that_would_be_found(loaded, folder):
+    found, _ = similarities(cells(PANEL), loaded)
+    cells_of_all = loaded.processor.feature_extractor.reference_cells
+    with_them = langcell.load(folder, device="cpu")
+    stored = cells_of_all.with_embeds(known_reference(loaded), loaded.model)
+    with_them.processor.feature_extractor.reference_cells = stored
+    read, _ = similarities(cells(PANEL), with_them)
+    np.testing.assert_allclose(read, found, atol=1e-4)
+    # They are read: others give other similarities, and other weights find their own again.
+    wrong = stored.with_embeds(stored.embeds[::-1].copy(), loaded.model)
+    with_them.processor.feature_extractor.reference_cells = wrong
+    assert np.abs(similarities(cells(PANEL), with_them)[0] - found).max() > 0.1
+    with torch.no_grad():
+        with_them.model.text_projection.weight += 0.01
+    ours = langcell.load(folder, device="cpu")
+    with torch.no_grad():
+        ours.model.text_projection.weight += 0.01
+    expected, _ = similarities(cells(PANEL), ours)
+    np.testing.assert_allclose(similarities(cells(PANEL), with_them)[0], expected, atol=1e-4)
 
 
 def test_a_saved_folder_keeps_them_and_a_missing_file_is_said(folder, loaded, tmp_path):

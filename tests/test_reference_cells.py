@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -34,33 +36,18 @@ def reference(counts):
     return ReferenceCells(ranked.token_ids, ranked.offsets, TEXTS, np.arange(len(counts)) % 2)
 
 
-@pytest.mark.parametrize(
-    "genes",
-    [
-        pytest.param(np.arange(N_GENES), id="all_genes"),
-        pytest.param(np.array([3, -1, 20, 7, 11, 29]), id="a_panel_with_an_unknown_gene"),
-    ],
-)
-def test_cells_are_what_a_file_with_these_genes_would_have_shown(counts, genes):
-    # Ranks follow from counts over medians: the other genes of the cell have no part in the order.
-    expected = encode(counts[:, np.maximum(genes, 0)], genes, max_length=5)
-    got = reference(counts).as_measured(genes, VOCABULARY, max_length=5).ranked
-    assert [cell.tolist() for cell in got] == [cell.tolist() for cell in expected if len(cell) > 1]
-    assert got.n_known_genes.tolist() == expected.n_known_genes[expected.n_known_genes > 0].tolist()
-
-
 def test_cells_without_any_of_the_genes_are_left_out(counts):
     counts[2, 4] = 0
     counts[0, 4] = 1
-    got = reference(counts).as_measured(np.array([4]), VOCABULARY, max_length=9)
+    got = reference(counts).as_measured(np.array([4]), VOCABULARY)
     assert got.rows.tolist() == np.flatnonzero(counts[:, 4] > 0).tolist()
-    assert len(got) == len(got.ranked) < len(counts)
-    assert not len(reference(counts).as_measured(np.array([-1]), VOCABULARY, max_length=9))
+    assert len(got) < len(counts)
+    assert not len(reference(counts).as_measured(np.array([-1]), VOCABULARY))
 
 
 @pytest.mark.parametrize("genes", [np.arange(N_GENES), np.array([3, -1, 20, 7, 11, 29])], ids=["all", "panel"])
 def test_weights_follow_from_correlations_of_ranks_over_the_measured_genes(counts, genes):
-    measured = reference(counts).as_measured(genes, VOCABULARY, max_length=5)
+    measured = reference(counts).as_measured(genes, VOCABULARY)
     others = np.random.default_rng(1).poisson(1.0, size=(4, len(genes))).astype(np.float32)
     others[:, genes < 0] = 0
     columns = [gene for gene in np.unique(genes[genes >= 0]) if counts[:, gene].any()]
@@ -79,7 +66,7 @@ def test_weights_follow_from_correlations_of_ranks_over_the_measured_genes(count
 
 
 def test_weights_are_of_one_cell_alone_and_of_any_number(counts):
-    measured = reference(counts).as_measured(np.arange(N_GENES), VOCABULARY, max_length=9)
+    measured = reference(counts).as_measured(np.arange(N_GENES), VOCABULARY)
     many = encode(np.random.default_rng(2).poisson(0.5, size=(600, N_GENES)), np.arange(N_GENES))
     together = measured.weights(many)
     assert together.shape == (600, len(counts))
@@ -89,10 +76,31 @@ def test_weights_are_of_one_cell_alone_and_of_any_number(counts):
 
 
 def test_a_cell_of_the_reference_is_nearest_to_itself_and_one_without_genes_to_none(counts):
-    measured = reference(counts).as_measured(np.arange(N_GENES), VOCABULARY, max_length=99)
-    assert measured.weights(measured.ranked).argmax(axis=1).tolist() == list(range(len(counts)))
+    measured = reference(counts).as_measured(np.arange(N_GENES), VOCABULARY)
+    whole = encode(counts, np.arange(N_GENES))
+    assert measured.weights(whole).argmax(axis=1).tolist() == list(range(len(counts)))
     cls_alone = np.array([VOCABULARY.cls_token_id], dtype=np.uint16)
     np.testing.assert_allclose(measured.weights([cls_alone]), 1 / len(counts), rtol=1e-5)
+
+
+def test_the_encoder_reads_the_first_genes_of_the_whole_cells(counts):
+    expected = encode(counts, np.arange(N_GENES), max_length=5)
+    got = reference(counts).in_all_genes(VOCABULARY, max_length=5)
+    assert [cell.tolist() for cell in got] == [cell.tolist() for cell in expected]
+
+
+def test_stored_embeddings_are_those_of_one_models_weights_in_any_dtype(counts, tmp_path):
+    model = torch.nn.Linear(3, 4)
+    cells = reference(counts)
+    assert cells.known_by(model) is None
+    stored = cells.with_embeds(np.eye(6, dtype=np.float32), model)
+    stored.save(tmp_path / "reference_cells.npz")
+    back = ReferenceCells.load(tmp_path / "reference_cells.npz", VOCABULARY)
+    for same in (model, copy.deepcopy(model).to(torch.bfloat16)):
+        np.testing.assert_array_equal(back.known_by(same), np.eye(6))
+    with torch.no_grad():
+        model.bias[2] += 0.1
+    assert back.known_by(model) is None
 
 
 @pytest.mark.parametrize("kind", [np.asarray, torch.tensor], ids=["numpy", "torch"])
@@ -108,7 +116,7 @@ def test_what_is_known_lies_between_cell_and_text(counts, kind):
     to_cell, to_text = (np.einsum("ij,ij->i", known, part) for part in (unit[0], unit[1][cells.text_of]))
     np.testing.assert_allclose(to_cell, to_text)
     weights = kind(np.eye(6)[[2, 5]])
-    joined = cells.as_measured(np.arange(N_GENES), VOCABULARY, max_length=9).joined(kind(unit[0])[:2], weights, known)
+    joined = cells.as_measured(np.arange(N_GENES), VOCABULARY).joined(kind(unit[0])[:2], weights, known)
     np.testing.assert_allclose(joined, (unit[0][:2] + np.asarray(known)[[2, 5]]) / 2)
 
 

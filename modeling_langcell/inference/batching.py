@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -54,7 +54,7 @@ def token_batches(lengths: np.ndarray, max_batch_tokens: int) -> Iterator[np.nda
 
 def for_each_batch(
     loaded: LoadedLangCell,
-    ranked: RankedCells,
+    ranked: RankedCells | Sequence[np.ndarray],
     budget: TokenBudget | int,
     function: BatchFunction,
     weights: np.ndarray | None = None,
@@ -65,7 +65,7 @@ def for_each_batch(
 
     Args:
         loaded: model and processor.
-        ranked: the cells.
+        ranked: the cells, or their token ids.
         budget: padded tokens in a batch at most; a `TokenBudget` keeps what was learnt for the next call.
         function: (cell_input_ids, cell_attention_mask) -> tensors with a row for each cell of the batch; with `weights`
             it gets their rows as well.
@@ -81,7 +81,7 @@ def for_each_batch(
     if not len(ranked):
         raise ValueError("There are no cells to run the model on; give at least one.")
     budget = TokenBudget(budget) if isinstance(budget, int) else budget
-    lengths = ranked.lengths
+    lengths = np.array([len(ids) for ids in ranked])
     results: list[np.ndarray] | None = None
     pending = deque(token_batches(lengths, budget.tokens))
     while pending:
@@ -108,7 +108,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def _run_batch(
     loaded: LoadedLangCell,
-    ranked: RankedCells,
+    ranked: RankedCells | Sequence[np.ndarray],
     rows: np.ndarray,
     function: BatchFunction,
     weights: np.ndarray | None,

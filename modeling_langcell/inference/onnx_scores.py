@@ -46,10 +46,9 @@ def onnx_scorer(
     if reference is not None:
         # It has what a loaded model is asked for here: processor, configuration, dtype and device.
         loaded = cast(LoadedLangCell, model)
-        known, measured = embed_reference(
-            loaded, reference, onnx_embedder(model, hidden=False), partial(_embed_texts, model)
-        )
-        scale = reference.scale(model.similarity(measured, texts))
+        known = embed_reference(loaded, onnx_embedder(model, hidden=False), partial(_embed_texts, model))
+        known = known[reference.rows]
+        scale = reference.scale(model.similarity(known, texts))
 
     def score(
         cell_input_ids: Tensor, cell_attention_mask: Tensor, reference_weights: Tensor | None = None

@@ -19,7 +19,7 @@ from langcell.processing.reference_cells import MeasuredReference
 
 logger = logging.getLogger("langcell")
 
-_TOKENS_PER_BATCH = 16_384
+_TOKENS_PER_BATCH = 4096  # of cells alone; more is slower on CPUs
 
 
 def measured_reference(loaded: LoadedLangCell, source: CellSource) -> MeasuredReference | None:
@@ -40,7 +40,7 @@ def measured_reference(loaded: LoadedLangCell, source: CellSource) -> MeasuredRe
     if cells_of_all is None or getattr(loaded.config, "fine_tuning", None):
         return None
     gene_index = extractor.gene_index(source.gene_names, other_columns=source.gene_columns)
-    cells = cells_of_all.as_measured(gene_index, extractor.vocabulary, max_length=extractor.max_length)
+    cells = cells_of_all.as_measured(gene_index, extractor.vocabulary)
     if len(cells) < cells_of_all.least:
         logger.warning("The genes of the data are in %d reference cells: cells are named without these.", len(cells))
         return None
@@ -48,32 +48,31 @@ def measured_reference(loaded: LoadedLangCell, source: CellSource) -> MeasuredRe
 
 
 def embed_reference(
-    loaded: LoadedLangCell,
-    reference: MeasuredReference,
-    embed: BatchFunction,
-    embed_texts: Callable[[Sequence[str]], np.ndarray],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings of the reference cells of a file, each float32, shape (cells, projection_dim).
+    loaded: LoadedLangCell, embed: BatchFunction, embed_texts: Callable[[Sequence[str]], np.ndarray]
+) -> np.ndarray:
+    """What a model knows of all its reference cells, float32, unit length, shape (reference cells, projection_dim).
 
     Args:
         loaded: the model; its processor, configuration, dtype and device are asked for.
-        reference: from `measured_reference`.
         embed: gives the embeddings of a batch of cells.
         embed_texts: gives those of texts, of unit length.
-
-    Returns:
-        What is known of them from all genes and their texts; and what stands for them among the cells of the file, the
-        mean of that and what the encoder makes of the measured genes.
     """
     extractor = loaded.processor.feature_extractor
-    cells_of_all = extractor.reference_cells
-    assert cells_of_all is not None
-    whole = cells_of_all.in_all_genes(extractor.vocabulary, max_length=extractor.max_length)
-    of_cells, measured = (
-        for_each_batch(loaded, cells, _TOKENS_PER_BATCH, embed)[0] for cells in (whole, reference.ranked)
-    )
-    known = cells_of_all.known(of_cells, embed_texts(cells_of_all.texts))[reference.rows]
-    return known, (known + measured) / 2
+    cells = extractor.reference_cells
+    assert cells is not None
+    lists = cells.in_all_genes(extractor.vocabulary, max_length=extractor.max_length)
+    of_cells = for_each_batch(loaded, lists, _TOKENS_PER_BATCH, embed)[0]
+    return cells.known(of_cells, embed_texts(cells.texts))
+
+
+def known_reference(loaded: LoadedLangCell) -> np.ndarray:
+    """`embed_reference` by a torch model: as stored in its folder, or found now where its weights are others."""
+    cells = loaded.processor.feature_extractor.reference_cells
+    assert cells is not None
+    stored = cells.known_by(loaded.model)
+    if stored is not None:
+        return stored
+    return embed_reference(loaded, partial(_embed, loaded.model), partial(_embed_texts, loaded))
 
 
 def with_reference(loaded: LoadedLangCell, labels: EncodedLabels, reference: MeasuredReference | None) -> EncodedLabels:
@@ -86,10 +85,9 @@ def with_reference(loaded: LoadedLangCell, labels: EncodedLabels, reference: Mea
     """
     if reference is None:
         return labels
-    arrays = embed_reference(loaded, reference, partial(_embed, loaded.model), partial(_embed_texts, loaded))
-    known, measured = (torch.from_numpy(array).to(labels.text_embeds.device) for array in arrays)
+    known = torch.from_numpy(known_reference(loaded)[reference.rows]).to(labels.text_embeds.device)
     with torch.inference_mode():
-        similarity = labels.similarity(measured, loaded.config.logit_temperature)
+        similarity = labels.similarity(known, loaded.config.logit_temperature)
         return replace(labels, reference=known, scale=reference.scale(similarity))
 
 
