@@ -57,6 +57,8 @@ def test_from_profiles_to_a_folder_that_names_cells(tmp_path, cells, monkeypatch
     write_report(TaskResult(report, [Section("zero-shot")]), tmp_path / "results")
     shipped = tmp_path / "shipped"
     ship.ship(work, shipped, [tmp_path / "results" / "zero-shot.json"], alpha=0.5)
+    loaded = langcell.load(shipped, device="cpu")
+    assert loaded.processor.feature_extractor.reference_cells.known_by(loaded.model) is not None
     card = (shipped / "README.md").read_text()
     assert "profiles.h5ad, sha256" in card
     assert "| B cell | 20 |" in card
