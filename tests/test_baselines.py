@@ -8,6 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from langcell.training.evaluation.baselines import (
     log_normalize,
     logistic_regression,
+    logistic_regression_on_genes,
     multi_label_regression,
     nearest_centroid,
     principal_components,
@@ -75,3 +76,13 @@ def test_multi_label_regression_has_a_probability_for_each_label(n_labels):
     found = multi_label_regression(features, active, features)
     assert found.shape == (40, n_labels)
     assert ((found > 0.5) == active).mean() > 0.9
+
+
+def test_regression_on_genes_finds_the_gene_of_a_type_and_leaves_absent_classes_out():
+    rng = np.random.default_rng(0)
+    classes = np.arange(60) % 2
+    values = csr_matrix(rng.poisson(0.3, (60, 25)) + 3.0 * (np.arange(25) == classes[:, None] * 2 + 1))
+    found = logistic_regression_on_genes(values[:10], classes[:10] * 2, values, n_classes=4)
+    assert found.shape == (60, 4)
+    assert (found.argmax(axis=1) == classes * 2).mean() > 0.95
+    assert not found[:, [1, 3]].any()

@@ -24,7 +24,8 @@ def test_every_method_is_measured_at_every_k(result):
     report = result.report
     json.dumps(report, allow_nan=False)
     assert list(report["methods"]) == [
-        "LangCell", "logistic regression on frozen embeddings", "logistic regression on PCA",
+        "LangCell", "logistic regression on genes", "logistic regression on frozen embeddings",
+        "logistic regression on PCA",
         "LangCell, smoothed over PCA", "logistic regression on PCA, smoothed over PCA",
         "nearest centroid of embeddings",
     ]  # fmt: skip
@@ -49,7 +50,7 @@ def test_the_page_and_the_curve_name_every_method(result):
     assert [section.title for section in result.sections[1:]] == [
         "Macro-F1 by number of cells", "Accuracy by number of cells",
     ]  # fmt: skip
-    assert len(result.sections[1].table.rows) == 6
+    assert len(result.sections[1].table.rows) == 7
 
 
 def test_without_fine_tuning_nothing_is_trained(context):

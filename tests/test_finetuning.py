@@ -206,3 +206,16 @@ def test_a_file_is_read_by_the_rows_that_are_needed(cells, base, tmp_path):
     from_file = finetune(tmp_path / "cells.h5ad", model=base, **options)
     assert np.array_equal(from_file.train_rows, finetune(cells, model=base, **options).train_rows)
     assert from_file.config.fine_tuning["data"] == "cells.h5ad"
+
+
+@pytest.mark.parametrize(
+    ("names", "task", "expected"),
+    [
+        pytest.param(["B cell", "monocyte", "my third type"], "text", True, id="most_are_types"),
+        pytest.param(["resting", "stimulated", "B cell"], "text", False, id="most_are_not"),
+        pytest.param(["B cell", "monocyte", "NK cell"], "classification", False, id="no_text_is_read"),
+    ],
+)
+def test_reference_cells_stay_with_models_of_cell_types(cells, base, names, task, expected):
+    tuned = finetune(relabelled(cells, names * 12), model=base, task=task, **FAST | {"steps": 1})
+    assert tuned.config.fine_tuning["reference"] is expected

@@ -123,13 +123,12 @@ def test_without_it_names_are_those_of_a_folder_without_reference_cells(loaded, 
     np.testing.assert_allclose(kept.obsm["langcell_scores"], plain.obsm["langcell_scores"], atol=1e-6)
 
 
-def test_a_fine_tuned_model_keeps_the_similarities_that_it_learned(folder):
-    loaded = langcell.load(folder, device="cpu")
-    loaded.config.fine_tuning = {"task": "text"}
-    tuned, _ = similarities(cells(), loaded)
-    loaded.config.fine_tuning = None
-    plain, _ = similarities(cells(), loaded, reference=False)
-    np.testing.assert_array_equal(tuned, plain)
+@pytest.mark.parametrize("types", [True, False], ids=["types", "other_labels"])
+def test_a_model_that_was_fine_tuned_on_other_labels_than_types_is_not_compared(folder, loaded, types):
+    tuned = langcell.load(folder, device="cpu")
+    tuned.config.fine_tuning = {"task": "text", "reference": types}
+    expected, _ = similarities(cells(), loaded, reference=types)
+    np.testing.assert_array_equal(similarities(cells(), tuned)[0], expected)
 
 
 def test_genes_that_few_reference_cells_have_are_said_and_change_nothing(loaded, caplog):

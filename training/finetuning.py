@@ -224,6 +224,11 @@ def _classifier(base: LoadedLangCell) -> LangCellForCellClassification:
     return classifier.to(base.model.device)  # pyright: ignore[reportArgumentType]  # decorated without its types
 
 
+def _are_cell_types(labels: Sequence[Label]) -> bool:
+    """Whether most labels are terms of an ontology, as types are."""
+    return 2 * sum(label.ontology_term_id is not None for label in labels) > len(labels)
+
+
 def _tokens(base: LoadedLangCell, labels: Sequence[Label]) -> dict[str, torch.Tensor]:
     return dict(base.processor(text=[label.text for label in labels], return_tensors="pt").to(base.model.device))
 
@@ -239,6 +244,8 @@ def _record(base: LoadedLangCell, cells: _ChosenCells, tuning: TuningOptions, fa
             {"name": label.name, "text": label.text, "ontology_term_id": label.ontology_term_id, "cells": int(count)}
             for label, count in zip(cells.labels, counts, strict=True)
         ],
+        # States, donors and cell lines are not what reference cells know.
+        "reference": tuning.task == "text" and _are_cell_types(cells.labels),
         "cells": len(cells.train_rows),
         "validation_cells": len(cells.validation_rows),
         **facts,

@@ -119,8 +119,9 @@ class LangCellPipeline(Pipeline):
                 `{label.name: label.text for label in langcell.processing.labels.resolve_labels(names)}`.
                 hypothesis_template: how a name without a text becomes one, "cell type: {}; " as in training.
                 alpha: weight of the similarity in the score, 0 to 1; the model's own when not given.
-                reference: compare the cells with the model's reference cells, too, where it has some and is not
-                    fine-tuned, as `langcell.annotate` does; True. Lists of gene ids count as of a file with all genes.
+                reference: compare the cells with the model's reference cells, too, where it has some (and is not
+                    fine-tuned on other labels than types), as `langcell.annotate` does; True. Lists of gene ids count
+                    as of a file with all genes.
                 top_k: keep so many labels of each cell; all when not given.
                 batch_size: cells in a batch, 32.
                 x_is: "counts", "linear" (TPM, counts per 10k) or "log1p".
@@ -243,7 +244,8 @@ class LangCellPipeline(Pipeline):
         """The labels, with what the model's reference cells say in the genes of the data."""
         extractor, config = self.processor.feature_extractor, self.model.config
         cells = extractor.reference_cells
-        if cells is None or getattr(config, "fine_tuning", None):
+        fine_tuning = getattr(config, "fine_tuning", None)
+        if cells is None or (fine_tuning and not fine_tuning.get("reference")):
             return labels
         reference = cells.as_measured(gene_index, extractor.vocabulary)
         if len(reference) < cells.least:

@@ -99,8 +99,9 @@ def annotate(
         ontology_backoff: where the two best labels are siblings whose scores differ by less than this, the answer is
             their lowest common ancestor. This, `smooth` and a number for `unknown` need all scores: "exact" then
             becomes "full".
-        reference: compare the cells with the model's reference cells, too, where it has some and is not fine-tuned
-            (`langcell.processing.reference_cells`); False leaves similarities as the encoder alone gives them.
+        reference: compare the cells with the model's reference cells, too, where it has some and is not fine-tuned on
+            other labels than types (`langcell.processing.reference_cells`); False leaves similarities as the encoder
+            alone gives them.
         device: "cpu", "cuda", ...; the best one here when None.
         dtype: "float32", "bfloat16", "float16", or "auto": bfloat16 where the device is fast at it. An ONNX folder has
             "float32" (its "auto") and "int8".

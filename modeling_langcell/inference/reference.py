@@ -25,8 +25,8 @@ _TOKENS_PER_BATCH = 4096  # of cells alone; more is slower on CPUs
 def measured_reference(loaded: LoadedLangCell, source: CellSource) -> MeasuredReference | None:
     """The reference cells as a file would have shown them; None where cells are not compared with them.
 
-    They are not where the model has none, where it is fine-tuned (it has learned similarities as they are, among its
-    own labels), and where too few of the reference cells have any of the file's genes.
+    They are not where the model has none, where it is fine-tuned on other labels than cell types (`finetune` notes
+    which), and where too few of the reference cells have any of the file's genes.
 
     Args:
         loaded: the model.
@@ -37,7 +37,8 @@ def measured_reference(loaded: LoadedLangCell, source: CellSource) -> MeasuredRe
     """
     extractor = loaded.processor.feature_extractor
     cells_of_all = extractor.reference_cells
-    if cells_of_all is None or getattr(loaded.config, "fine_tuning", None):
+    fine_tuning = getattr(loaded.config, "fine_tuning", None)
+    if cells_of_all is None or (fine_tuning and not fine_tuning.get("reference")):
         return None
     gene_index = extractor.gene_index(source.gene_names, other_columns=source.gene_columns)
     cells = cells_of_all.as_measured(gene_index, extractor.vocabulary)

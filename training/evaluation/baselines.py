@@ -64,8 +64,29 @@ def logistic_regression(train: np.ndarray, classes: np.ndarray, test: np.ndarray
         float64, shape (test cells, n_classes).
     """
     train, test = _on_one_scale(train, test)
+    return _probabilities(train, classes, test, n_classes)
+
+
+def logistic_regression_on_genes(
+    train: sparse.csr_matrix, classes: np.ndarray, test: sparse.csr_matrix, *, n_classes: int
+) -> np.ndarray:
+    """Class probabilities by logistic regression on all genes, which no cell but the training cells has a part in.
+
+    Args:
+        train: log-normalized, shape (training cells, genes).
+        classes: int64, shape (training cells,); at least two distinct ones.
+        test: likewise, shape (test cells, genes).
+        n_classes: columns of the result; a class without a training cell has probability 0.
+
+    Returns:
+        float64, shape (test cells, n_classes).
+    """
+    return _probabilities(train, classes, test, n_classes)
+
+
+def _probabilities(train: Any, classes: np.ndarray, test: Any, n_classes: int) -> np.ndarray:
     model = LogisticRegression(max_iter=_MAX_ITERATIONS).fit(train, classes)
-    probabilities = np.zeros((len(test), n_classes))
+    probabilities = np.zeros((test.shape[0], n_classes))
     probabilities[:, model.classes_] = model.predict_proba(test)
     return probabilities
 

@@ -3,9 +3,9 @@
 Each repeat halves the cells of every type: the test cells are the same for every K and every method, and the training
 cells of a smaller K are among those of a larger one. A type that has fewer training cells than K gives all of them.
 
-Components know all cells of the file and all their genes, labelled or not. What this is worth to the fine-tuned model
-shows where its scores are smoothed over neighbours in them, as `langcell annotate --smooth 3 --smooth-over X_pca` does;
-the regression on the components is smoothed likewise.
+The fine-tuned model and the regression on genes know of the file the labelled cells alone; components know all of its
+cells. What these are worth to the fine-tuned model shows where its scores are smoothed over neighbours in components,
+as `langcell annotate --smooth 3 --smooth-over X_pca` does; the regression on the components is smoothed likewise.
 """
 
 import logging
@@ -15,7 +15,11 @@ from typing import Any
 import numpy as np
 
 from langcell.inference.smoothing import smooth_scores
-from langcell.training.evaluation.baselines import logistic_regression, nearest_centroid
+from langcell.training.evaluation.baselines import (
+    logistic_regression,
+    logistic_regression_on_genes,
+    nearest_centroid,
+)
 from langcell.training.evaluation.context import MODEL_METHOD, EvaluationContext
 from langcell.training.evaluation.labelled_cells import LabelledCells
 from langcell.training.evaluation.metrics import quick_scores
@@ -36,6 +40,7 @@ _HEADLINE_SHOTS = 5
 _STRENGTH = 3.0
 _SMOOTHED = ", smoothed over PCA"
 _ON_EMBEDDINGS = "logistic regression on frozen embeddings"
+_ON_GENES = "logistic regression on genes"
 _ON_COMPONENTS = "logistic regression on PCA"
 _CENTROID = "nearest centroid of embeddings"
 
@@ -106,6 +111,8 @@ def _name_test_cells(
         tuned = tuning.learn(context, rows, task="text", seed=split.seed)
         everyone = np.arange(len(labelled.truth))
         scores[MODEL_METHOD] = by_name(score_rows(context, tuned, everyone), tuned, labelled.names)
+    genes = context.log_counts
+    scores[_ON_GENES] = logistic_regression_on_genes(genes[rows], classes, genes, n_classes=n_classes)
     for name, features in ((_ON_EMBEDDINGS, embeddings), (_ON_COMPONENTS, components)):
         scores[name] = logistic_regression(features[rows], classes, features, n_classes=n_classes)
     for name in (MODEL_METHOD, _ON_COMPONENTS):
