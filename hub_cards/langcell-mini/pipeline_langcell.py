@@ -261,21 +261,15 @@ class LangCellPipeline(Pipeline):
             return torch.from_numpy(stored)
         extractor, none = self.processor.feature_extractor, np.empty(0, dtype=np.int64)
         lists = reference.in_all_genes(extractor.vocabulary, max_length=extractor.max_length)
-        embeddings = self._in_batches(_Cells([""] * len(lists), lists, none, none), batch_size, None, None)[
-            "embeddings"
-        ]
+        whole = _Cells([""] * len(lists), lists, none, none)
+        embeddings = self._in_batches(whole, batch_size, None, None)["embeddings"]
         return reference.known(embeddings, self._embedded_texts(reference.texts).to(embeddings.device))
 
     @torch.inference_mode()
     def _embedded_texts(self, texts: Sequence[str]) -> Tensor:
-        """Embeddings of texts, those of like length together."""
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        blocks = []
-        for begin in range(0, len(order), _DEFAULT_BATCH_SIZE):
-            chosen = [texts[i] for i in order[begin : begin + _DEFAULT_BATCH_SIZE]]
-            tokens = self.processor(text=chosen, return_tensors="pt").to(self.model.device)
-            blocks.append(_unit_rows(self.model.get_text_features(tokens["input_ids"], tokens["attention_mask"])))
-        return torch.cat(blocks)[torch.from_numpy(np.argsort(order))]
+        # One by one, which takes no longer than together with all the padding.
+        batches = [self.processor(text=[text], return_tensors="pt").to(self.model.device) for text in texts]
+        return torch.cat([_unit_rows(self.model.get_text_features(**batch)) for batch in batches])
 
     def _in_batches(
         self, cells: _Cells, batch_size: int, labels: _Labels | None, alpha: float | None
