@@ -98,6 +98,10 @@ def finetune(
         float | None,
         typer.Option(help="Of each type's cells, to stop early by; a fifth of types with 10 cells when not given."),
     ] = None,
+    strength: Annotated[
+        float | None,
+        typer.Option(help="Share of what was learned that is kept; 0.5 for lora on few cells of known types, else 1."),
+    ] = None,
     patience: Annotated[int, typer.Option(help="Looks (20 a run) without a better loss before the end.")] = 5,
     balance: Annotated[
         Balance, typer.Option(help="Types of unlike size: equal parts of batches, weights in the loss, or nothing.")
@@ -137,6 +141,7 @@ def finetune(
         lora_alpha=lora_alpha,
         lora_dropout=lora_dropout,
         validation_share=validation_share,
+        strength=strength,
         patience=patience,
         balance=balance.value,
         device=device,

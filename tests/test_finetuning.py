@@ -40,7 +40,7 @@ LONGER = {"learning_rate": 0.005, "steps": 150}
 @pytest.mark.parametrize(
     ("method", "task", "changes"),
     [
-        pytest.param("lora", "text", {}, id="lora-text"),
+        pytest.param("lora", "text", {"strength": 1.0}, id="lora-text"),  # the drawn base has nothing to keep
         pytest.param("full", "text", LONGER, id="full-text"),
         pytest.param("lora", "classification", {}, id="lora-classification"),
         pytest.param("full", "classification", {"learning_rate": 0.002}, id="full-classification"),
@@ -219,3 +219,24 @@ def test_a_file_is_read_by_the_rows_that_are_needed(cells, base, tmp_path):
 def test_reference_cells_stay_with_models_of_cell_types(cells, base, names, task, expected):
     tuned = finetune(relabelled(cells, names * 12), model=base, task=task, **FAST | {"steps": 1})
     assert tuned.config.fine_tuning["reference"] is expected
+
+
+@pytest.mark.parametrize("method", ["lora", "full", "head"])
+def test_strength_draws_what_was_learned_back_to_the_base(cells, base, method):
+    options = FAST | {"steps": 3, "method": method, "validation_share": 0}
+    whole, half = (finetune(cells, model=base, strength=s, **options).model.model.state_dict() for s in (1.0, 0.5))
+    changed = 0
+    for name, start in base.model.state_dict().items():
+        torch.testing.assert_close(half[name], (start + whole[name]) / 2, rtol=1e-4, atol=1e-5)
+        changed += not torch.equal(whole[name], start)
+    assert changed
+
+
+def test_few_cells_of_types_go_halfway_and_other_labels_all_the_way(cells, base):
+    options = FAST | {"steps": 1, "shots": 4}
+    types, others = (
+        relabelled(cells, ["B cell", "monocyte", "NK cell"] * 12),
+        relabelled(cells, ["resting", "stimulated", "tired"] * 12),
+    )
+    for data, strength in ((types, 0.5), (others, 1.0)):
+        assert finetune(data, model=base, **options).config.fine_tuning["strength"] == strength

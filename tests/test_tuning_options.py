@@ -19,6 +19,7 @@ from langcell.training.tuning_options import LEARNING_RATES, NEW_HEAD_LEARNING_R
         pytest.param({"learning_rate": float("nan")}, r"learning_rate is nan; give a positive", id="learning rate"),
         pytest.param({"gene_dropout": 1.0}, r"gene_dropout is 1\.0; legal are 0 to below 1", id="gene dropout"),
         pytest.param({"validation_share": -0.1}, r"validation_share is -0\.1; legal are 0", id="validation share"),
+        pytest.param({"strength": 0.0}, r"strength is 0\.0; legal are above 0 to 1", id="strength"),
         pytest.param({"weight_decay": -1.0}, r"weight_decay is -1\.0; give 0 or more", id="weight decay"),
     ],
 )
@@ -33,8 +34,22 @@ def test_steps_grow_with_the_cells_and_rates_go_by_method():
     assert options.completed(16_001).steps == 3_001
     assert options.completed(45).learning_rate == LEARNING_RATES["lora"]
     assert TuningOptions(method="full").completed(45).learning_rate == LEARNING_RATES["full"]
-    given = TuningOptions(steps=7, learning_rate=0.5, head_learning_rate=0.25)
+    given = TuningOptions(steps=7, learning_rate=0.5, head_learning_rate=0.25, strength=0.75)
     assert given.completed(10_000) == given
+
+
+@pytest.mark.parametrize(
+    ("options", "is_cautious", "strength"),
+    [
+        pytest.param({}, True, 0.5, id="lora_with_text"),
+        pytest.param({}, False, 1.0, id="cells_held_out"),
+        pytest.param({"strength": 0.8}, True, 0.8, id="given"),
+        pytest.param({"method": "full"}, True, 1.0, id="full"),
+        pytest.param({"task": "classification"}, True, 1.0, id="classification"),
+    ],
+)
+def test_a_cautious_fine_tuning_goes_halfway(options, is_cautious, strength):
+    assert TuningOptions(**options).completed(45, is_cautious=is_cautious).strength == strength
 
 
 def test_a_classification_head_learns_at_its_own_rate():

@@ -86,7 +86,9 @@ def finetune(
     labelled = _read_labels(adata, tuning.task, labels_file, columns | source)
     cells = _read_cells(adata, labelled, base, tuning, rows, source, where=column_in(adata, label_column))
     facts = {"data": "AnnData" if isinstance(adata, AnnData) else Path(adata).name, **columns}
-    tuned = _tune(base, cells, tuning.completed(len(cells.train)), facts, accelerator)
+    is_cautious = cells.validation is None and _are_cell_types(cells.labels)
+    tuning = tuning.completed(len(cells.train), is_cautious=is_cautious)
+    tuned = _tune(base, cells, tuning, facts, accelerator)
     if output is not None:
         if accelerator is None or accelerator.is_main_process:
             tuned.save(output)

@@ -54,6 +54,7 @@ def train_on_labels(
     schedule = LambdaLR(optimizer, lambda step: _rate(step, steps))
     module = learner if accelerator is None else accelerator.prepare_model(learner)
     stopper = _EarlyStopping(trained, options.patience)
+    started = _start_of(learner)
     history: list[dict[str, float]] = []
     losses: list[Tensor] = []
     module.train()
@@ -76,8 +77,24 @@ def train_on_labels(
             if validation is not None and stopper.ends_after(row["validation_loss"]):
                 break
     stopper.restore()
+    _draw_back(learner, started, strength=options.strength or 1.0)
     learner.eval()
     return history
+
+
+def _start_of(learner: nn.Module) -> dict[str, Tensor]:
+    """What the trained weights were, but for one factor of each low-rank update, which is linear in the other alone."""
+    weights = ((name, weight) for name, weight in learner.named_parameters() if weight.requires_grad)
+    return {name: weight.detach().clone() for name, weight in weights if "lora_A" not in name}
+
+
+@torch.no_grad()
+def _draw_back(learner: nn.Module, started: dict[str, Tensor], *, strength: float) -> None:
+    """Keep a share of what was learned."""
+    if strength < 1:
+        for name, weight in learner.named_parameters():
+            if name in started:
+                weight.lerp_(started[name], 1 - strength)
 
 
 def _groups(learner: TextLearner | ClassLearner, options: TuningOptions) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ Dtype = Literal["auto", "float32", "bfloat16"]
 
 # Chosen on other data than the reported ones; see training/EXPERIMENTS.md.
 LEARNING_RATES: dict[Method, float] = {"lora": 1e-3, "full": 3e-4, "head": 2e-3}
+HALFWAY = 0.5  # the strength of a cautious fine-tuning
 NEW_HEAD_LEARNING_RATE = 1e-2
 LEAST_STEPS, LEAST_EPOCHS = 100, 3
 
@@ -39,6 +40,9 @@ class TuningOptions:
         lora_dropout: of an update's input, in training.
         validation_share: of each type's cells, held out to stop early by; 0 for none. When None a fifth of the types
             with 10 chosen cells or more.
+        strength: share of what was learned that is kept: weights between the base's and the learned ones are more
+            robust (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", CVPR). When None 0.5 for "lora" with
+            texts of cell types, which the base knows, and no cells held out to say when to stop; else 1.
         patience: looks (20 a run) at the validation cells without a lower loss before the training ends.
         balance: for types of unlike size. "sampling": batches have the types in equal parts; "weights": the cells of a
             rare type weigh more, so that all types weigh the same; "none": every cell weighs the same.
@@ -65,6 +69,7 @@ class TuningOptions:
     lora_alpha: float = 16
     lora_dropout: float = 0.0
     validation_share: float | None = None
+    strength: float | None = None
     patience: int = 5
     balance: Balance = "sampling"
     dtype: Dtype = "auto"
@@ -90,12 +95,21 @@ class TuningOptions:
             value = getattr(self, name)
             if value != type(self).__dataclass_fields__[name].default:
                 raise ValueError(f"{name} is {value}, which is for method 'lora'; the method is {self.method!r}.")
+        if self.strength is not None and not 0 < self.strength <= 1:
+            raise ValueError(f"strength is {self.strength}; legal are above 0 to 1 (all that was learned).")
         if self.weight_decay < 0:
             raise ValueError(f"weight_decay is {self.weight_decay}; give 0 or more.")
 
-    def completed(self, n_cells: int) -> "TuningOptions":
-        """With steps and learning rates, for this number of training cells."""
+    def completed(self, n_cells: int, *, is_cautious: bool = False) -> "TuningOptions":
+        """With steps, learning rates and strength, for this number of training cells.
+
+        Args:
+            n_cells: to learn from.
+            is_cautious: the base knows the labels, and no cells are held out.
+        """
         steps = max(LEAST_STEPS, -(-LEAST_EPOCHS * n_cells // self.batch_size)) if self.steps is None else self.steps
         rate = LEARNING_RATES[self.method] if self.learning_rate is None else self.learning_rate
         head_rate = self.head_learning_rate or self.learning_rate or NEW_HEAD_LEARNING_RATE
-        return replace(self, steps=steps, learning_rate=rate, head_learning_rate=head_rate)
+        halves = is_cautious and self.method == "lora" and self.task == "text"
+        strength = (HALFWAY if halves else 1.0) if self.strength is None else self.strength
+        return replace(self, steps=steps, learning_rate=rate, head_learning_rate=head_rate, strength=strength)
