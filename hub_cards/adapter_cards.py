@@ -16,7 +16,7 @@ CLASSIFICATION_PIPELINE = "tabular-classification"
 _TAGS = ("langcell", "single-cell", "transcriptomics", "biology", "cell-annotation")
 _OPTIONS = (
     "task", "method", "shots", "seed", "steps", "batch_size", "learning_rate", "weight_decay", "gene_dropout",
-    "balance", "patience", "lora_rank", "lora_alpha", "lora_dropout",
+    "balance", "patience", "lora_rank", "lora_alpha", "lora_dropout", "strength", "reference",
 )  # fmt: skip
 _TEXT_LIMITS = (
     "Other labels than those in the table can be given, but it was trained to tell those in the table apart.",
@@ -92,7 +92,12 @@ def fine_tuned_card(
         "base_is_hub_id": hub_base is not None,
         "is_bundled": base["model_id"] == BUNDLED_MODEL,
         "facts": _without_pipes(facts),
-        "options": {name: facts[name] for name in _OPTIONS if facts["method"] == "lora" or "lora" not in name},
+        "options": {
+            name: facts[name]
+            for name in _OPTIONS
+            # Folders of before there were some options do not say them.
+            if name in facts and (facts["method"] == "lora" or "lora" not in name)
+        },
         "history": [{name: f"{value:.4g}" for name, value in row.items()} for row in history],
         "measured": None,
         "measurements": measurements,

@@ -242,7 +242,7 @@ def _print_summary(summary: "AnnotationSummary") -> None:
     evaluated, uns = summary.uns["pairs_evaluated"], summary.uns
     print(
         f"Evaluated {evaluated:,} of {summary.n_pairs:,} (cell, label) pairs ({evaluated / summary.n_pairs:.1%}), "
-        f"rerank {_rerank_in_words(uns)}, {uns['dtype']}"
+        f"rerank {_rerank_in_words(uns)}, {uns['dtype']}, {uns['reference_cells'] or 'no'} reference cells"
     )
     print_label_table(summary)
 

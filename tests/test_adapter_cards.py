@@ -23,7 +23,7 @@ FACTS = {
     ],
     "shots": 6, "seed": 0, "steps": 100, "batch_size": 16, "learning_rate": 1e-3, "weight_decay": 0.01,
     "gene_dropout": 0.5, "balance": "sampling", "patience": 5, "lora_rank": 8, "lora_alpha": 16, "lora_dropout": 0.0,
-    "langcell_version": "0.1.0",
+    "strength": 0.5, "reference": True, "langcell_version": "0.1.0",
 }  # fmt: skip
 HISTORY = [{"step": 5, "loss": 1.23456, "validation_loss": 1.5, "validation_accuracy": 0.75}]
 
@@ -35,6 +35,12 @@ def test_an_adapters_card_names_base_types_and_options():
     assert "| 0 | B cell | CL:0000236 | 5 |" in card.text
     assert "| 1 | odd \\| cells |  | 5 |" in card.text
     assert "| lora_rank | 8 |" in card.text
+    assert "| strength | 0.5 |" in card.text
+    assert "| reference | True |" in card.text
+    assert (
+        "strength"
+        not in fine_tuned_card("a", {k: v for k, v in FACTS.items() if k != "strength"}, is_adapter=True).text
+    )
     assert "| 5 | 1.235 | 1.5 | 0.75 |" in card.text
     assert "It chose the step" in card.text
     assert "--model org/base --adapter org/adapter" in card.text

@@ -41,7 +41,10 @@ def run(tiny_model_dir, tmp_path):
 
 def pairs_said(stdout: str) -> tuple[int, int, str]:
     """Evaluated pairs, all pairs and the way of re-ranking, from the line that says so."""
-    found = re.search(r"Evaluated ([\d,]+) of ([\d,]+) \(cell, label\) pairs \([\d.]+%\), rerank (.*), \w+\n", stdout)
+    found = re.search(
+        r"Evaluated ([\d,]+) of ([\d,]+) \(cell, label\) pairs \([\d.]+%\), rerank (.*), \w+, no reference cells\n",
+        stdout,
+    )
     assert found, stdout
     return int(found[1].replace(",", "")), int(found[2].replace(",", "")), found[3]
 

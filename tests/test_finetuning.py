@@ -213,6 +213,7 @@ def test_a_file_is_read_by_the_rows_that_are_needed(cells, base, tmp_path):
     [
         pytest.param(["B cell", "monocyte", "my third type"], "text", True, id="most_are_types"),
         pytest.param(["resting", "stimulated", "B cell"], "text", False, id="most_are_not"),
+        pytest.param(["MONDO:0007915", "MONDO:0005105", "MONDO:0004992"], "text", False, id="diseases"),
         pytest.param(["B cell", "monocyte", "NK cell"], "classification", False, id="no_text_is_read"),
     ],
 )

@@ -19,7 +19,7 @@ from langcell.training.tuning_options import LEARNING_RATES, NEW_HEAD_LEARNING_R
         pytest.param({"learning_rate": float("nan")}, r"learning_rate is nan; give a positive", id="learning rate"),
         pytest.param({"gene_dropout": 1.0}, r"gene_dropout is 1\.0; legal are 0 to below 1", id="gene dropout"),
         pytest.param({"validation_share": -0.1}, r"validation_share is -0\.1; legal are 0", id="validation share"),
-        pytest.param({"strength": 0.0}, r"strength is 0\.0; legal are above 0 to 1", id="strength"),
+        pytest.param({"strength": 0.0}, r"strength is 0\.0; give a share above 0, at most 1", id="strength"),
         pytest.param({"weight_decay": -1.0}, r"weight_decay is -1\.0; give 0 or more", id="weight decay"),
     ],
 )

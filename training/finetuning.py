@@ -203,6 +203,12 @@ def _tune(
             *(base.model_id, len(cells.train), len(cells.labels), len(cells.validation_rows)),
             *(f"{count_trainable(model):,}", f"{sum(weight.numel() for weight in model.parameters()):,}"),
         )
+        has_reference = base.processor.feature_extractor.reference_cells is not None
+        if tuning.task == "text" and has_reference and not base.config.fine_tuning["reference"]:
+            logger.info(
+                "At most half of the labels are terms of the Cell Ontology: the model will name cells without its "
+                "reference cells. If the labels are types, say which (--label-ids-column, --labels-file)."
+            )
         history = train_on_labels(learner, cells.train, cells.validation, tuning, accelerator=accelerator)
     adapter = None
     if wrapped is not None:
@@ -227,8 +233,8 @@ def _classifier(base: LoadedLangCell) -> LangCellForCellClassification:
 
 
 def _are_cell_types(labels: Sequence[Label]) -> bool:
-    """Whether most labels are terms of an ontology, as types are."""
-    return 2 * sum(label.ontology_term_id is not None for label in labels) > len(labels)
+    """Whether more than half of the labels are terms of the Cell Ontology."""
+    return 2 * sum((label.ontology_term_id or "").startswith("CL:") for label in labels) > len(labels)
 
 
 def _tokens(base: LoadedLangCell, labels: Sequence[Label]) -> dict[str, torch.Tensor]:

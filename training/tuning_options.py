@@ -96,7 +96,7 @@ class TuningOptions:
             if value != type(self).__dataclass_fields__[name].default:
                 raise ValueError(f"{name} is {value}, which is for method 'lora'; the method is {self.method!r}.")
         if self.strength is not None and not 0 < self.strength <= 1:
-            raise ValueError(f"strength is {self.strength}; legal are above 0 to 1 (all that was learned).")
+            raise ValueError(f"strength is {self.strength}; give a share above 0, at most 1 (all that was learned).")
         if self.weight_decay < 0:
             raise ValueError(f"weight_decay is {self.weight_decay}; give 0 or more.")
 

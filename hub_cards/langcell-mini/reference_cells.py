@@ -248,5 +248,5 @@ class LabelScale:
         return cls(mean, 2 * common / (own + common) if common > 0 else own + 1)
 
     def __call__(self, similarity: Any) -> Any:
-        """The normalised similarities of any cells with the labels."""
+        """The similarities of any cells with the labels, relative to the reference cells."""
         return (similarity - self.mean) * self.factor
