@@ -1,4 +1,5 @@
 import json
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -157,3 +158,10 @@ def test_unusable_cells_and_targets(change, message):
         del given["target_risk"]
     with pytest.raises(ValueError, match=message):
         fit_calibration(**given)
+
+
+@pytest.mark.parametrize(("fitted", "used", "same"), [(551, 549, True), (0, 551, False), (551, 0, False), (0, 0, True)])
+def test_reference_cells_took_part_or_not_however_many_a_file_has(fitted, used, same):
+    calibration = Calibration(1.0, 0.5, {"labels": ["a"], "label_texts": ["b"], "reference_cells": fitted})
+    with nullcontext() if same else pytest.raises(ValueError, match=f"reference_cells {fitted}, but here it is {used}"):
+        calibration.check_used_with(labels=["a"], label_texts=["b"], reference_cells=used)

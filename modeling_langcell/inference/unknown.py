@@ -124,8 +124,7 @@ class Calibration:
         for key in used.keys() - {"labels", "label_texts"}:
             value = used[key]
             fitted = fitted_with.get(key, value)
-            same = math.isclose(fitted, value, abs_tol=1e-9) if isinstance(value, float) else fitted == value
-            if not same:
+            if not _is_same(key, fitted, value):
                 raise ValueError(
                     f"The calibration was fitted with {key} {short(fitted)}, but here it is {short(value)}; {advice}"
                 )
@@ -291,6 +290,13 @@ def _check_cells(confidence: np.ndarray, correct: np.ndarray) -> None:
         raise ValueError(
             f"confidence {confidence.shape} and correct {correct.shape} do not fit; give one of each for every cell."
         )
+
+
+def _is_same(key: str, fitted: Any, used: Any) -> bool:
+    """Whether scores made with one value are of the same kind as those with another."""
+    if key == "reference_cells":  # in the genes of one file there may be one more of them than in another's
+        return bool(fitted) == bool(used)
+    return math.isclose(fitted, used, abs_tol=1e-9) if isinstance(used, float) else fitted == used
 
 
 def _is_number(value: Any) -> bool:
