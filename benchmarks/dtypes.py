@@ -16,8 +16,8 @@ from anndata import AnnData
 import langcell
 from langcell.demo import BULK_LABELS, sample_cells
 from langcell.loading import load_config
-from langcell.processing.labels import Label, labels_under, resolve_labels
-from langcell.processing.ontology import Ontology
+from langcell.processing.labels.resolve import Label, labels_under, resolve_labels
+from langcell.processing.ontology.terms import Ontology
 
 DTYPES = ("float32", "bfloat16")
 

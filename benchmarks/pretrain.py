@@ -28,11 +28,11 @@ from accelerate.state import AcceleratorState
 
 from langcell.configuration_langcell import LangCellConfig
 from langcell.modeling_langcell import LangCellForPreTraining
-from langcell.processing.anndata_io import open_cells
+from langcell.processing.cells.anndata_io import open_cells
 from langcell.processing.feature_extraction_langcell import LangCellFeatureExtractor
 from langcell.processing.genes import GeneVocabulary
 from langcell.processing.rank_values import rank_encode
-from langcell.processing.shards import TEXT_COLUMNS, Description, ShardWriter
+from langcell.processing.shards.writer import TEXT_COLUMNS, Description, ShardWriter
 from langcell.training.configs import Batch, CheckpointSection, ModelSection, PretrainConfig, ShardFolder
 from langcell.training.flops import BatchCounts, step_flops
 from langcell.training.pretrain import build

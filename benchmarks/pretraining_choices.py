@@ -17,12 +17,12 @@ import anndata
 from accelerate.state import AcceleratorState
 
 from langcell.assemble import new_langcell
-from langcell.processing.cell_profiles import CellProfiles
-from langcell.processing.gene_medians import fit_vocabulary_from_profiles
 from langcell.processing.genes import GeneVocabulary
-from langcell.processing.ontology import Ontology
-from langcell.processing.shard_manifest import is_finished
-from langcell.processing.simulated_shards import write_simulated_shards
+from langcell.processing.ontology.terms import Ontology
+from langcell.processing.shards.manifest import is_finished
+from langcell.processing.simulation.cell_profiles import CellProfiles
+from langcell.processing.simulation.simulated_shards import write_simulated_shards
+from langcell.processing.vocabulary.gene_medians import fit_vocabulary_from_profiles
 from langcell.training.config_files import load_config
 from langcell.training.evaluation.zero_shot import evaluate_zero_shot
 from langcell.training.langcell_mini import ontology_words, start_as_bag_of_genes

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from langcell.inference.nearest import search_exact
-from langcell.processing.embedding_store import EmbeddingStore, open_embeddings, save_embeddings
+from langcell.processing.cells.embedding_store import EmbeddingStore, open_embeddings, save_embeddings
 
 DIM, TOP_K, N_CENTRES, SPREAD = 256, 10, 500, 0.5
 SETTINGS = {"model_id": "random", "model_revision": "none", "vocabulary_fingerprint": "none"}

@@ -27,11 +27,11 @@ import numpy as np
 from scipy import sparse
 
 from langcell.processing.genes import GeneVocabulary
-from langcell.processing.rank_kernel import rank_encode_compiled
 from langcell.processing.rank_values import rank_encode
-from langcell.processing.scheduling import default_workers
-from langcell.processing.shard_sources import find_sources
-from langcell.processing.tokenizing import TokenizeOptions, tokenize
+from langcell.processing.sources.open_source import find_sources
+from langcell.processing.tokenization.rank_kernel import rank_encode_compiled
+from langcell.processing.tokenization.scheduling import default_workers
+from langcell.processing.tokenization.tokenize import TokenizeOptions, tokenize
 
 COLUMNS, KNOWN_GENES = 60_664, 25_424
 KNOWN_PER_CELL, OTHERS_PER_CELL = 2_600, 200

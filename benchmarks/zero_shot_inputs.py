@@ -8,10 +8,10 @@ import torch
 from langcell.configuration_langcell import LangCellConfig
 from langcell.loading import LoadedLangCell, load
 from langcell.modeling_langcell import LangCellModel
-from langcell.processing.anndata_io import open_cells
+from langcell.processing.cells.anndata_io import open_cells
 from langcell.processing.feature_extraction_langcell import LangCellFeatureExtractor
 from langcell.processing.genes import GeneVocabulary
-from langcell.processing.labels import Label, resolve_labels
+from langcell.processing.labels.resolve import Label, resolve_labels
 from langcell.processing.processing_langcell import LangCellProcessor
 from langcell.processing.rank_values import RankedCells, rank_encode
 

@@ -10,7 +10,7 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from langcell.hub_cards.repository_kinds import ADAPTER, CARD_FILE, MODEL, SHARDS, SPACE, Kind
-from langcell.processing.shard_manifest import read_manifest
+from langcell.processing.shards.manifest import read_manifest
 
 _CARDS: dict[str, type[RepoCard]] = {"model": ModelCard, "dataset": DatasetCard, "space": SpaceCard}
 _NOT_FILLED = re.compile(r"\[More Information Needed\]|\{\{.*?\}\}|\{%.*?%\}", re.IGNORECASE)

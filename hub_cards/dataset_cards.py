@@ -9,11 +9,11 @@ from huggingface_hub import DatasetCard, DatasetCardData
 
 from langcell.hub_cards.cards import fill_template
 from langcell.hub_cards.repository_kinds import CARD_FILE, check_repo_id
-from langcell.processing.atomic_output import atomic_output
-from langcell.processing.ontology import Ontology
-from langcell.processing.shard_counts import ShardCounts, count_shards
-from langcell.processing.shard_files import DESCRIPTIONS_FILE
-from langcell.processing.shard_manifest import Manifest, read_manifest, verify
+from langcell.processing.files.atomic_output import atomic_output
+from langcell.processing.ontology.terms import Ontology
+from langcell.processing.shards.counts import ShardCounts, count_shards
+from langcell.processing.shards.files import DESCRIPTIONS_FILE
+from langcell.processing.shards.manifest import Manifest, read_manifest, verify
 
 _TAGS = ["langcell", "single-cell", "transcriptomics", "biology"]
 ASPECTS = ("tissue", "disease", "assay", "cell type")

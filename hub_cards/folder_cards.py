@@ -17,7 +17,7 @@ from langcell.hub_cards.dataset_cards import write_dataset_card
 from langcell.hub_cards.measurements import Measurement
 from langcell.hub_cards.repository_kinds import ADAPTER, CARD_FILE, SHARDS, SPACE, Kind, check_repo_id
 from langcell.hub_cards.space_cards import space_card
-from langcell.processing.atomic_output import atomic_output
+from langcell.processing.files.atomic_output import atomic_output
 
 PROVENANCE_FILE = "provenance.json"
 _CONVERSION_FILE = "conversion.json"

@@ -18,7 +18,7 @@ from langcell.hub_cards.repository_kinds import (
     find_kind,
 )
 from langcell.hub_cards.uploading import Upload
-from langcell.processing.shard_manifest import verify as verify_shards
+from langcell.processing.shards.manifest import verify as verify_shards
 from langcell.verify import MANIFEST_FILE as CONVERSION_FILE
 from langcell.verify import verify as verify_conversion
 

@@ -7,8 +7,8 @@ from typing import Literal
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from langcell.processing.shard_files import DESCRIPTIONS_FILE
-from langcell.processing.shard_manifest import MANIFEST_FILE, read_manifest
+from langcell.processing.shards.files import DESCRIPTIONS_FILE
+from langcell.processing.shards.manifest import MANIFEST_FILE, read_manifest
 
 CARD_FILE = "README.md"
 ADAPTER_CONFIG = "adapter_config.json"  # peft's name; importing it from where torch is needed would take seconds

@@ -13,7 +13,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from tqdm import tqdm
 
 from langcell.hub_cards.repository_kinds import ADAPTER, CARD_FILE, MODEL, SHARDS, Kind
-from langcell.processing.shard_manifest import sha256_of
+from langcell.processing.shards.manifest import sha256_of
 
 _FILES_AT_ONCE = 10
 _WEIGHTS_AND_CODE = (

@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from langcell.inference.annotation import AnnotationSummary
-    from langcell.processing.labels import Label
+    from langcell.processing.labels.resolve import Label
 
 Command = Callable[..., None]
 
@@ -128,7 +128,7 @@ def annotate(
     from langcell.inference.naming import NamingOptions
     from langcell.inference.processes import Processes
     from langcell.inference.reading import ReadingOptions
-    from langcell.processing.label_notes import label_notes
+    from langcell.processing.labels.notes import label_notes
     from langcell.reporting.page import check_report, write_report
 
     with Processes.launched() as processes:
@@ -217,9 +217,9 @@ def candidate_labels(
 ) -> "list[Label]":
     """The candidate labels from one of the three options, or the model's own where none is given."""
     from langcell.inference.taught_labels import config_of, own_labels
-    from langcell.processing.label_splitting import split_labels
-    from langcell.processing.labels import labels_under, read_labels, resolve_labels
-    from langcell.processing.ontology import Ontology
+    from langcell.processing.labels.resolve import labels_under, read_labels, resolve_labels
+    from langcell.processing.labels.splitting import split_labels
+    from langcell.processing.ontology.terms import Ontology
 
     if sum(option is not None for option in (labels, labels_file, ontology_root)) > 1:
         raise ValueError("Give the candidate labels by exactly one of --labels, --labels-file and --ontology-root.")

@@ -109,7 +109,7 @@ def calibrate(
 
 def _candidates(names: list[str], absent_types: str | None) -> list[int]:
     """Places of the types that are candidates: all but the absent ones."""
-    from langcell.processing.label_splitting import split_labels
+    from langcell.processing.labels.splitting import split_labels
 
     absent = [] if absent_types is None else split_labels(absent_types)
     if strange := sorted(set(absent) - set(names)):

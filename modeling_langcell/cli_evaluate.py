@@ -143,8 +143,8 @@ def _each_line_once() -> Iterator[_OnlyNew]:
 
 def _print(outcome: Any, output: Path, said: _OnlyNew) -> None:
     """The table of a `runner.Outcome`, what is no better than chance, and the names of its files."""
-    from langcell.processing.label_lookup import Label
-    from langcell.processing.label_notes import label_notes
+    from langcell.processing.labels.lookup import Label
+    from langcell.processing.labels.notes import label_notes
     from langcell.training.evaluation.chance import HEADING
     from langcell.training.evaluation.report import methods_table
     from langcell.training.evaluation.tasks import TASKS

@@ -62,16 +62,16 @@ def fit(
     layer: Annotated[str | None, typer.Option(help="Layer with the values; found when not given.")] = None,
 ) -> None:
     """Find the genes of a corpus and their non-zero medians, in one streaming pass."""
-    from langcell.processing.gene_biotypes import read_gene_table
-    from langcell.processing.shard_sources import ReadOptions, find_sources
-    from langcell.processing.source_genes import tally_genes
+    from langcell.processing.sources.open_source import ReadOptions, find_sources
+    from langcell.processing.vocabulary.gene_biotypes import read_gene_table
+    from langcell.processing.vocabulary.source_genes import tally_genes
 
     _check_output(output, keep)
     table = None if biotypes is None else read_gene_table(biotypes)
     specs = find_sources(sources or [])
     if census_uri is not None:
-        from langcell.processing.census import CensusSelection, parse_joinids, resolve_census
-        from langcell.processing.shard_sources import census_source
+        from langcell.processing.sources.census import CensusSelection, parse_joinids, resolve_census
+        from langcell.processing.sources.open_source import census_source
 
         chosen = None if joinids is None else parse_joinids(joinids)
         specs.append(census_source(CensusSelection(resolve_census(census_uri), organism, value_filter, chosen)))
@@ -94,8 +94,8 @@ def merge(
     """Merge what parts of a corpus were counted as: the same vocabulary as in one pass, byte for byte."""
     from tqdm import tqdm
 
-    from langcell.processing.gene_biotypes import read_gene_table
-    from langcell.processing.gene_tally import GeneTally
+    from langcell.processing.vocabulary.gene_biotypes import read_gene_table
+    from langcell.processing.vocabulary.gene_tally import GeneTally
 
     _check_output(output, keep)
     table = None if biotypes is None else read_gene_table(biotypes)
@@ -114,7 +114,7 @@ def _check_output(output: Path, keep: str) -> None:
 
 
 def _write(tally: Any, output: Path, *, table: Any, keep: str, min_cells: int) -> None:
-    from langcell.processing.vocabulary_files import write_vocabulary
+    from langcell.processing.vocabulary.vocabulary_files import write_vocabulary
 
     left_out = f", {tally.n_duplicates:,} duplicates left out" if tally.n_duplicates else ""
     counted = f"{tally.n_cells:,} cells of {len(tally.sources)} sources{left_out}"

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
-    from langcell.processing.labels import Label
+    from langcell.processing.labels.resolve import Label
 
 Command = Callable[..., None]
 
@@ -105,7 +105,7 @@ def _texts(
 ) -> "list[Label] | None":
     """The queries, or with cells the candidates; None for the model's training types."""
     from langcell.cli_annotate import candidate_labels
-    from langcell.processing.labels import read_queries, resolve_query
+    from langcell.processing.labels.resolve import read_queries, resolve_query
 
     by_labels = any(option is not None for option in label_options)
     if by_labels and (text or texts_file or not for_cells):
@@ -144,7 +144,7 @@ def _check_output(output: Path | None) -> None:
 
 
 def _write(found: "pd.DataFrame", output: Path) -> None:
-    from langcell.processing.atomic_output import atomic_output
+    from langcell.processing.files.atomic_output import atomic_output
 
     with atomic_output(output) as temporary:
         if output.suffix == ".csv":

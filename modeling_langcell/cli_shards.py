@@ -32,9 +32,9 @@ def info(
     """Print what a folder of shards holds, and how long its cells are."""
     from rich.console import Console
 
-    from langcell.processing.ontology import Ontology
-    from langcell.processing.shard_counts import count_shards
-    from langcell.processing.shard_manifest import read_manifest, verify
+    from langcell.processing.ontology.terms import Ontology
+    from langcell.processing.shards.counts import count_shards
+    from langcell.processing.shards.manifest import read_manifest, verify
     from langcell.shard_report import draw_lengths, print_report
 
     if output is not None and output.suffix != ".png":

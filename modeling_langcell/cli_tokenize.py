@@ -59,10 +59,10 @@ def tokenize(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace shards of another plan.")] = False,
 ) -> None:
     """Turn raw counts and CELLxGENE metadata into tokenized shards; the same command goes on where it was stopped."""
-    from langcell.processing.scheduling import default_workers
-    from langcell.processing.shard_plan import TokenizeOptions
-    from langcell.processing.shard_sources import ReadOptions, find_sources
-    from langcell.processing.tokenizing import tokenize as write_shards
+    from langcell.processing.sources.open_source import ReadOptions, find_sources
+    from langcell.processing.tokenization.plan import TokenizeOptions
+    from langcell.processing.tokenization.scheduling import default_workers
+    from langcell.processing.tokenization.tokenize import tokenize as write_shards
 
     specs = find_sources(sources or [])
     if census_uri is not None:
@@ -92,8 +92,8 @@ def tokenize(
 
 
 def _census(uri: str, organism: str, value_filter: str | None, joinids: str | None) -> Any:
-    from langcell.processing.census import CensusSelection, parse_joinids, resolve_census
-    from langcell.processing.shard_sources import census_source
+    from langcell.processing.sources.census import CensusSelection, parse_joinids, resolve_census
+    from langcell.processing.sources.open_source import census_source
 
     chosen = None if joinids is None else parse_joinids(joinids)
     return census_source(CensusSelection(resolve_census(uri), organism, value_filter, chosen))
@@ -103,7 +103,7 @@ def _gene_vocabulary(model: str | None, vocabulary: Path | None) -> tuple[Any, d
     """The gene vocabulary, and what its model says of the length of cells and of genes with several columns."""
     from langcell.loading import DEFAULT_MODEL, bundled_model_folder
     from langcell.processing.feature_extraction_langcell import LangCellFeatureExtractor
-    from langcell.processing.vocabulary_files import read_vocabulary
+    from langcell.processing.vocabulary.vocabulary_files import read_vocabulary
 
     if model is not None and vocabulary is not None:
         raise ValueError("Give the gene vocabulary by --model or by --vocabulary, not by both.")

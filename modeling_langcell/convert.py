@@ -20,7 +20,7 @@ from langcell.bert_parts import (
 from langcell.checkpoint_files import Tensors, find_part, read_tensors, require_new_folder
 from langcell.configuration_langcell import LangCellConfig
 from langcell.modeling_langcell import LangCellModel
-from langcell.processing.atomic_output import atomic_output
+from langcell.processing.files.atomic_output import atomic_output
 from langcell.processing.genes import GeneVocabulary
 from langcell.tensor_names import LANGCELL_TO_RELEASED, rename, require_all, translate
 

@@ -11,11 +11,11 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from langcell.checkpoint_files import require_new_folder, sha256_of
 from langcell.convert import ReleasedCheckpoint, build_model, read_released
-from langcell.processing.atomic_output import atomic_output
 from langcell.processing.feature_extraction_langcell import LangCellFeatureExtractor
-from langcell.processing.geneformer import is_published_v1, read_geneformer_v1
+from langcell.processing.files.atomic_output import atomic_output
 from langcell.processing.genes import GeneVocabulary
 from langcell.processing.processing_langcell import LangCellProcessor
+from langcell.processing.vocabulary.geneformer import is_published_v1, read_geneformer_v1
 from langcell.self_test import write_self_test
 from langcell.verify import verify, write_manifest
 

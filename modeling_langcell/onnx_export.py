@@ -23,7 +23,7 @@ from langcell.inference.onnx_model import EXPORT_FACTS, OnnxLangCell, onnx_file,
 from langcell.loading import LoadedLangCell, load
 from langcell.onnx_graphs import Graph, Shape, graphs_of, random_encoder_inputs, torch_outputs
 from langcell.onnx_parity import TOLERANCE, check_int8, check_parity
-from langcell.processing.atomic_output import atomic_output
+from langcell.processing.files.atomic_output import atomic_output
 
 DEFAULT_OPSET = 20
 # What torch's exporter writes, and what onnxruntime 1.20, the oldest that the extra allows, reads.

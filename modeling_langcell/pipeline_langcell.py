@@ -116,7 +116,7 @@ class LangCellPipeline(Pipeline):
             options: of the call, or of `pipeline(...)` for every call:
                 candidate_labels: names, or a mapping from name to the text that the text encoder reads. For the texts
                 of `langcell.annotate` (definitions of the Cell Ontology) give a mapping:
-                `{label.name: label.text for label in langcell.processing.labels.resolve_labels(names)}`.
+                `{label.name: label.text for label in langcell.processing.labels.resolve.resolve_labels(names)}`.
                 hypothesis_template: how a name without a text becomes one, "cell type: {}; " as in training.
                 alpha: weight of the similarity in the score, 0 to 1; the model's own when not given.
                 reference: compare the cells with the model's reference cells, too, where it has some (and is not

@@ -7,9 +7,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from langcell.processing.atomic_output import atomic_output
-from langcell.processing.shard_counts import ShardCounts
-from langcell.processing.shard_manifest import Manifest
+from langcell.processing.files.atomic_output import atomic_output
+from langcell.processing.shards.counts import ShardCounts
+from langcell.processing.shards.manifest import Manifest
 
 _BINS = 16
 _MOST_ROWS = 10

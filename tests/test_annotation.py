@@ -16,7 +16,7 @@ import langcell
 from langcell.inference.annotation import UNASSIGNED, score_data
 from langcell.inference.classification import classify
 from langcell.loading import load, weights_digest
-from langcell.processing.labels import resolve_labels
+from langcell.processing.labels.resolve import resolve_labels
 
 # Not in alphabetical order, so that a sorted result would show.
 LABELS = ["natural killer cell", "B cell", "my odd cells", "monocyte"]

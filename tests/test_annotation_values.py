@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from langcell.processing.annotation_values import (
+from langcell.processing.cells.annotation_values import (
     check_key,
     check_output,
     fitted_column,

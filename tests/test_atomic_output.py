@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from langcell.processing.atomic_output import atomic_output, require_new_folder
+from langcell.processing.files.atomic_output import atomic_output, require_new_folder
 
 
 def write_file(path: Path, text: str) -> None:
@@ -111,7 +111,7 @@ def test_no_room_is_one_line_with_the_path(error: Exception, tmp_path: Path) -> 
 def test_a_real_limit_is_reported_the_same_way(tmp_path: Path) -> None:
     script = """
 import resource, signal, sys
-from langcell.processing.atomic_output import atomic_output
+from langcell.processing.files.atomic_output import atomic_output
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 try:

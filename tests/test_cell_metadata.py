@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from langcell.processing.cell_metadata import METADATA_COLUMNS, as_texts, distinct_metadata, is_kept
+from langcell.processing.sources.cell_metadata import METADATA_COLUMNS, as_texts, distinct_metadata, is_kept
 
 
 def test_metadata_of_every_type_become_texts() -> None:

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
-from langcell.processing.cell_profiles import CellProfiles
+from langcell.processing.simulation.cell_profiles import CellProfiles
 
 OBS = pd.DataFrame(
     {"cl_id": ["CL:1", "CL:2"], "tissue_clean": "blood", "study": "s", "profile_scale": "linear"}, index=["a", "b"]

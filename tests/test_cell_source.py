@@ -2,11 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from langcell.processing.cell_source import CellSource, gene_columns, gene_names
-from langcell.processing.cell_tables import FrameTable
-from langcell.processing.contents import Contents
-from langcell.processing.matrix_rows import DenseRows
-from langcell.processing.raw_counts import XKind
+from langcell.processing.cells.cell_source import CellSource, gene_columns, gene_names
+from langcell.processing.cells.cell_tables import FrameTable
+from langcell.processing.cells.contents import Contents
+from langcell.processing.cells.matrix_rows import DenseRows
+from langcell.processing.cells.raw_counts import XKind
 
 COUNTS = np.arange(30.0).reshape(10, 3)
 VAR = pd.DataFrame(

@@ -9,7 +9,7 @@ import pytest
 import zarr
 from anndata.io import read_elem, write_elem
 
-from langcell.processing.cell_tables import CellTable, FrameTable, StoredTable
+from langcell.processing.cells.cell_tables import CellTable, FrameTable, StoredTable
 
 FRAME = pd.DataFrame(
     {

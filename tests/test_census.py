@@ -9,7 +9,7 @@ import tiny
 import tiny_sources
 from tiny_sources import N_CELLS
 
-from langcell.processing.census import CensusSelection, CensusSource, parse_joinids, resolve_census
+from langcell.processing.sources.census import CensusSelection, CensusSource, parse_joinids, resolve_census
 
 tiledbsoma = pytest.importorskip("tiledbsoma", reason="the extra census is not installed")
 soma_io = pytest.importorskip("tiledbsoma.io")

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import langcell
 from langcell.cli import app, main
-from langcell.processing.labels import resolve_labels
+from langcell.processing.labels.resolve import resolve_labels
 
 NAMES = ["natural killer cell", "B cell", "my odd cells"]
 N_CELLS = 9

@@ -9,7 +9,7 @@ from anndata import AnnData
 from typer.testing import CliRunner
 
 from langcell.cli import app
-from langcell.processing.vocabulary_files import read_vocabulary
+from langcell.processing.vocabulary.vocabulary_files import read_vocabulary
 
 IDS = [f"ENSG{i:011d}" for i in range(12)]
 

@@ -11,8 +11,8 @@ from hub_processes import load_as_user, run_code, run_langcell
 from typer.testing import CliRunner
 
 from langcell.cli import app
-from langcell.processing.shard_sources import find_sources
-from langcell.processing.tokenizing import tokenize
+from langcell.processing.sources.open_source import find_sources
+from langcell.processing.tokenization.tokenize import tokenize
 
 PUSH = """
 import json, sys

@@ -6,8 +6,8 @@ import tiny_sources
 from typer.testing import CliRunner
 
 from langcell.cli import app
-from langcell.processing.shard_sources import find_sources
-from langcell.processing.tokenizing import tokenize
+from langcell.processing.sources.open_source import find_sources
+from langcell.processing.tokenization.tokenize import tokenize
 
 
 @pytest.fixture(scope="module")

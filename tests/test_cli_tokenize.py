@@ -8,8 +8,8 @@ import tiny_sources
 from typer.testing import CliRunner
 
 from langcell.cli import app
-from langcell.processing.shard_manifest import read_manifest, verify
-from langcell.processing.vocabulary_files import write_vocabulary
+from langcell.processing.shards.manifest import read_manifest, verify
+from langcell.processing.vocabulary.vocabulary_files import write_vocabulary
 
 
 def invoke(*words: object) -> tuple[int, str, str]:

@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from langcell.processing.cell_tables import FrameTable
-from langcell.processing.contents import Contents, find_values
-from langcell.processing.matrix_rows import DenseRows
-from langcell.processing.raw_counts import XKind
+from langcell.processing.cells.cell_tables import FrameTable
+from langcell.processing.cells.contents import Contents, find_values
+from langcell.processing.cells.matrix_rows import DenseRows
+from langcell.processing.cells.raw_counts import XKind
 
 COUNTS = np.array([[0, 3.0], [2.0, 1.0]])
 LOGGED = np.log1p(COUNTS)

@@ -22,7 +22,7 @@ from langcell.checkpoint_files import read_tensors
 from langcell.convert import build_model, read_released, to_released_parts, write_released
 from langcell.inference.zero_shot import score_labels
 from langcell.modeling_langcell import LangCellForCellClassification, LangCellModel
-from langcell.processing.geneformer import read_geneformer_v1
+from langcell.processing.vocabulary.geneformer import read_geneformer_v1
 
 PARITY = {"rtol": 0, "atol": 1e-5}
 

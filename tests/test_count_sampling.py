@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from langcell.processing.count_sampling import sample_counts
+from langcell.processing.simulation.count_sampling import sample_counts
 
 
 @pytest.mark.parametrize("cv", [0.0, 0.3, 1.0])

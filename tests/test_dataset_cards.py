@@ -11,11 +11,11 @@ from datasets import load_dataset
 from huggingface_hub import DatasetCard
 
 from langcell.hub_cards.dataset_cards import dataset_card, write_dataset_card
-from langcell.processing.shard_counts import ShardCounts
-from langcell.processing.shard_manifest import FileRecord, Manifest, read_manifest, verify
-from langcell.processing.shard_sources import find_sources
-from langcell.processing.shards import read_descriptions
-from langcell.processing.tokenizing import tokenize
+from langcell.processing.shards.counts import ShardCounts
+from langcell.processing.shards.manifest import FileRecord, Manifest, read_manifest, verify
+from langcell.processing.shards.writer import read_descriptions
+from langcell.processing.sources.open_source import find_sources
+from langcell.processing.tokenization.tokenize import tokenize
 
 COUNTS = ShardCounts(
     np.array([0, 0, 5, 5]),

@@ -13,7 +13,7 @@ import langcell
 from langcell.cli import app
 from langcell.demo import BULK_LABELS, draw_confusion, draw_umap, run_demo, sample_cells, summary_table
 from langcell.loading import bundled_model_folder
-from langcell.processing.ontology import Ontology
+from langcell.processing.ontology.terms import Ontology
 
 LABELS = list(BULK_LABELS.values())
 PNG = b"\x89PNG\r\n"

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from langcell.processing.description_templates import TEMPLATES, paraphrase, parse_description, render
-from langcell.processing.descriptions import ASPECT_COLUMNS, ASPECTS, describe, describe_term
-from langcell.processing.ontology import Ontology
+from langcell.processing.ontology.description_templates import TEMPLATES, paraphrase, parse_description, render
+from langcell.processing.ontology.descriptions import ASPECT_COLUMNS, ASPECTS, describe, describe_term
+from langcell.processing.ontology.terms import Ontology
 
 ROW = {
     ASPECT_COLUMNS["cell type"]: "CL:0000236",

@@ -6,10 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from langcell.processing import descriptions
-from langcell.processing.descriptions import ASPECT_COLUMNS, ASPECTS, describe, describe_all, describe_term, text_forms
-from langcell.processing.labels import resolve_labels
-from langcell.processing.ontology import Ontology, Term
+from langcell.processing.labels.resolve import resolve_labels
+from langcell.processing.ontology.descriptions import (
+    ASPECT_COLUMNS,
+    ASPECTS,
+    describe,
+    describe_all,
+    describe_term,
+    text_forms,
+)
+from langcell.processing.ontology.terms import Ontology, Term, descriptions
 
 B_CELL = "cell type: b cell. a lymphocyte of b lineage that is capable of b cell mediated immunity.; "
 BLOOD = "tissue: blood. a fluid that is composed of blood plasma and erythrocytes.; "

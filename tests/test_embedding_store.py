@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from langcell.processing import embedding_store
-from langcell.processing.embedding_store import EmbeddingStore, open_embeddings, row_spans, save_embeddings
+from langcell.processing.cells import embedding_store
+from langcell.processing.cells.embedding_store import EmbeddingStore, open_embeddings, row_spans, save_embeddings
 
 SETTINGS = {"model_id": "tiny", "model_revision": "abc", "vocabulary_fingerprint": "def", "gene_coverage": 0.5}
 N_CELLS = 50

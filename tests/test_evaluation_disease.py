@@ -3,7 +3,7 @@ import json
 import pytest
 import tiny_evaluation
 
-from langcell.processing.labels import Label
+from langcell.processing.labels.resolve import Label
 from langcell.training.evaluation import disease
 from langcell.training.evaluation.context import EvaluationContext
 

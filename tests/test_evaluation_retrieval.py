@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tiny_evaluation
 
-from langcell.processing.descriptions import describe_term
-from langcell.processing.ontology import Ontology
+from langcell.processing.ontology.descriptions import describe_term
+from langcell.processing.ontology.terms import Ontology
 from langcell.training.evaluation import retrieval
 from langcell.training.evaluation.context import EvaluationContext
 from langcell.training.evaluation.ontology_scoring import TermDistances

@@ -7,7 +7,7 @@ import pytest
 import tiny
 
 import langcell
-from langcell.processing.labels import resolve_labels
+from langcell.processing.labels.resolve import resolve_labels
 from langcell.training.evaluation.context import EvaluationContext
 from langcell.training.evaluation.naming import naming_sections
 from langcell.training.evaluation.zero_shot import ALPHAS, evaluate_zero_shot, name_and_measure

@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from langcell.processing.cell_profiles import CellProfiles
-from langcell.processing.experiments import Experiment, ExperimentSampler
-from langcell.processing.simulation_config import SimulationConfig
+from langcell.processing.simulation.cell_profiles import CellProfiles
+from langcell.processing.simulation.config import SimulationConfig
+from langcell.processing.simulation.experiments import Experiment, ExperimentSampler
 
 N_GENES = 1_000
 

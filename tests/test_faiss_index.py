@@ -5,7 +5,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from langcell.inference import faiss_index
 from langcell.inference.faiss_index import FaissIndex
 from langcell.inference.nearest import search_exact
-from langcell.processing.embedding_store import EmbeddingStore
+from langcell.processing.cells.embedding_store import EmbeddingStore
 
 pytest.importorskip("faiss")
 

@@ -3,12 +3,12 @@ import sys
 
 import pytest
 
-from langcell.processing.file_locks import locked_file
+from langcell.processing.files.file_locks import locked_file
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from langcell.processing.file_locks import locked_file
+from langcell.processing.files.file_locks import locked_file
 file = locked_file(Path(sys.argv[1]), "out")
 print("locked", flush=True)
 time.sleep(600)

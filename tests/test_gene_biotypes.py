@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from langcell.processing.gene_biotypes import GeneEntry, read_gene_table
+from langcell.processing.vocabulary.gene_biotypes import GeneEntry, read_gene_table
 
 BIOMART = """Gene stable ID\tGene type\tGene name\tGene Synonym
 ENSG00000156738\tprotein_coding\tMS4A1\tB1

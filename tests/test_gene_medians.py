@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from langcell.processing.cell_profiles import CellProfiles
-from langcell.processing.gene_medians import (
+from langcell.processing.simulation.cell_profiles import CellProfiles
+from langcell.processing.vocabulary.gene_medians import (
     RELATIVE_ERROR,
     MedianSketch,
     fit_medians,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from langcell.processing.gene_biotypes import GeneEntry
-from langcell.processing.gene_tally import GeneTally
+from langcell.processing.vocabulary.gene_biotypes import GeneEntry
+from langcell.processing.vocabulary.gene_tally import GeneTally
 
 IDS = [f"ENSG{i:011d}" for i in range(8)]
 

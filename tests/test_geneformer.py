@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from released_layout import N_GENES, write_geneformer_v1, write_pickle
 
-from langcell.processing.geneformer import is_published_v1, read_geneformer_v1
 from langcell.processing.rank_values import keep_first_of_duplicates, rank_encode
+from langcell.processing.vocabulary.geneformer import is_published_v1, read_geneformer_v1
 
 GENES = [f"ENSG{i:011d}" for i in range(1, 4)]
 V1_TOKENS = {"<pad>": 0, "<mask>": 1, GENES[1]: 2, GENES[0]: 3, GENES[2]: 4}

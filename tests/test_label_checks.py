@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from langcell.processing.label_checks import check_labels
-from langcell.processing.label_lookup import Label
-from langcell.processing.labels import resolve_labels
+from langcell.processing.labels.checks import check_labels
+from langcell.processing.labels.lookup import Label
+from langcell.processing.labels.resolve import resolve_labels
 
 
 @pytest.mark.parametrize(

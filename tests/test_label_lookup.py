@@ -2,9 +2,9 @@
 
 import pytest
 
-from langcell.processing.label_lookup import Label, find_term, look_up, plain_label, term_at, usable_term
-from langcell.processing.label_syntax import LabelEntry
-from langcell.processing.ontology import Ontology
+from langcell.processing.labels.lookup import Label, find_term, look_up, plain_label, term_at, usable_term
+from langcell.processing.labels.syntax import LabelEntry
+from langcell.processing.ontology.terms import Ontology
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,10 @@
 
 import pytest
 
-from langcell.processing.label_lookup import Label
-from langcell.processing.label_notes import label_notes
-from langcell.processing.labels import resolve_labels
-from langcell.processing.ontology import Ontology
+from langcell.processing.labels.lookup import Label
+from langcell.processing.labels.notes import label_notes
+from langcell.processing.labels.resolve import resolve_labels
+from langcell.processing.ontology.terms import Ontology
 
 # The Cell Ontology of somebody who calls B cells otherwise.
 OF_A_LABORATORY = """format-version: 1.2

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from langcell.processing.labels import Label
+from langcell.processing.labels.resolve import Label
 from langcell.training.evaluation.label_reading import ids_beside, label_facts, label_section
 
 LABELS = [

@@ -2,8 +2,8 @@
 
 import pytest
 
-from langcell.processing.label_splitting import split_labels
-from langcell.processing.ontology import Ontology
+from langcell.processing.labels.splitting import split_labels
+from langcell.processing.ontology.terms import Ontology
 
 OBO = """format-version: 1.2
 

@@ -4,8 +4,8 @@ import doctest
 
 import pytest
 
-from langcell.processing import label_syntax
-from langcell.processing.label_syntax import Field, LabelEntry, read_entries, split_fields
+from langcell.processing.labels.resolve import syntax as label_syntax
+from langcell.processing.labels.syntax import Field, LabelEntry, read_entries, split_fields
 
 
 def test_docstring_examples_run():

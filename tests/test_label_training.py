@@ -6,7 +6,7 @@ from tiny_labelled import labelled_cells
 from torch import nn
 
 from langcell.modeling_langcell import LangCellForCellClassification, LangCellModel
-from langcell.processing.anndata_io import open_cells
+from langcell.processing.cells.anndata_io import open_cells
 from langcell.training.few_shot_data import RankedRows
 from langcell.training.label_learners import ClassLearner, TextLearner
 from langcell.training.label_training import _products, train_on_labels

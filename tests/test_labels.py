@@ -5,15 +5,15 @@ import json
 
 import pytest
 
-from langcell.processing import labels as labels_module
-from langcell.processing.labels import (
+from langcell.processing.labels.resolve import (
     Label,
     labels_under,
     read_labels,
     resolve_labels,
     typed_labels,
 )
-from langcell.processing.ontology import Ontology
+from langcell.processing.labels.resolve import resolve as labels_module
+from langcell.processing.ontology.terms import Ontology
 
 OBO = """format-version: 1.2
 

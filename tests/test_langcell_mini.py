@@ -10,7 +10,7 @@ from accelerate.state import AcceleratorState
 from scipy.sparse import csr_matrix
 
 import langcell
-from langcell.processing.shard_manifest import read_manifest
+from langcell.processing.shards.manifest import read_manifest
 from langcell.training import langcell_mini, ship
 from langcell.training.evaluation.report import Section, TaskResult, write_report
 from langcell.training.evaluation.zero_shot import evaluate_zero_shot

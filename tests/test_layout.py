@@ -44,7 +44,7 @@ LONGER_FILES = {
 # Files without a test file of their own, and where they are tested.
 TESTED_ELSEWHERE: dict[str, str] = {
     # What another process runs.
-    "processing/compiled_workers.py": "test_tokenizing.py",
+    "processing/tokenization/compiled_workers.py": "test_tokenizing.py",
     "hub_cards/fresh_load.py": "test_load_checks.py",
     # Parts of one stream of batches.
     "training/collation.py": "test_cell_batches.py",
@@ -240,7 +240,7 @@ def test_the_model_imports_cards_only_when_it_writes_or_checks_a_folder():
 
 def test_anndata_is_read_and_written_in_one_place():
     # Two more may name the AnnData class, which they take from a user or hand to one.
-    may = {"processing/anndata_io.py"}
+    may = {"processing/cells/anndata_io.py"}
     may_name_the_class = {
         "modeling_langcell/inference/annotation.py",
         "modeling_langcell/inference/classification.py",

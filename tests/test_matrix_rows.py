@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from langcell.processing import matrix_rows
-from langcell.processing.matrix_rows import CscRows, CsrRows, DenseRows, MatrixRows
+from langcell.processing.cells import matrix_rows
+from langcell.processing.cells.matrix_rows import CscRows, CsrRows, DenseRows, MatrixRows
 
 MATRIX = sparse.random(23, 11, density=0.3, format="csr", rng=np.random.default_rng(0), dtype=np.float32)
 

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 from langcell.inference.naming import NamingOptions, confidence_of, masked_scores, name_cells, storable
 from langcell.inference.parts import MemoryParts
 from langcell.inference.unknown import Calibration
-from langcell.processing.labels import resolve_labels
+from langcell.processing.labels.resolve import resolve_labels
 
 LABELS = resolve_labels(["CD8-positive, alpha-beta T cell", "hepatocyte", "CD4-positive, alpha-beta T cell"])
 NAMES = [label.name for label in LABELS]

@@ -4,7 +4,7 @@ import pytest
 from anndata import AnnData
 from scipy.sparse import csr_matrix
 
-from langcell.processing.obsm_matrix import read_obsm
+from langcell.processing.cells.obsm_matrix import read_obsm
 
 VALUES = np.array([[1.0, -2.0], [0.5, 3.0], [4.0, 0.0]])
 NAMES = ["a", "b", "c"]

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from langcell.inference.ontology_backoff import back_off, common_parent
-from langcell.processing.labels import Label, resolve_labels
-from langcell.processing.ontology import Ontology
+from langcell.processing.labels.resolve import Label, resolve_labels
+from langcell.processing.ontology.terms import Ontology
 
 CD4, CD8, T, B, NK = "CL:0000624", "CL:0000625", "CL:0000084", "CL:0000236", "CL:0000623"
 LABELS = [*resolve_labels([CD4, CD8, T, B, NK]), Label("my odd cells", "odd")]

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from langcell.processing.labels import Label, resolve_labels
-from langcell.processing.ontology import Ontology
+from langcell.processing.labels.resolve import Label, resolve_labels
+from langcell.processing.ontology.terms import Ontology
 from langcell.training.evaluation.metrics import OntologyAccuracy, score_predictions
 from langcell.training.evaluation.ontology_scoring import TermDistances, credit_matrix
 

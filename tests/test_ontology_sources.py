@@ -2,8 +2,8 @@
 
 import pytest
 
-from langcell.processing.ontology import Ontology
-from langcell.processing.ontology_sources import CellxgeneSource, FileSource, Term
+from langcell.processing.ontology.sources import CellxgeneSource, FileSource, Term
+from langcell.processing.ontology.terms import Ontology
 
 OWL = """<?xml version="1.0"?>
 <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:rdfs="http://www.w3.org/2000/01/rdf-schema#"

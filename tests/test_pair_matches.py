@@ -11,7 +11,7 @@ from langcell.inference.pair_matches import CellReader, match_pairs
 from langcell.inference.reading import ReadingOptions
 from langcell.inference.scored_cells import encode_label_texts
 from langcell.loading import LoadedLangCell
-from langcell.processing.labels import Label
+from langcell.processing.labels.resolve import Label
 
 N_CELLS, UNKNOWN_CELL = 60, 11
 LABELS = [Label(text, text) for text in TEXTS]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from released_layout import write_pickle
 
-from langcell.processing.pickles import read_number_dictionary, read_text_dictionary
+from langcell.processing.vocabulary.pickles import read_number_dictionary, read_text_dictionary
 
 
 @pytest.mark.parametrize("protocol", [pytest.param(p, id=f"protocol_{p}") for p in range(6)])

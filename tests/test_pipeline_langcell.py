@@ -13,7 +13,7 @@ from transformers import AutoModelForSequenceClassification, pipeline
 import langcell
 from langcell.configuration_langcell import CUSTOM_PIPELINES
 from langcell.pipeline_langcell import LangCellPipeline
-from langcell.processing.labels import resolve_labels
+from langcell.processing.labels.resolve import resolve_labels
 
 LABELS = ["B cell", "natural killer cell", "my odd cells"]
 TEXTS = {label.name: label.text for label in resolve_labels(LABELS)}

@@ -13,7 +13,7 @@ import torch
 from matplotlib.image import imread
 from safetensors.torch import load_file
 
-from langcell.processing.shard_manifest import sha256_of
+from langcell.processing.shards.manifest import sha256_of
 from langcell.training.config_files import load_config
 from langcell.training.pretrain import main
 from langcell.training.throughput import CLOCKED

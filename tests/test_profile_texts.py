@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import tiny_profiles
 
-from langcell.processing.cell_profiles import CellProfiles
-from langcell.processing.ontology import Ontology
-from langcell.processing.profile_texts import TEXT_SHARES, profile_texts, tissue_ids
+from langcell.processing.ontology.terms import Ontology
+from langcell.processing.simulation.cell_profiles import CellProfiles
+from langcell.processing.simulation.profile_texts import TEXT_SHARES, profile_texts, tissue_ids
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import subprocess
 import pytest
 import tiny_shards
 
-from langcell.processing.shard_manifest import sha256_of
+from langcell.processing.shards.manifest import sha256_of
 from langcell.training.config_files import load_config
 from langcell.training.configs import PretrainConfig, ShardFolder
 from langcell.training.provenance import describe_origin, git_revision, write_origin

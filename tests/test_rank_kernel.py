@@ -9,8 +9,8 @@ from scipy.sparse import csr_matrix, random_array
 from tiny import tiny_vocabulary
 
 from langcell.processing.genes import GeneVocabulary
-from langcell.processing.rank_kernel import rank_encode_compiled
 from langcell.processing.rank_values import rank_encode
+from langcell.processing.tokenization.rank_kernel import rank_encode_compiled
 
 BOTH = (rank_encode_compiled, rank_encode)
 

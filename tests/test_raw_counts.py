@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from langcell.processing.raw_counts import XKind, first_fault, refusal, summarise_values, to_linear
+from langcell.processing.cells.raw_counts import XKind, first_fault, refusal, summarise_values, to_linear
 
 
 @pytest.mark.parametrize(

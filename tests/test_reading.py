@@ -8,7 +8,7 @@ from tiny import tiny_counts, tiny_gene_names
 
 from langcell.inference.reading import Coverage, ReadingOptions, ranked_chunks
 from langcell.loading import load
-from langcell.processing.anndata_io import open_cells
+from langcell.processing.cells.anndata_io import open_cells
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ import langcell
 from langcell.cli import app
 from langcell.inference.reference import known_reference
 from langcell.inference.scored_cells import score_data
-from langcell.processing.labels import resolve_labels
+from langcell.processing.labels.resolve import resolve_labels
 from langcell.processing.reference_cells import LabelScale
 
 NAMES = ["B cell", "natural killer cell", "monocyte"]

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from tiny_named import LABELS, named_cells
 
-from langcell.processing.cell_tables import FrameTable
+from langcell.processing.cells.cell_tables import FrameTable
 from langcell.reporting.contents import best_labels, counts_by_sample, drawn_rows, found_sample_column, read_named
 
 N_CELLS = 60

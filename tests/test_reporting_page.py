@@ -122,7 +122,7 @@ def test_a_hundred_thousand_cells(browser, tmp_path):
 
 
 def test_labels_file_is_what_annotate_reads(tmp_path):
-    from langcell.processing.labels import read_labels
+    from langcell.processing.labels.resolve import read_labels
 
     settings = named_cells(4).uns["langcell"]
     (tmp_path / "labels.tsv").write_text(labels_file(settings), encoding="utf-8")

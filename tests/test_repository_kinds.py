@@ -10,7 +10,7 @@ from langcell.hub_cards.repository_kinds import (
     files_to_publish,
     find_kind,
 )
-from langcell.processing.shard_manifest import read_manifest
+from langcell.processing.shards.manifest import read_manifest
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from tiny import tiny_counts, tiny_gene_names, tiny_model, tiny_processor
 import langcell
 from langcell.inference.retrieval import COLUMNS, retrieve
 from langcell.loading import load
-from langcell.processing.embedding_store import open_embeddings, save_embeddings
-from langcell.processing.labels import Label, resolve_query
+from langcell.processing.cells.embedding_store import open_embeddings, save_embeddings
+from langcell.processing.labels.resolve import Label, resolve_query
 
 N_CELLS, UNKNOWN_CELL = 40, 7
 TEXTS = ["B cell", "a lymphocyte that kills"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tiny_tasks import die, one_over, power_of_two
 
-from langcell.processing.scheduling import default_workers, run_tasks
+from langcell.processing.tokenization.scheduling import default_workers, run_tasks
 
 
 def test_results_of_this_process_come_in_order() -> None:
@@ -54,7 +54,7 @@ ORPHANS = """
 import os, sys, time
 sys.path.insert(0, sys.argv[1])
 from tiny_tasks import note_and_wait
-from langcell.processing.scheduling import run_tasks
+from langcell.processing.tokenization.scheduling import run_tasks
 if __name__ == "__main__":
     list(run_tasks(note_and_wait, [sys.argv[2]] * 2, workers=2))
 """

@@ -9,12 +9,12 @@ import tiny
 import tiny_shards
 import tiny_sources
 
-from langcell.processing.ontology import Ontology
-from langcell.processing.shard_counts import count_shards
-from langcell.processing.shard_manifest import read_manifest
-from langcell.processing.shard_sources import find_sources
-from langcell.processing.shards import Description
-from langcell.processing.tokenizing import tokenize
+from langcell.processing.ontology.terms import Ontology
+from langcell.processing.shards.counts import count_shards
+from langcell.processing.shards.manifest import read_manifest
+from langcell.processing.shards.writer import Description
+from langcell.processing.sources.open_source import find_sources
+from langcell.processing.tokenization.tokenize import tokenize
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from scipy.sparse import csr_matrix
 
 from langcell.processing.genes import GeneVocabulary
 from langcell.processing.rank_values import RankedCells, rank_encode
-from langcell.processing.shard_files import (
+from langcell.processing.shards.files import (
     MORE_COLUMNS,
     TEXT_COLUMNS,
     Description,
@@ -18,7 +18,7 @@ from langcell.processing.shard_files import (
     write_shard,
     write_shard_in_parts,
 )
-from langcell.processing.shard_manifest import sha256_of
+from langcell.processing.shards.manifest import sha256_of
 
 VOCABULARY = GeneVocabulary([f"ENSG{i:011d}" for i in range(8)], np.ones(8), [""] * 8)
 TEXTS = [Description("cell type: b cell; ", "CL:0000236", form="name"), Description("cell type: é; ", "CL:0000084")]

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from langcell.processing.shard_files import shard_path
-from langcell.processing.shard_journal import Journal, check_same_plan, results_of, stands
-from langcell.processing.shard_manifest import SCHEMA_VERSION, FileRecord, Manifest, ShardOrigin, sha256_of
-from langcell.processing.shard_tasks import ShardResult
+from langcell.processing.shards.files import shard_path
+from langcell.processing.shards.manifest import SCHEMA_VERSION, FileRecord, Manifest, ShardOrigin, sha256_of
+from langcell.processing.tokenization.journal import Journal, check_same_plan, results_of, stands
+from langcell.processing.tokenization.tasks import ShardResult
 
 SUMMARY = {"options": {"max_length": 12, "read": {"x_is": "counts"}}, "sources": [["a.h5ad", "0" * 64, 0]]}
 ORIGIN = ShardOrigin(source=0, start=0, stop=9, read=9, dropped={"duplicate": 2}, n_counts=5.0, n_known_counts=4.0)

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from langcell.processing.shard_manifest import (
+from langcell.processing.shards.manifest import (
     SCHEMA_VERSION,
     FileRecord,
     Manifest,

@@ -4,10 +4,10 @@ import pytest
 import tiny
 import tiny_sources
 
-from langcell.processing.cell_metadata import METADATA_COLUMNS
-from langcell.processing.ontology import Ontology
-from langcell.processing.shard_plan import Plan, TokenizeOptions, make_plan
-from langcell.processing.shard_sources import find_sources
+from langcell.processing.ontology.terms import Ontology
+from langcell.processing.sources.cell_metadata import METADATA_COLUMNS
+from langcell.processing.sources.open_source import find_sources
+from langcell.processing.tokenization.plan import Plan, TokenizeOptions, make_plan
 
 
 def plan_of(*paths: Path, **options) -> Plan:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from langcell.processing.shard_counts import ShardCounts
+from langcell.processing.shards.counts import ShardCounts
 from langcell.shard_report import draw_lengths, length_bars
 
 

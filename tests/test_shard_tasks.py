@@ -8,14 +8,14 @@ import tiny
 import tiny_sources
 from tiny_sources import OPTIONS
 
-from langcell.processing.cell_metadata import METADATA_COLUMNS
-from langcell.processing.descriptions import describe
-from langcell.processing.ontology import Ontology
+from langcell.processing.ontology.descriptions import describe
+from langcell.processing.ontology.terms import Ontology
 from langcell.processing.rank_values import rank_encode
-from langcell.processing.shard_manifest import sha256_of
-from langcell.processing.shard_plan import Plan, make_plan
-from langcell.processing.shard_sources import find_sources
-from langcell.processing.shard_tasks import ShardTask, make_shard, prepare_tasks
+from langcell.processing.shards.manifest import sha256_of
+from langcell.processing.sources.cell_metadata import METADATA_COLUMNS
+from langcell.processing.sources.open_source import find_sources
+from langcell.processing.tokenization.plan import Plan, make_plan
+from langcell.processing.tokenization.tasks import ShardTask, make_shard, prepare_tasks
 
 COUNTS, OBS, VOCABULARY = tiny_sources.counts_of(), tiny_sources.obs_of(), tiny.tiny_vocabulary()
 
@@ -83,7 +83,7 @@ def test_cells_without_a_known_gene(tmp_path: Path) -> None:
 def test_the_bytes_do_not_depend_on_the_chunks(chunk: int, prepared, tmp_path: Path, monkeypatch) -> None:
     _, tasks = prepared
     whole = make_shard(tasks[0])
-    monkeypatch.setattr("langcell.processing.shard_tasks._CELLS_PER_CHUNK", chunk)
+    monkeypatch.setattr("langcell.processing.tokenization.tasks._CELLS_PER_CHUNK", chunk)
     assert make_shard(tasks[0]) == whole
 
 
@@ -124,7 +124,7 @@ def test_a_folder_that_a_worker_does_not_see(prepared, tmp_path: Path) -> None:
 
 
 def test_a_value_that_is_no_count_is_found_while_reading(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("langcell.processing.matrix_rows.SAMPLE_SIZE", 1)  # of three cells, when a file is opened
+    monkeypatch.setattr("langcell.processing.cells.matrix_rows.SAMPLE_SIZE", 1)  # of three cells, when a file is opened
     adata = tiny_sources.adata_of()
     adata.X = adata.X.toarray()
     adata.X[50, 4] = 2.5

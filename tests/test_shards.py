@@ -10,7 +10,7 @@ from scipy.sparse import random as random_csr
 
 from langcell.processing.genes import GeneVocabulary
 from langcell.processing.rank_values import RankedCells, rank_encode
-from langcell.processing.shards import (
+from langcell.processing.shards.writer import (
     TEXT_COLUMNS,
     Description,
     ShardWriter,

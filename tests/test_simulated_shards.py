@@ -7,10 +7,10 @@ import tiny_profiles
 from tiny_profiles import IDS
 
 from langcell.processing.genes import GeneVocabulary
-from langcell.processing.ontology import Ontology
-from langcell.processing.shards import read_descriptions, read_manifest, verify
-from langcell.processing.simulated_shards import write_simulated_shards
-from langcell.processing.simulation import SimulationConfig
+from langcell.processing.ontology.terms import Ontology
+from langcell.processing.shards.writer import read_descriptions, read_manifest, verify
+from langcell.processing.simulation.simulated_shards import write_simulated_shards
+from langcell.processing.simulation.simulator import SimulationConfig
 
 VOCABULARY = GeneVocabulary(IDS[:250], np.full(250, 2.0), [""] * 250)
 CONFIG = SimulationConfig(experiment_cells=(20, 30), panel_genes=(100, 200))

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from langcell.processing.cell_profiles import CellProfiles
-from langcell.processing.simulation import CellSimulator, SimulationConfig
+from langcell.processing.simulation.cell_profiles import CellProfiles
+from langcell.processing.simulation.simulator import CellSimulator, SimulationConfig
 
 N_GENES = 600
 FIXED_DEPTH = {"depth_median": 5_000.0, "depth_experiment_sd": 0.0, "depth_cell_sd": 0.0}

@@ -2,7 +2,7 @@ from dataclasses import fields
 
 import pytest
 
-from langcell.processing.simulation_config import SimulationConfig
+from langcell.processing.simulation.config import SimulationConfig
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ import pytest
 from anndata import AnnData
 from scipy import sparse
 
-from langcell.processing.census import CensusSelection
-from langcell.processing.gene_biotypes import GeneEntry
-from langcell.processing.gene_medians import RELATIVE_ERROR
-from langcell.processing.gene_tally import GeneTally
-from langcell.processing.shard_sources import census_source, find_sources
-from langcell.processing.source_genes import tally_genes
+from langcell.processing.sources.census import CensusSelection
+from langcell.processing.sources.open_source import census_source, find_sources
+from langcell.processing.vocabulary.gene_biotypes import GeneEntry
+from langcell.processing.vocabulary.gene_medians import RELATIVE_ERROR
+from langcell.processing.vocabulary.gene_tally import GeneTally
+from langcell.processing.vocabulary.source_genes import tally_genes
 
 IDS = [f"ENSG{i:011d}" for i in range(6)]
 SYMBOLS = [f"GENE{i}" for i in range(6)]

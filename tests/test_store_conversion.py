@@ -9,8 +9,8 @@ import zarr
 from anndata import AnnData
 from scipy import sparse
 
-from langcell.processing import store_conversion
-from langcell.processing.anndata_io import write_annotated
+from langcell.processing.cells import store_conversion
+from langcell.processing.cells.anndata_io import write_annotated
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Writing zarr v2 data:UserWarning"),

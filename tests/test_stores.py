@@ -8,7 +8,7 @@ import pytest
 import zarr
 from zarr.core.sync import sync as zarr_sync
 
-from langcell.processing.stores import (
+from langcell.processing.cells.stores import (
     can_be_copied,
     copy_store,
     is_legacy,

@@ -5,7 +5,7 @@ import pytest
 
 import langcell
 from langcell.inference.taught_labels import config_of, note_on_others, own_labels, taught_labels
-from langcell.processing.label_lookup import Label
+from langcell.processing.labels.lookup import Label
 
 TAUGHT = [
     {"name": "B", "text": "cell type: b cell; ", "ontology_term_id": "CL:0000236", "cells": 5},

@@ -6,7 +6,7 @@ import pytest
 import tiny
 import tiny_sources
 
-from langcell.processing.tenx import is_tenx_h5, open_tenx_h5
+from langcell.processing.sources.tenx import is_tenx_h5, open_tenx_h5
 
 COUNTS = tiny_sources.counts_of().toarray()
 

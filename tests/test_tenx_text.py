@@ -6,9 +6,9 @@ import tiny
 import tiny_sources
 from tiny_sources import N_CELLS
 
-from langcell.processing import tenx_text
-from langcell.processing.tenx import open_tenx_h5
-from langcell.processing.tenx_text import convert_mtx, find_mtx
+from langcell.processing.sources import tenx_text
+from langcell.processing.sources.tenx import open_tenx_h5
+from langcell.processing.sources.tenx_text import convert_mtx, find_mtx
 
 COUNTS = tiny_sources.counts_of().toarray()
 

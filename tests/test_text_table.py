@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tiny_shards
 
-from langcell.processing.shards import Description
+from langcell.processing.shards.writer import Description
 from langcell.training.text_table import Descriptions, choose_variants
 
 PLAIN = (

@@ -18,13 +18,13 @@ import tiny_sources
 from datasets import load_dataset
 from tiny_sources import OPTIONS, bytes_of
 
-from langcell.processing import shard_tasks
-from langcell.processing.census import CensusSelection
-from langcell.processing.shard_manifest import Manifest, read_manifest, verify
-from langcell.processing.shard_plan import TokenizeOptions
-from langcell.processing.shard_sources import SourceSpec, census_source, find_sources
-from langcell.processing.shards import read_descriptions
-from langcell.processing.tokenizing import tokenize
+from langcell.processing.shards.manifest import Manifest, read_manifest, verify
+from langcell.processing.shards.writer import read_descriptions
+from langcell.processing.sources.census import CensusSelection
+from langcell.processing.sources.open_source import SourceSpec, census_source, find_sources
+from langcell.processing.tokenization import tasks as shard_tasks
+from langcell.processing.tokenization.plan import TokenizeOptions
+from langcell.processing.tokenization.tokenize import tokenize
 
 COUNTS, OBS, VOCABULARY = tiny_sources.counts_of(), tiny_sources.obs_of(), tiny.tiny_vocabulary()
 
@@ -174,9 +174,9 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 logging.disable()
 import tiny, tiny_sources
-from langcell.processing.ontology import Ontology
-from langcell.processing.shard_sources import find_sources
-from langcell.processing.tokenizing import tokenize
+from langcell.processing.ontology.terms import Ontology
+from langcell.processing.sources.open_source import find_sources
+from langcell.processing.tokenization.tokenize import tokenize
 
 sources, work = Path(sys.argv[2]), Path(sys.argv[3])
 specs, vocabulary = find_sources([f"{sources}/*"]), tiny.tiny_vocabulary()

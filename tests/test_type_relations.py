@@ -6,7 +6,7 @@ import pytest
 import tiny_shards
 import torch
 
-from langcell.processing.ontology import Ontology
+from langcell.processing.ontology.terms import Ontology
 from langcell.training.shard_location import ShardLocation
 from langcell.training.type_relations import close_types, named_side_by_side, types_left_out
 

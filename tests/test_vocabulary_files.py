@@ -4,7 +4,7 @@ import pytest
 import tiny
 
 from langcell.processing.genes import GeneVocabulary
-from langcell.processing.vocabulary_files import read_vocabulary, write_vocabulary
+from langcell.processing.vocabulary.vocabulary_files import read_vocabulary, write_vocabulary
 
 
 @pytest.mark.parametrize("name", ["genes.tsv", "genes.json"])

@@ -1,6 +1,6 @@
 import pytest
 
-from langcell.processing.written_names import clean_written_name, written_names
+from langcell.processing.ontology.name_variants import clean_written_name, written_names
 
 
 @pytest.mark.parametrize(

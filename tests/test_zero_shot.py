@@ -7,8 +7,8 @@ from torch.testing import assert_close
 import langcell
 from langcell.demo import BULK_LABELS, sample_cells
 from langcell.inference.zero_shot import encode_labels, score_cells, score_labels
-from langcell.processing.labels import labels_under, resolve_labels
-from langcell.processing.ontology import Ontology
+from langcell.processing.labels.resolve import labels_under, resolve_labels
+from langcell.processing.ontology.terms import Ontology
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 

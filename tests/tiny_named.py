@@ -5,7 +5,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from langcell.processing.labels import resolve_labels
+from langcell.processing.labels.resolve import resolve_labels
 
 LABELS = ["B cell", "natural killer cell", "CD14-positive monocyte", "hepatocyte", "my odd cells <i>"]
 WIDTH = 16

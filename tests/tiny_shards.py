@@ -6,7 +6,7 @@ import numpy as np
 import tiny
 
 from langcell.processing.rank_values import RankedCells
-from langcell.processing.shards import TEXT_COLUMNS, Description, ShardWriter
+from langcell.processing.shards.writer import TEXT_COLUMNS, Description, ShardWriter
 
 # T cell is an ancestor of CD4-positive T cell: their pairs are neither positive nor negative.
 B_CELL, T_CELL, CD4_T_CELL, MONOCYTE = TYPES = ("CL:0000236", "CL:0000084", "CL:0000624", "CL:0000576")

@@ -30,7 +30,7 @@ class ShardFolder:
     """One folder of tokenized shards and its share of the cells.
 
     Attributes:
-        path: a finished shard folder, as `langcell.processing.shards` writes it.
+        path: a finished shard folder, as `langcell.processing.shards.writer` writes it.
         weight: how often cells are taken from here, relative to the other folders.
     """
 

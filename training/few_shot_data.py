@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from langcell.processing.anndata_io import CellSource
+from langcell.processing.cells.anndata_io import CellSource
 from langcell.processing.feature_extraction_langcell import LangCellFeatureExtractor
 from langcell.processing.rank_values import RankedCells, rank_encode
 

@@ -15,8 +15,8 @@ from langcell.inference.classification import LoadedClassifier, classify_cells
 from langcell.inference.zero_shot import combine_scores
 from langcell.loading import LoadedLangCell
 from langcell.modeling_langcell import LangCellForCellClassification
-from langcell.processing.atomic_output import atomic_output
-from langcell.processing.labels import Label
+from langcell.processing.files.atomic_output import atomic_output
+from langcell.processing.labels.resolve import Label
 from langcell.processing.processing_langcell import LangCellProcessor
 from langcell.training.adapters import Adapter
 

@@ -17,10 +17,10 @@ from langcell.inference.job import TorchModel
 from langcell.inference.reading import ReadingOptions
 from langcell.loading import DEFAULT_MODEL, LoadedLangCell, base_facts, load
 from langcell.modeling_langcell import LangCellForCellClassification
-from langcell.processing.anndata_io import open_cells
-from langcell.processing.atomic_output import require_new_folder
-from langcell.processing.label_notes import label_notes
-from langcell.processing.labels import Label, resolve_labels
+from langcell.processing.cells.anndata_io import open_cells
+from langcell.processing.files.atomic_output import require_new_folder
+from langcell.processing.labels.notes import label_notes
+from langcell.processing.labels.resolve import Label, resolve_labels
 from langcell.training.adapters import Adapter, count_trainable, mark_trainable
 from langcell.training.evaluation.labelled_cells import LabelledCells, read_labelled_cells
 from langcell.training.few_shot_data import RankedRows, choose_rows, hold_out

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pandas as pd
 from anndata import AnnData
 
-from langcell.processing.anndata_io import open_cells
+from langcell.processing.cells.anndata_io import open_cells
 from langcell.training.evaluation.labelled_cells import UNLABELLED
 
 # With more types than these, a column has to have several cells of most of them.

@@ -23,20 +23,20 @@ from transformers.models.bert.modeling_bert import BertLayer
 
 from langcell.assemble import new_langcell
 from langcell.modeling_langcell import LangCellForPreTraining
-from langcell.processing.anndata_io import open_cells
-from langcell.processing.atomic_output import atomic_output
-from langcell.processing.cell_profiles import CellProfiles
-from langcell.processing.gene_medians import fit_vocabulary_from_profiles
+from langcell.processing.cells.anndata_io import open_cells
+from langcell.processing.files.atomic_output import atomic_output
 from langcell.processing.genes import VOCABULARY_FILE, GeneVocabulary
-from langcell.processing.labels import resolve_labels
-from langcell.processing.ontology import Ontology
-from langcell.processing.profile_texts import profile_texts
+from langcell.processing.labels.resolve import resolve_labels
+from langcell.processing.ontology.terms import Ontology
 from langcell.processing.rank_values import rank_encode
 from langcell.processing.reference_cells import ReferenceCells
-from langcell.processing.shard_files import TEXT_COLUMNS
-from langcell.processing.shard_manifest import is_finished, sha256_of
-from langcell.processing.shards import Description, ShardWriter
-from langcell.processing.simulated_shards import write_simulated_shards
+from langcell.processing.shards.files import TEXT_COLUMNS
+from langcell.processing.shards.manifest import is_finished, sha256_of
+from langcell.processing.shards.writer import Description, ShardWriter
+from langcell.processing.simulation.cell_profiles import CellProfiles
+from langcell.processing.simulation.profile_texts import profile_texts
+from langcell.processing.simulation.simulated_shards import write_simulated_shards
+from langcell.processing.vocabulary.gene_medians import fit_vocabulary_from_profiles
 from langcell.training.pretrain import main as pretrain
 
 # Ids that the model reads of a cell, and ids that a shard keeps: training drops genes before it cuts (`gene_dropout`).

@@ -29,8 +29,8 @@ from accelerate.utils import gather_object
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from langcell.processing.atomic_output import atomic_output
-from langcell.processing.file_locks import locked_file
+from langcell.processing.files.atomic_output import atomic_output
+from langcell.processing.files.file_locks import locked_file
 from langcell.training.checkpoints import write_checkpoint
 from langcell.training.config_files import save_config
 from langcell.training.configs import PretrainConfig

@@ -7,7 +7,7 @@ from langcell.adapter_files import find_adapter
 from langcell.hub_cards.adapter_cards import fine_tuned_card
 from langcell.inference.classification import load_classifier
 from langcell.loading import load
-from langcell.processing.atomic_output import atomic_output, require_new_folder
+from langcell.processing.files.atomic_output import atomic_output, require_new_folder
 
 
 def merge_adapter(base: str | Path, adapter: str | Path, output: str | Path) -> None:

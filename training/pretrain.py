@@ -17,8 +17,8 @@ from accelerate.utils import get_int_from_env, set_seed
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from langcell.processing.ontology import Ontology
-from langcell.processing.shards import check_fingerprint
+from langcell.processing.ontology.terms import Ontology
+from langcell.processing.shards.writer import check_fingerprint
 from langcell.training.config_files import load_config
 from langcell.training.configs import PretrainConfig
 from langcell.training.described_cells import require_descriptions

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from langcell.loading import weights_digest
-from langcell.processing.shard_manifest import MANIFEST_FILE, sha256_of
+from langcell.processing.shards.manifest import MANIFEST_FILE, sha256_of
 from langcell.training.config_files import save_config
 from langcell.training.configs import PretrainConfig
 from langcell.training.shard_location import ShardLocation

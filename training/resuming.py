@@ -16,7 +16,7 @@ import yaml
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
-from langcell.processing.atomic_output import require_new_folder
+from langcell.processing.files.atomic_output import require_new_folder
 from langcell.training.checkpoints import newest_checkpoint
 from langcell.training.config_files import config_tree
 from langcell.training.configs import PretrainConfig

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from langcell.processing.shard_files import ROWS_PER_GROUP
+from langcell.processing.shards.files import ROWS_PER_GROUP
 
 
 class RowRange(NamedTuple):

@@ -13,7 +13,7 @@ import torch
 
 from langcell.configuration_langcell import LangCellConfig
 from langcell.modeling_langcell import LangCellForPreTraining
-from langcell.processing.atomic_output import atomic_output
+from langcell.processing.files.atomic_output import atomic_output
 from langcell.training.config_files import load_config
 from langcell.training.configs import PretrainConfig
 from langcell.training.flops import BatchCounts, cell_passes, step_flops

@@ -8,8 +8,8 @@ from pathlib import Path
 from huggingface_hub import constants, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-from langcell.processing.shard_files import DESCRIPTIONS_FILE
-from langcell.processing.shard_manifest import MANIFEST_FILE, Manifest, read_manifest
+from langcell.processing.shards.files import DESCRIPTIONS_FILE
+from langcell.processing.shards.manifest import MANIFEST_FILE, Manifest, read_manifest
 
 _HUB = "hf://datasets/"
 _HUB_ID = re.compile(r"(?P<id>[\w.-]+/[\w.-]+?)(?:@(?P<revision>[\w./-]+))?")

@@ -14,10 +14,10 @@ from langcell.hub_cards.cards import model_card
 from langcell.inference.reference import known_reference
 from langcell.loading import load
 from langcell.modeling_langcell import LangCellForPreTraining
-from langcell.processing.atomic_output import atomic_output
+from langcell.processing.files.atomic_output import atomic_output
 from langcell.processing.processing_langcell import LangCellProcessor
 from langcell.processing.reference_cells import REFERENCE_FILE
-from langcell.processing.shard_manifest import Manifest, read_manifest
+from langcell.processing.shards.manifest import Manifest, read_manifest
 from langcell.training.evaluation.card_results import read_measurement
 from langcell.training.langcell_mini import STAGES
 from langcell.training.provenance import PROVENANCE_FILE

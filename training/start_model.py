@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from langcell.assemble import new_langcell
-from langcell.processing.atomic_output import atomic_output
+from langcell.processing.files.atomic_output import atomic_output
 from langcell.processing.genes import VOCABULARY_FILE, GeneVocabulary
-from langcell.processing.vocabulary_files import read_vocabulary
+from langcell.processing.vocabulary.vocabulary_files import read_vocabulary
 
 _PICKLE = b"\x80"  # how pickles begin since protocol 2
 

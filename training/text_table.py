@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from langcell.processing.description_templates import paraphrase
-from langcell.processing.shards import read_descriptions
+from langcell.processing.ontology.description_templates import paraphrase
+from langcell.processing.shards.writer import read_descriptions
 
 UNKNOWN = -1
 # Forms of simulated cells' texts that are not the plain one.
@@ -19,7 +19,7 @@ class Descriptions:
     """The distinct descriptions of all shard folders of a run, and their cell types.
 
     Codes are positions in these lists, the same on every process. With `variants` above 1 every description has that
-    many texts (`langcell.processing.description_templates.paraphrase`, variant 0 is the plain text): the text of a
+    many texts (`langcell.processing.ontology.description_templates.paraphrase`; variant 0 is the plain text): the text of a
     code and a variant has the row `code * variants + variant`.
 
     Attributes:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from langcell.processing.ontology import Ontology
+from langcell.processing.ontology.terms import Ontology
 from langcell.training.objectives import related_cell_types
 from langcell.training.shard_location import ShardLocation
 

@@ -24,8 +24,8 @@ from transformers import PreTrainedTokenizerBase
 
 from langcell.configuration_langcell import LangCellConfig
 from langcell.modeling_langcell import LangCellForPreTraining
-from langcell.processing.ontology import Ontology
-from langcell.processing.shards import check_fingerprint
+from langcell.processing.ontology.terms import Ontology
+from langcell.processing.shards.writer import check_fingerprint
 from langcell.training.block_reader import BlockReader
 from langcell.training.cell_batches import Cell
 from langcell.training.collation import BatchCollator

@@ -19,11 +19,11 @@ from langcell.inference.naming import NamingOptions
 from langcell.inference.reading import ReadingOptions
 from langcell.inference.retrieval import retrieve
 from langcell.loading import LoadedLangCell, load
-from langcell.processing.anndata_io import open_elements, write_annotated
-from langcell.processing.embedding_store import open_embeddings
-from langcell.processing.label_notes import label_notes
-from langcell.processing.labels import Label, labels_under, resolve_query, typed_labels
-from langcell.processing.ontology import Ontology
+from langcell.processing.cells.anndata_io import open_elements, write_annotated
+from langcell.processing.cells.embedding_store import open_embeddings
+from langcell.processing.labels.notes import label_notes
+from langcell.processing.labels.resolve import Label, labels_under, resolve_query, typed_labels
+from langcell.processing.ontology.terms import Ontology
 from langcell.reporting.cell_map import map_cells
 
 SAMPLE_FILE = "pbmc700.h5ad"

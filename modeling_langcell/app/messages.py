@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from langcell.processing.raw_counts import XKind
+from langcell.processing.cells.raw_counts import XKind
 
 
 @dataclass(frozen=True)

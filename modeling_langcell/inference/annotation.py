@@ -28,11 +28,11 @@ from langcell.inference.scored_cells import ScoredCells, encode_label_texts, sco
 from langcell.inference.taught_labels import config_of, note_on_others, own_labels
 from langcell.inference.zero_shot import DEFAULT_K, EncodedLabels, check_alpha, score_cells, unit_rows
 from langcell.loading import AUTO_DTYPE, LoadedLangCell
-from langcell.processing.anndata_io import open_cells
-from langcell.processing.labels import Label, resolve_labels
-from langcell.processing.obsm_matrix import read_obsm
+from langcell.processing.cells.anndata_io import open_cells
+from langcell.processing.cells.obsm_matrix import read_obsm
+from langcell.processing.cells.row_blocks import RowBlocks
+from langcell.processing.labels.resolve import Label, resolve_labels
 from langcell.processing.reference_cells import MeasuredReference
-from langcell.processing.row_blocks import RowBlocks
 
 __all__ = [
     "UNASSIGNED",

@@ -21,8 +21,8 @@ from langcell.inference.unknown import (
     risk_coverage,
 )
 from langcell.loading import LoadedLangCell
-from langcell.processing.atomic_output import atomic_output
-from langcell.processing.labels import Label
+from langcell.processing.files.atomic_output import atomic_output
+from langcell.processing.labels.resolve import Label
 
 TABLE_COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.3, 0.1)
 

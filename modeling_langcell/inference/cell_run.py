@@ -16,7 +16,7 @@ from langcell.inference.parts import MemoryParts, Parts, PartsFolder, ResumableR
 from langcell.inference.processes import Processes
 from langcell.inference.reading import Coverage, ReadingOptions, ranked_chunks
 from langcell.loading import LoadedLangCell
-from langcell.processing.anndata_io import CellSource
+from langcell.processing.cells.anndata_io import CellSource
 from langcell.processing.reference_cells import MeasuredReference
 
 logger = logging.getLogger("langcell")

@@ -21,7 +21,7 @@ from langcell.inference.naming import UNASSIGNED
 from langcell.inference.reading import ReadingOptions
 from langcell.loading import LoadedLangCell, as_dtype, choose_device, read_model, with_adapter
 from langcell.modeling_langcell import LangCellForCellClassification
-from langcell.processing.anndata_io import open_cells
+from langcell.processing.cells.anndata_io import open_cells
 from langcell.processing.processing_langcell import LangCellProcessor
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from langcell.processing.atomic_output import atomic_output
-from langcell.processing.embedding_store import EmbeddingStore
+from langcell.processing.cells.embedding_store import EmbeddingStore
+from langcell.processing.files.atomic_output import atomic_output
 
 if TYPE_CHECKING:
     import faiss

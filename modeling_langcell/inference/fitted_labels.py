@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from langcell.processing.ontology import normalize_name
+from langcell.processing.ontology.terms import normalize_name
 
 _MOST_NAMED = 5
 

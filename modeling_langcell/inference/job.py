@@ -19,9 +19,9 @@ from langcell.inference.precision import dtype_name
 from langcell.inference.processes import Processes
 from langcell.inference.reading import Coverage, ReadingOptions
 from langcell.loading import AUTO_DTYPE, LoadedLangCell, as_dtype, choose_device, load
-from langcell.processing.anndata_io import CellSource, check_output, write_annotated
-from langcell.processing.annotation_values import refuse_same_file
-from langcell.processing.row_blocks import RowBlocks
+from langcell.processing.cells.anndata_io import CellSource, check_output, write_annotated
+from langcell.processing.cells.annotation_values import refuse_same_file
+from langcell.processing.cells.row_blocks import RowBlocks
 
 TorchModel = str | Path | LoadedLangCell
 Model = TorchModel | OnnxLangCell

@@ -15,8 +15,8 @@ from langcell.inference.parts import Parts
 from langcell.inference.smoothing import smooth_scores
 from langcell.inference.unknown import UNKNOWN, Calibration, best_labels, named_probabilities
 from langcell.inference.zero_shot import DEFAULT_K, check_alpha, check_rerank
-from langcell.processing.labels import Label
-from langcell.processing.ontology import Ontology
+from langcell.processing.labels.resolve import Label
+from langcell.processing.ontology.terms import Ontology
 
 logger = logging.getLogger("langcell")
 

@@ -14,7 +14,7 @@ from langcell.inference.reference import embed_reference
 from langcell.inference.rerank import Evaluate, rerank_exact, rerank_top
 from langcell.inference.zero_shot import check_rerank, combine_scores
 from langcell.loading import LoadedLangCell
-from langcell.processing.labels import Label
+from langcell.processing.labels.resolve import Label
 from langcell.processing.reference_cells import MeasuredReference
 
 

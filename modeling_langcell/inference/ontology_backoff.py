@@ -16,8 +16,8 @@ from functools import cache
 
 import numpy as np
 
-from langcell.processing.labels import Label
-from langcell.processing.ontology import Ontology, Term
+from langcell.processing.labels.resolve import Label
+from langcell.processing.ontology.terms import Ontology, Term
 
 MOST_STEPS = 2
 
@@ -41,7 +41,7 @@ def back_off(
     Raises:
         ValueError: a margin outside 0 to 1, or scores whose columns are not the labels.
 
-    >>> from langcell.processing.labels import resolve_labels
+    >>> from langcell.processing.labels.resolve import resolve_labels
     >>> labels = resolve_labels(["CD4-positive, alpha-beta T cell", "CD8-positive, alpha-beta T cell", "hepatocyte"])
     >>> scores = np.array([[0.48, 0.46, 0.06], [0.7, 0.2, 0.1], [0.46, 0.06, 0.48]])
     >>> back_off(scores, labels, margin=0.05, ontology=Ontology.cellxgene())[0]

@@ -12,8 +12,8 @@ from langcell.inference.memory import find_max_batch_tokens
 from langcell.inference.reading import ReadingOptions
 from langcell.inference.zero_shot import TOKENS_PER_MATCH, EncodedLabels
 from langcell.loading import LoadedLangCell
-from langcell.processing.anndata_io import Source, open_cells
-from langcell.processing.embedding_store import row_spans, wanted_in
+from langcell.processing.cells.anndata_io import Source, open_cells
+from langcell.processing.cells.embedding_store import row_spans, wanted_in
 from langcell.processing.rank_values import RankedCells, rank_encode
 
 _CELLS_AT_ONCE = 2000

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from langcell.processing.atomic_output import atomic_output, remove_leftovers
-from langcell.processing.file_locks import locked_file
+from langcell.processing.files.atomic_output import atomic_output, remove_leftovers
+from langcell.processing.files.file_locks import locked_file
 
 logger = logging.getLogger("langcell")
 

@@ -10,7 +10,7 @@ import numpy as np
 from langcell.inference.batching import TokenBudget
 from langcell.inference.prefetch import prefetched
 from langcell.loading import LoadedLangCell
-from langcell.processing.anndata_io import CellChunk, CellSource, XKind
+from langcell.processing.cells.anndata_io import CellChunk, CellSource, XKind
 from langcell.processing.rank_values import RankedCells, rank_encode
 from langcell.processing.reference_cells import MeasuredReference, ReferenceCells
 

@@ -14,7 +14,7 @@ from langcell.inference.text_blocks import encode_texts
 from langcell.inference.zero_shot import EncodedLabels, unit_rows
 from langcell.loading import LoadedLangCell
 from langcell.modeling_langcell import LangCellModel
-from langcell.processing.anndata_io import CellSource
+from langcell.processing.cells.anndata_io import CellSource
 from langcell.processing.reference_cells import MeasuredReference
 
 logger = logging.getLogger("langcell")

@@ -17,9 +17,9 @@ from langcell.inference.reading import ReadingOptions
 from langcell.inference.scored_cells import encode_label_texts
 from langcell.inference.zero_shot import EncodedLabels, check_alpha, unit_rows
 from langcell.loading import AUTO_DTYPE, DEFAULT_MODEL, LoadedLangCell
-from langcell.processing.anndata_io import Source
-from langcell.processing.embedding_store import EmbeddingStore, open_embeddings
-from langcell.processing.labels import Label, resolve_labels, resolve_query
+from langcell.processing.cells.anndata_io import Source
+from langcell.processing.cells.embedding_store import EmbeddingStore, open_embeddings
+from langcell.processing.labels.resolve import Label, resolve_labels, resolve_query
 
 if TYPE_CHECKING:
     from langcell.inference.faiss_index import FaissIndex

@@ -13,8 +13,8 @@ from langcell.inference.reading import Coverage, ReadingOptions
 from langcell.inference.reference import measured_reference, with_reference
 from langcell.inference.zero_shot import EncodedLabels, encode_labels, score_cells
 from langcell.loading import LoadedLangCell
-from langcell.processing.anndata_io import open_cells
-from langcell.processing.labels import Label
+from langcell.processing.cells.anndata_io import open_cells
+from langcell.processing.labels.resolve import Label
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any
 from langcell.adapter_files import find_adapter
 from langcell.inference.onnx_model import OnnxLangCell
 from langcell.loading import DEFAULT_MODEL, LoadedLangCell, load_config
-from langcell.processing.label_lookup import Label
-from langcell.processing.ontology import normalize_name
+from langcell.processing.labels.lookup import Label
+from langcell.processing.ontology.terms import normalize_name
 
 # Of other labels a line names as many.
 _MOST_NAMED = 5

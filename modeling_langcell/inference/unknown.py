@@ -23,7 +23,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from langcell.inference.fitted_labels import difference_of_labels, short
-from langcell.processing.atomic_output import atomic_output
+from langcell.processing.files.atomic_output import atomic_output
 
 UNKNOWN = "unknown"
 DEFAULT_TARGET_RISK = 0.1

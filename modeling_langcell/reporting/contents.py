@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from langcell.processing.anndata_io import open_elements
-from langcell.processing.cell_tables import CellTable, FrameTable, StoredTable
-from langcell.processing.description_templates import parse_description
-from langcell.processing.embedding_store import open_embeddings
+from langcell.processing.cells.anndata_io import open_elements
+from langcell.processing.cells.cell_tables import CellTable, FrameTable, StoredTable
+from langcell.processing.cells.embedding_store import open_embeddings
+from langcell.processing.ontology.description_templates import parse_description
 from langcell.reporting.cell_map import map_cells
 from langcell.reporting.figures import TOP_LABELS, DrawnCells
 

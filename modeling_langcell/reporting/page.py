@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from langcell.processing.atomic_output import atomic_output
+from langcell.processing.files.atomic_output import atomic_output
 from langcell.reporting.cell_map import MOST_FITTED
 from langcell.reporting.contents import MOST_DRAWN, NamedData, check_sample_column, counts_by_sample, read_named
 from langcell.reporting.figures import (

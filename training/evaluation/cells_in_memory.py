@@ -12,7 +12,7 @@ from scipy import sparse
 
 from langcell.inference.annotation import embed
 from langcell.loading import LoadedLangCell
-from langcell.processing.anndata_io import CellSource, open_cells
+from langcell.processing.cells.anndata_io import CellSource, open_cells
 
 GENE_COLUMN = "gene"
 ORIGIN = "langcell_evaluation"

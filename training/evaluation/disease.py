@@ -7,9 +7,9 @@ the MONDO term of that name, else they are `disease: <value>; `.
 from collections.abc import Sequence
 
 from langcell.inference.zero_shot import check_alpha
-from langcell.processing.descriptions import describe_term
-from langcell.processing.labels import Label, resolve_labels
-from langcell.processing.ontology import Ontology
+from langcell.processing.labels.resolve import Label, resolve_labels
+from langcell.processing.ontology.descriptions import describe_term
+from langcell.processing.ontology.terms import Ontology
 from langcell.training.evaluation.context import EvaluationContext
 from langcell.training.evaluation.naming import draw_cells_and_texts, naming_sections
 from langcell.training.evaluation.plots import draw_confusion, draw_per_type

@@ -9,7 +9,7 @@ from typing import Any
 
 import langcell.processing
 from langcell.hub_folders import BUNDLED_MODEL
-from langcell.processing.shard_manifest import sha256_of
+from langcell.processing.shards.manifest import sha256_of
 
 _NOT_OF_THE_MODEL = (".md", ".png")  # a better card makes no other model
 

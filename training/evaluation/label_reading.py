@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from langcell.processing.labels import Label
-from langcell.processing.ontology import Ontology, looks_like_id
+from langcell.processing.labels.resolve import Label
+from langcell.processing.ontology.terms import Ontology, looks_like_id
 from langcell.training.evaluation.pages import Section, Table
 
 LABEL_IDS_COLUMNS = ("cell_type_ontology_term_id", "cell_ontology_id", "cl_id")

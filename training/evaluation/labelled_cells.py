@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from langcell.processing.anndata_io import open_cells
-from langcell.processing.label_notes import CELL_ONTOLOGY
-from langcell.processing.labels import Label, read_labels, resolve_labels
+from langcell.processing.cells.anndata_io import open_cells
+from langcell.processing.labels.notes import CELL_ONTOLOGY
+from langcell.processing.labels.resolve import Label, read_labels, resolve_labels
 from langcell.training.evaluation.label_reading import ids_beside, label_facts
 
 # How data sets write that a cell's type is not known, beside a missing value.

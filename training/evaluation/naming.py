@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from langcell.inference.annotation import ScoredCells
 from langcell.inference.zero_shot import combine_scores
-from langcell.processing.labels import Label
-from langcell.processing.ontology import Ontology
+from langcell.processing.labels.resolve import Label
+from langcell.processing.ontology.terms import Ontology
 from langcell.training.evaluation.context import EvaluationContext
 from langcell.training.evaluation.embedding_map import drawn_cells, map_cells_and_texts
 from langcell.training.evaluation.labelled_cells import LabelledCells

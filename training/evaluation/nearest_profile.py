@@ -21,7 +21,7 @@ import numpy as np
 from anndata import AnnData
 from scipy import sparse
 
-from langcell.processing.anndata_io import CellSource, open_cells
+from langcell.processing.cells.anndata_io import CellSource, open_cells
 from langcell.processing.genes import GeneVocabulary, strip_version
 
 N_GENES = 2000

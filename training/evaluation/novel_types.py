@@ -17,7 +17,7 @@ from sklearn.metrics import recall_score
 from langcell.inference.annotation import ScoredCells, score_data
 from langcell.inference.zero_shot import combine_scores
 from langcell.loading import LoadedLangCell
-from langcell.processing.label_splitting import split_labels
+from langcell.processing.labels.splitting import split_labels
 from langcell.training.evaluation.baselines import logistic_regression
 from langcell.training.evaluation.context import EvaluationContext
 from langcell.training.evaluation.labelled_cells import LabelledCells

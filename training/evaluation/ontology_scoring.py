@@ -10,8 +10,8 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from langcell.processing.labels import Label
-from langcell.processing.ontology import Ontology
+from langcell.processing.labels.resolve import Label
+from langcell.processing.ontology.terms import Ontology
 
 RULE = (
     "Ontology-aware accuracy: the right term or one below it counts 1, a term d is_a steps above the right one "

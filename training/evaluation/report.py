@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import EvalResult
 
-from langcell.processing.atomic_output import atomic_output
+from langcell.processing.files.atomic_output import atomic_output
 from langcell.training.evaluation.pages import Section, Table, page
 
 if TYPE_CHECKING:

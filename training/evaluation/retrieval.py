@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from langcell.processing.descriptions import TextForm, describe_term
-from langcell.processing.ontology import Ontology
+from langcell.processing.ontology.descriptions import TextForm, describe_term
+from langcell.processing.ontology.terms import Ontology
 from langcell.training.evaluation.context import EvaluationContext
 from langcell.training.evaluation.embedding_map import drawn_cells, map_cells_and_texts
 from langcell.training.evaluation.labelled_cells import LabelledCells

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from langcell.processing.atomic_output import atomic_output
+from langcell.processing.files.atomic_output import atomic_output
 from langcell.training.evaluation.identity import digest_of_code, digest_of_data, result_key
 from langcell.training.evaluation.pages import Section
 from langcell.training.evaluation.report import write_report

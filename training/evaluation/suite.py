@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from langcell.processing.anndata_io import open_cells
+from langcell.processing.cells.anndata_io import open_cells
 from langcell.training.evaluation.cells_in_memory import source_options
 from langcell.training.evaluation.chance import HEADING
 from langcell.training.evaluation.context import EvaluationContext

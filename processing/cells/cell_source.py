@@ -1,0 +1,195 @@
+"""An opened data set: what its genes are called, and its cells in chunks of rows."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from langcell.processing.cells.contents import Contents, find_values, shown
+from langcell.processing.cells.raw_counts import XKind, first_fault, to_linear
+
+
+@dataclass(frozen=True)
+class CellChunk:
+    """Consecutive cells of a `CellSource`.
+
+    Attributes:
+        start: Row of the first cell in the source.
+        counts: Cells x genes, float32 or integers, linear scale, non-negative, sorted, without explicit zeros.
+    """
+
+    start: int
+    counts: sparse.csr_matrix
+
+
+class CellSource:
+    """Cells of an opened data set, read in chunks; use it as a context manager, or call `close`.
+
+    Attributes:
+        n_cells: Number of cells.
+        gene_names: One name a gene as found in var_names or the named column; "" where the column has no entry.
+        gene_columns: Text columns of the gene table whose entries tell genes apart: other names to try.
+        var: Table of genes.
+        obs_columns: Names of the columns of the table of cells.
+        location: Where the values are: "X", "layers/<name>" or "raw/X".
+        x_kind: What the values are there; chunks are linear whatever they are.
+    """
+
+    def __init__(self, contents: Contents, *, x_is: XKind, gene_column: str | None, layer: str | None) -> None:
+        self._contents = contents
+        self._closed = False
+        self.x_kind: XKind = x_is
+        self.obs_columns = contents.cells.columns
+        self.n_cells = contents.cells.n_cells
+        if self.n_cells == 0 or len(contents.var) == 0:
+            raise ValueError(
+                f"{contents.name}: empty: {self.n_cells} cells x {len(contents.var)} genes; nothing to read"
+            )
+        self.location, self._rows = find_values(contents, x_is=x_is, layer=layer)
+        self.var = var = contents.var_of(self.location)
+        self.gene_columns = gene_columns(var)
+        try:
+            self.gene_names = gene_names(var, gene_column)
+        except ValueError as error:
+            raise ValueError(f"{contents.name}: {error}") from None
+
+    def __enter__(self) -> "CellSource":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def obs(self) -> pd.DataFrame:
+        """The whole table of cells."""
+        return self._contents.cells.whole()
+
+    @property
+    def obs_names(self) -> pd.Index:
+        """Names of the cells; they need not be unique."""
+        return self.obs.index
+
+    def metadata(self, columns: Sequence[str], start: int, stop: int) -> pd.DataFrame:
+        """Some columns of the cells `start` to `stop`, with rows as index; a column that is not there is left out.
+
+        Raises:
+            ValueError: They cannot be read.
+        """
+        present = [column for column in columns if column in self.obs_columns]
+        try:
+            table = self._contents.cells.read(present, start, stop)
+        except Exception as error:  # whatever the damage raises, the user needs to know which file and part
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ValueError(f"{self._contents.name}: its table 'obs' cannot be read: {reason}") from error
+        return table.set_index(pd.RangeIndex(start, stop))
+
+    def metadata_blocks(self, columns: Sequence[str], rows_per_block: int) -> Iterator[pd.DataFrame]:
+        """`metadata` of all cells in order, in tables of at most `rows_per_block` rows."""
+        for start in range(0, self.n_cells, rows_per_block):
+            yield self.metadata(columns, start, min(start + rows_per_block, self.n_cells))
+
+    def close(self) -> None:
+        """Release the file; safe to call twice."""
+        if not self._closed:
+            self._contents.close()
+            self._closed = True
+
+    def chunks(self, rows_per_chunk: int = 2000, *, start: int = 0, stop: int | None = None) -> Iterator[CellChunk]:
+        """Yield rows `start` to `stop` in order, every value checked to be what `x_kind` says.
+
+        Args:
+            rows_per_chunk: Cells a chunk; the last one may have fewer.
+            start: First row, to resume from.
+            stop: Row to stop before; the end by default.
+
+        Raises:
+            ValueError: A value is NaN, infinite, negative or (for counts) no whole number; names cell and gene.
+            OSError: The file cannot be read there.
+        """
+        stop = self.n_cells if stop is None else stop
+        if rows_per_chunk < 1 or not 0 <= start <= stop <= self.n_cells:
+            raise ValueError(
+                f"cannot read rows {start} to {stop} by {rows_per_chunk}: needs 0 <= start <= stop <= {self.n_cells}"
+                " and at least one row a chunk"
+            )
+        for first in range(start, stop, rows_per_chunk):
+            yield CellChunk(first, self._read(first, min(first + rows_per_chunk, stop)))
+
+    def counts_of(self, rows: np.ndarray, *, rows_per_read: int = 2000) -> sparse.csr_matrix:
+        """The counts of some cells, as `chunks` gives them; only what lies within `rows_per_read` rows is read at once.
+
+        Args:
+            rows: int64, ascending.
+            rows_per_read: Most rows that are in memory beside the result.
+
+        Raises:
+            ValueError, OSError: As `chunks`.
+        """
+        parts = []
+        while len(rows):
+            inside = int(np.searchsorted(rows, rows[0] + rows_per_read))
+            first, last = int(rows[0]), int(rows[inside - 1]) + 1
+            part = self._read(first, last)
+            parts.append(part if inside == last - first else part[rows[:inside] - first])
+            rows = rows[inside:]
+        if not parts:
+            return sparse.csr_matrix((0, len(self.gene_names)), dtype=np.float32)
+        return parts[0] if len(parts) == 1 else sparse.csr_matrix(sparse.vstack(parts, format="csr"))
+
+    def _read(self, start: int, stop: int) -> sparse.csr_matrix:
+        if self._closed:
+            raise ValueError(f"{self._contents.name}: closed; open it again to read cells")
+        try:
+            matrix = self._rows.read(start, stop)
+        except (OSError, ValueError) as error:
+            raise type(error)(f"{self._contents.name}: cannot read cells {start} to {stop}: {error}") from error
+        fault = first_fault(matrix.data, self.x_kind)
+        if fault is not None:
+            position, reason = fault
+            row = start + int(np.searchsorted(matrix.indptr, position, side="right")) - 1
+            (cell,) = self._contents.cells.names(row, row + 1)
+            place = f"cell {row} ({cell}), gene {self.gene_names[matrix.indices[position]] or '?'}"
+            raise ValueError(
+                f"{self._contents.name}: {shown(self.location)} of {place}, {reason}; {self.x_kind} expected: "
+                "correct it, or say what the values are (--x-is)"
+            )
+        return to_linear(matrix, self.x_kind)
+
+
+def gene_names(var: pd.DataFrame, column: str | None = None) -> list[str]:
+    """Names of the genes: the index of the gene table, or one of its columns ("" where that has no entry).
+
+    Raises:
+        ValueError: There is no such column.
+
+    >>> gene_names(pd.DataFrame({"symbol": ["CD3D", None]}, index=["ENSG1", "ENSG2"]), "symbol")
+    ['CD3D', '']
+    """
+    if column is None or (column not in var.columns and column == var.index.name):
+        values = var.index.to_series()
+    elif column in var.columns:
+        values = var[column]
+    else:
+        raise ValueError(f"unknown gene column {column!r}; the gene table has {[str(name) for name in var.columns]}")
+    missing = values.isna().to_numpy()
+    return ["" if gone else str(value) for value, gone in zip(values, missing, strict=True)]
+
+
+def gene_columns(var: pd.DataFrame) -> list[str]:
+    """Text columns whose entries are mostly distinct, as identifiers and symbols are.
+
+    >>> gene_columns(pd.DataFrame({"gene_ids": ["ENSG1", "ENSG2"], "genome": ["GRCh38", "GRCh38"]}))
+    ['gene_ids']
+    """
+    names = []
+    for name in var.columns:
+        column = var[name]
+        entries = [entry for entry in column[column.notna()] if entry != ""]
+        if entries and all(isinstance(entry, str) for entry in entries) and 2 * len(set(entries)) > len(entries):
+            names.append(str(name))
+    return names

@@ -1,0 +1,194 @@
+"""Descriptions: the metadata of a cell as text, in the one form that training and inference share.
+
+Every text is a run of pieces `<aspect>: <name>. <definition>; `: lower case, aspects in the order of `ASPECTS`, every
+run of blanks made one. A piece always ends in "; ", the last one too, so that the text of several aspects is the texts
+of each put together. A term without definition gives `<aspect>: <name>; `. The text of a label is the piece of its
+term. `description_templates` says the same in other forms, for training.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from langcell.processing.ontology.description_templates import ASPECTS, parse_description, render
+from langcell.processing.ontology.terms import Ontology, Term
+
+ASPECT_COLUMNS: Mapping[str, str] = MappingProxyType(
+    {
+        aspect: "suspension_type" if aspect == "suspension type" else f"{re.sub('[ -]', '_', aspect)}_ontology_term_id"
+        for aspect in ASPECTS
+    }
+)
+"""The CELLxGENE obs column of each aspect: ontology ids, save for `suspension_type`, which holds the name itself."""
+
+TextForm = Literal["full", "name", "definition"]
+
+_MISSING = frozenset({"", "unknown", "na", "n/a", "nan", "none", "<na>"})
+_SEPARATOR = re.compile(r"\s*\|\|\s*|\s*,\s*")  # " || " in current CELLxGENE schemas, "," in older ones
+_SEVERAL_ETHNICITIES = "multiethnic"  # where schemas before "||" have an id
+# Notes that older schemas put behind a tissue's id.
+_TISSUE_NOTE = re.compile(r"\s*\((?:organoid|cell culture)\)$")
+_OBSOLETE_MARK = re.compile(r"^obsolete\b[\s.:]*", re.IGNORECASE)
+
+
+def describe_term(aspect: str, term: Term | str, *, form: TextForm = "full") -> str:
+    """The piece of text for one aspect.
+
+    Args:
+        aspect: one of `ASPECTS`.
+        term: a term, or a name that is used as it is and has no definition.
+        form: "full" (name and definition), "name" or "definition" alone.
+
+    Raises:
+        ValueError: unknown aspect, an empty name, or the form "definition" for a term that has none.
+
+    >>> term = Term("CL:0000236", "B cell", "A lymphocyte of B lineage.", ("B lymphocyte",))
+    >>> describe_term("cell type", term)
+    'cell type: b cell. a lymphocyte of b lineage.; '
+    >>> describe_term("cell type", "My B cells")
+    'cell type: my b cells; '
+    """
+    if aspect not in ASPECTS:
+        raise ValueError(f"Unknown aspect {aspect!r}. Choose among: {', '.join(ASPECTS)}.")
+    name, definition = (term, None) if isinstance(term, str) else (term.name, term.definition)
+    if isinstance(term, Term) and term.obsolete:  # its mark says something about the ontology, not about the cell
+        name, definition = _OBSOLETE_MARK.sub("", name), _OBSOLETE_MARK.sub("", definition or "")
+    name, definition = _clean(name), _clean(definition or "")
+    if not name:
+        raise ValueError(f"Empty name for the aspect {aspect!r}. Give a name or leave the aspect out.")
+    if form == "definition" and not definition:
+        raise ValueError(f"{name!r} has no definition. Use form='full' or form='name'.")
+    body = {"full": f"{name}. {definition}" if definition else name, "name": name, "definition": definition}
+    if form not in body:
+        raise ValueError(f"Unknown form {form!r}. Choose among: {', '.join(body)}.")
+    return f"{aspect}: {body[form]}; "
+
+
+def text_forms(term: Term, *, tissue: Term | None = None) -> list[str]:
+    """Several texts for one cell type, for training: text at inference may be a name, a synonym or a definition.
+
+    In this order, each text once: full, name, each exact synonym as a name, definition, and with `tissue` the name
+    with the name of the tissue and both in full.
+
+    >>> term = Term("CL:0000236", "B cell", "A lymphocyte of B lineage.", ("B lymphocyte",))
+    >>> for text in text_forms(term, tissue=Term("UBERON:0000178", "blood")):
+    ...     print(text.rstrip())
+    cell type: b cell. a lymphocyte of b lineage.;
+    cell type: b cell;
+    cell type: b lymphocyte;
+    cell type: a lymphocyte of b lineage.;
+    cell type: b cell; tissue: blood;
+    cell type: b cell. a lymphocyte of b lineage.; tissue: blood;
+    """
+    full, name = describe_term("cell type", term), describe_term("cell type", term, form="name")
+    texts = [full, name, *(describe_term("cell type", synonym) for synonym in term.synonyms)]
+    if term.definition:
+        texts.append(describe_term("cell type", term, form="definition"))
+    if tissue is not None:
+        texts.append(name + describe_term("tissue", tissue, form="name"))
+        texts.append(full + describe_term("tissue", tissue))
+    return list(dict.fromkeys(texts))
+
+
+def describe(
+    obs_row: Mapping[str, Any], *, ontology: Ontology, aspects: Sequence[str] = ASPECTS, template: str = "plain"
+) -> str:
+    """The description of one cell, from its CELLxGENE obs columns (`ASPECT_COLUMNS`).
+
+    Aspects without a column or with an unknown value ("unknown", "na", missing) are left out; several terms
+    ("A || B") give a piece each; an obsolete term gives way to its successor.
+
+    Args:
+        obs_row: columns of obs and their values; others are ignored.
+        ontology: where terms are looked up.
+        aspects: which to describe; their order is always that of `ASPECTS`.
+        template: one of `description_templates.TEMPLATES`. Shards hold plain texts, from which training draws others.
+
+    Returns:
+        The text; "" when no aspect is known.
+
+    Raises:
+        ValueError: an aspect, an ontology id or the template is unknown.
+
+    >>> row = {"cell_type_ontology_term_id": "CL:0000233", "disease_ontology_term_id": "unknown"}
+    >>> describe(row, ontology=Ontology.cellxgene())[:51]
+    'cell type: platelet. a non-nucleated disk-shaped ce'
+    """
+    text = "".join(
+        _describe_value(aspect, obs_row[ASPECT_COLUMNS[aspect]], ontology=ontology)
+        for aspect in _in_order(aspects)
+        if ASPECT_COLUMNS[aspect] in obs_row
+    )
+    return text if template == "plain" else render(parse_description(text), template)
+
+
+def describe_all(
+    obs: pd.DataFrame, *, ontology: Ontology, aspects: Sequence[str] = ASPECTS, template: str = "plain"
+) -> tuple[list[str], np.ndarray]:
+    """The descriptions of many cells, each distinct combination of metadata described once.
+
+    Returns:
+        The distinct texts in order of first appearance, and for each cell the index of its text (int64, `(cells,)`).
+
+    Raises:
+        ValueError: no column of an aspect is there, or an ontology id or the template is unknown.
+    """
+    columns = [ASPECT_COLUMNS[aspect] for aspect in _in_order(aspects)]
+    present = [column for column in columns if column in obs]
+    if not present:
+        raise ValueError(
+            f"No metadata to describe: obs has none of the columns {', '.join(columns)}. Add at least one."
+        )
+    combination = np.zeros(len(obs), dtype=np.int64)
+    for column in present:
+        # Missing values (-1) become 0. Factorizing after each column keeps the product far from the int64 limit.
+        values, uniques = pd.factorize(obs[column])
+        combination, _ = pd.factorize(combination * (len(uniques) + 1) + values + 1)
+    _, first_rows = np.unique(combination, return_index=True)
+    rows = obs[present].iloc[first_rows].to_dict("records")
+    # Two combinations may read alike ("unknown" and a missing value, an obsolete id and its successor).
+    described = [describe(row, ontology=ontology, aspects=aspects, template=template) for row in rows]
+    text_index, texts = pd.factorize(np.array(described, object))
+    return list(texts), text_index[combination].astype(np.int64)
+
+
+def known_values(value: str) -> list[str]:
+    """The parts of a value that say something.
+
+    >>> known_values("HANCESTRO:0005 || unknown || HANCESTRO:0568"), known_values("na")
+    (['HANCESTRO:0005', 'HANCESTRO:0568'], [])
+    """
+    return [part for part in _SEPARATOR.split(value.strip()) if part.casefold() not in _MISSING]
+
+
+def _describe_value(aspect: str, value: Any, *, ontology: Ontology) -> str:
+    if not isinstance(value, str):
+        if pd.api.types.is_scalar(value) and pd.isna(value):
+            return ""
+        raise ValueError(f"{ASPECT_COLUMNS[aspect]} holds {value!r}. Expected text, as in CELLxGENE obs columns.")
+    known = known_values(value)
+    if aspect == "suspension type" or known == [_SEVERAL_ETHNICITIES]:
+        return "".join(describe_term(aspect, part) for part in dict.fromkeys(known))
+    if aspect == "tissue":
+        known = [_TISSUE_NOTE.sub("", part) for part in known]
+    try:
+        terms = {term.id: term for term in (ontology.current(part) for part in known)}
+    except ValueError as error:
+        raise ValueError(f"{ASPECT_COLUMNS[aspect]}: {error}") from error
+    return "".join(describe_term(aspect, term) for term in terms.values())
+
+
+def _in_order(aspects: Sequence[str]) -> list[str]:
+    """The aspects in the fixed order, whatever order they were asked for in."""
+    if unknown := [aspect for aspect in aspects if aspect not in ASPECTS]:
+        raise ValueError(f"Unknown aspect {unknown[0]!r}. Choose among: {', '.join(ASPECTS)}.")
+    return [aspect for aspect in ASPECTS if aspect in aspects]
+
+
+def _clean(text: str) -> str:
+    """Lower case on one line, without the blanks and semicolons at the end that the form adds itself."""
+    return " ".join(text.split()).rstrip("; ").lower()
