@@ -20,7 +20,7 @@ from anndata import AnnData
 from anndata.io import write_elem
 from scipy.sparse import csr_matrix
 
-from langcell.loading import bundled_model_folder
+from langcell.loading.load import bundled_model_folder
 from langcell.processing.genes import VOCABULARY_FILE, GeneVocabulary
 
 LABELS = "B cell,natural killer cell,monocyte,hepatocyte"
@@ -32,7 +32,7 @@ MIB = 1 << 20
 # VmHWM of the process itself; what a child would say by getrusage includes its parent before the exec.
 SCRIPT = """
 import sys
-from langcell.cli import app
+from langcell.cli.commands import app
 app(sys.argv[1:], standalone_mode=False)
 with open("/proc/self/status") as file:
     print("peak", next(line for line in file if line.startswith("VmHWM")).split()[1])

@@ -14,8 +14,8 @@ import numpy as np
 from anndata import AnnData
 
 import langcell
-from langcell.demo import BULK_LABELS, sample_cells
-from langcell.loading import load_config
+from langcell.cli.demo import BULK_LABELS, sample_cells
+from langcell.loading.load import load_config
 from langcell.processing.labels.resolve import Label, labels_under, resolve_labels
 from langcell.processing.ontology.terms import Ontology
 

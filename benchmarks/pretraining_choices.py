@@ -16,7 +16,7 @@ from pathlib import Path
 import anndata
 from accelerate.state import AcceleratorState
 
-from langcell.assemble import new_langcell
+from langcell.conversion.assemble import new_langcell
 from langcell.processing.genes import GeneVocabulary
 from langcell.processing.ontology.terms import Ontology
 from langcell.processing.shards.manifest import is_finished

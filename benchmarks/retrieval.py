@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from langcell.inference.nearest import search_exact
+from langcell.inference.search.nearest import search_exact
 from langcell.processing.cells.embedding_store import EmbeddingStore, open_embeddings, save_embeddings
 
 DIM, TOP_K, N_CENTRES, SPREAD = 256, 10, 500, 0.5
@@ -85,7 +85,7 @@ def measure_exact(store: EmbeddingStore, n_queries: int, repeats: int, device: s
 
 def measure_faiss(store: EmbeddingStore, n_queries: int, repeats: int) -> dict[str, Any]:
     """Seconds to build and search an index, and the share of the exact finds that it finds."""
-    from langcell.inference.faiss_index import FaissIndex
+    from langcell.inference.search.faiss_index import FaissIndex
 
     started = time.perf_counter()
     index = FaissIndex.build(store)

@@ -31,10 +31,10 @@ from plain_zero_shot import plain_scores
 from torch import Tensor
 from zero_shot_inputs import chosen_cells, full_size_cells, full_size_model, label_texts
 
-from langcell.inference.batching import for_each_batch
-from langcell.inference.memory import TEXT_TOKENS_PER_GENE, find_max_batch_tokens
-from langcell.inference.zero_shot import encode_labels, score_cells
-from langcell.loading import LoadedLangCell, load
+from langcell.inference.running.batching import for_each_batch
+from langcell.inference.running.memory import TEXT_TOKENS_PER_GENE, find_max_batch_tokens
+from langcell.inference.scoring.zero_shot import encode_labels, score_cells
+from langcell.loading.load import LoadedLangCell, load
 from langcell.processing.rank_values import RankedCells
 
 RESULTS = Path(__file__).parent / "results" / "zero_shot.json"

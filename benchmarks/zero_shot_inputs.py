@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from langcell.configuration_langcell import LangCellConfig
-from langcell.loading import LoadedLangCell, load
+from langcell.loading.load import LoadedLangCell, load
 from langcell.modeling_langcell import LangCellModel
 from langcell.processing.cells.anndata_io import open_cells
 from langcell.processing.feature_extraction_langcell import LangCellFeatureExtractor

@@ -7,7 +7,7 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from langcell.hub_cards.cards import TEXT_PIPELINE, render_card
 from langcell.hub_cards.measurements import Measurement, all_results
-from langcell.hub_folders import BUNDLED_MODEL, is_hub_id
+from langcell.loading.hub_folders import BUNDLED_MODEL, is_hub_id
 
 HISTORY_FILE = "history.json"
 """Looks at the losses, beside an adapter or a fine-tuned model, so that its card can be filled again."""

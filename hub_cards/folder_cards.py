@@ -10,13 +10,13 @@ from typing import Any
 
 from safetensors import safe_open
 
-from langcell.checkpoint_files import read_config
 from langcell.hub_cards.adapter_cards import HISTORY_FILE, fine_tuned_card
 from langcell.hub_cards.cards import converted_model_card, model_card
 from langcell.hub_cards.dataset_cards import write_dataset_card
 from langcell.hub_cards.measurements import Measurement
 from langcell.hub_cards.repository_kinds import ADAPTER, CARD_FILE, SHARDS, SPACE, Kind, check_repo_id
 from langcell.hub_cards.space_cards import space_card
+from langcell.loading.weight_files import read_config
 from langcell.processing.files.atomic_output import atomic_output
 
 PROVENANCE_FILE = "provenance.json"

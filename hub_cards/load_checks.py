@@ -7,7 +7,7 @@ from huggingface_hub import SpaceCard
 from langcell.fresh_process import FreshProcessError, ask_fresh_process
 from langcell.hub_cards import fresh_load
 from langcell.hub_cards.repository_kinds import ADAPTER, SPACE, Kind
-from langcell.hub_folders import folder_or_download
+from langcell.loading.hub_folders import folder_or_download
 
 
 def check_loading(folder: str | Path, kind: Kind, *, base: str | Path | None = None) -> list[str]:
@@ -43,8 +43,8 @@ def find_base(adapter: Path, base: str | Path | None) -> Path:
     Raises:
         ValueError: there is none, or it has other weights than the adapter was trained on.
     """
-    from langcell.adapter_files import find_adapter
-    from langcell.loading import DEFAULT_MODEL, bundled_model_folder, load_config, weights_digest
+    from langcell.loading.adapter_files import find_adapter
+    from langcell.loading.load import DEFAULT_MODEL, bundled_model_folder, load_config, weights_digest
 
     files = find_adapter(adapter)
     name = str(base or files.facts["base"]["model_id"])

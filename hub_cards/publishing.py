@@ -4,6 +4,8 @@ from pathlib import Path
 
 from huggingface_hub import SpaceCard
 
+from langcell.conversion.verify import MANIFEST_FILE as CONVERSION_FILE
+from langcell.conversion.verify import verify as verify_conversion
 from langcell.hub_cards.addresses import address_card
 from langcell.hub_cards.card_checks import check_card
 from langcell.hub_cards.content_checks import check_contents
@@ -19,8 +21,6 @@ from langcell.hub_cards.repository_kinds import (
 )
 from langcell.hub_cards.uploading import Upload
 from langcell.processing.shards.manifest import verify as verify_shards
-from langcell.verify import MANIFEST_FILE as CONVERSION_FILE
-from langcell.verify import verify as verify_conversion
 
 _MOST_PROBLEMS = 5
 

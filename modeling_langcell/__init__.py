@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langcell.configuration_langcell import LangCellCellConfig, LangCellConfig, LangCellTextConfig
     from langcell.inference.annotation import annotate, embed
-    from langcell.inference.onnx_model import OnnxLangCell
-    from langcell.inference.retrieval import retrieve
-    from langcell.inference.score_table import score_table
-    from langcell.inference.zero_shot import LabelScores, score_labels
-    from langcell.loading import DEFAULT_MODEL, load
+    from langcell.inference.naming.score_table import score_table
+    from langcell.inference.scoring.zero_shot import LabelScores, score_labels
+    from langcell.inference.search.retrieval import retrieve
+    from langcell.loading.load import DEFAULT_MODEL, load
+    from langcell.loading.onnx_model import OnnxLangCell
     from langcell.modeling_langcell import (
         LangCellForCellClassification,
         LangCellForPreTraining,
@@ -56,11 +56,11 @@ __all__ = [
 _HOMES = {
     "langcell.configuration_langcell": ("LangCellCellConfig", "LangCellConfig", "LangCellTextConfig"),
     "langcell.inference.annotation": ("annotate", "embed"),
-    "langcell.inference.onnx_model": ("OnnxLangCell",),
-    "langcell.inference.retrieval": ("retrieve",),
-    "langcell.inference.score_table": ("score_table",),
-    "langcell.inference.zero_shot": ("LabelScores", "score_labels"),
-    "langcell.loading": ("DEFAULT_MODEL", "load"),
+    "langcell.loading.onnx_model": ("OnnxLangCell",),
+    "langcell.inference.search.retrieval": ("retrieve",),
+    "langcell.inference.naming.score_table": ("score_table",),
+    "langcell.inference.scoring.zero_shot": ("LabelScores", "score_labels"),
+    "langcell.loading.load": ("DEFAULT_MODEL", "load"),
     "langcell.modeling_langcell": (
         "LangCellForCellClassification",
         "LangCellForPreTraining",
@@ -94,4 +94,4 @@ def _is_command_line() -> bool:
 # With these, the Auto classes need no trust_remote_code in a process that has imported langcell. They take seconds
 # (torch, transformers): the command line answers --help without them, and `langcell.loading` brings them when needed.
 if not _is_command_line():
-    import_module("langcell.auto_classes")
+    import_module("langcell.loading.auto_classes")

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from langcell.adapter_base import base_of
+from langcell.loading.adapter_base import base_of
 
 FOLDER = r"The adapter mine was trained on my-model \(weights 0a1b\), which was a folder; name it: --model FOLDER"
 
@@ -43,7 +43,7 @@ def test_the_command_line_finds_it_without_torch(write):
     code = (
         "import sys\n"
         "sys.argv = ['langcell']\n"
-        "from langcell.adapter_base import base_of\n"
+        "from langcell.loading.adapter_base import base_of\n"
         f"print(base_of({str(write('org/langcell'))!r}), 'torch' in sys.modules)\n"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

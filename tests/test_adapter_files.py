@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from tiny_labelled import labelled_cells
 
 import langcell
-from langcell.adapter_files import ADAPTER_WEIGHTS, find_adapter
+from langcell.loading.adapter_files import ADAPTER_WEIGHTS, find_adapter
 from langcell.training.finetuning import finetune
 
 

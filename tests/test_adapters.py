@@ -7,7 +7,7 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from langcell.adapter_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_tensors, quiet_peft
+from langcell.loading.adapter_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_tensors, quiet_peft
 from langcell.modeling_langcell import LangCellForCellClassification, LangCellModel
 from langcell.training.adapters import HEADS, TARGETS, Adapter, count_trainable, mark_trainable
 from langcell.training.tuning_options import TuningOptions

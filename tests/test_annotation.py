@@ -15,7 +15,7 @@ from tiny import tiny_counts, tiny_gene_names, tiny_model, tiny_processor, tiny_
 import langcell
 from langcell.inference.annotation import UNASSIGNED, score_data
 from langcell.inference.classification import classify
-from langcell.loading import load, weights_digest
+from langcell.loading.load import load, weights_digest
 from langcell.processing.labels.resolve import resolve_labels
 
 # Not in alphabetical order, so that a sorted result would show.

@@ -22,7 +22,7 @@ MIB = 1 << 20
 # VmHWM of the process itself; what a child would say by getrusage includes its parent before the exec.
 SCRIPT = """
 import sys
-from langcell.cli import app
+from langcell.cli.commands import app
 app(sys.argv[1:], standalone_mode=False)
 with open("/proc/self/status") as file:
     print("peak", next(line for line in file if line.startswith("VmHWM")).split()[1])

@@ -17,8 +17,8 @@ from tiny_sample import save_sample_model
 from typer.testing import CliRunner
 
 from langcell.app.options import AppOptions
-from langcell.cli import app as command_line
-from langcell.demo import BULK_LABELS
+from langcell.cli.commands import app as command_line
+from langcell.cli.demo import BULK_LABELS
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM = shutil.which("chromium")

@@ -7,8 +7,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tiny import tiny_config, tiny_counts, tiny_gene_names, tiny_model, tiny_processor
 
 import langcell
-from langcell.app.bench import Bench
 from langcell.app.messages import Branch, NamingRequest, SearchRequest
+from langcell.app.model_worker import Bench
 from langcell.app.options import AppOptions
 
 LABELS = "natural killer cell\nB cell, my odd cells"

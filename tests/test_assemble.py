@@ -8,7 +8,7 @@ from released_layout import N_GENES, TINY_CELL, released_parts, write_geneformer
 from tiny import TEXTS, tiny_tokenizer, tiny_vocabulary
 from transformers import BertConfig, BertForMaskedLM, BertModel, PreTrainedTokenizerFast
 
-from langcell.assemble import new_langcell, prune_word_pieces
+from langcell.conversion.assemble import new_langcell, prune_word_pieces
 
 CELL_SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 

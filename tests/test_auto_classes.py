@@ -8,7 +8,8 @@ import pytest
 LOADED = "import json, sys; print(json.dumps([x for x in ('torch', 'transformers', 'anndata') if x in sys.modules]))"
 # As the `langcell` script does, whose name the package goes by.
 COMMAND = (
-    "import sys; sys.argv[0] = '/bin/langcell'\nfrom langcell.cli import app\napp(sys.argv[1:], standalone_mode=False)"
+    "import sys; sys.argv[0] = '/bin/langcell'\n"
+    "from langcell.cli.commands import app\napp(sys.argv[1:], standalone_mode=False)"
 )
 
 

@@ -16,7 +16,7 @@ from anndata import AnnData
 from tiny import tiny_counts, tiny_gene_names
 from typer.testing import CliRunner
 
-from langcell.cli import app
+from langcell.cli.commands import app
 from langcell.processing.genes import VOCABULARY_FILE
 
 LABELS = "B cell,natural killer cell"
@@ -248,7 +248,7 @@ def test_usage(words):
 
 def run_command(command: list[str], *, before: str = "") -> subprocess.CompletedProcess[str]:
     """The command as users run it, in a process of its own, after the statements `before`."""
-    script = f"import sys\n{before}\nfrom langcell.cli import main\nmain()"
+    script = f"import sys\n{before}\nfrom langcell.cli.commands import main\nmain()"
     return subprocess.run([sys.executable, "-c", script, *command], capture_output=True, text=True, env=os.environ)
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from tiny import tiny_counts, tiny_gene_names
 
-from langcell.inference.batching import TokenBudget, for_each_batch, is_out_of_memory, token_batches
-from langcell.loading import load
+from langcell.inference.running.batching import TokenBudget, for_each_batch, is_out_of_memory, token_batches
+from langcell.loading.load import load
 
 
 @given(st.lists(st.integers(1, 40), max_size=30), st.integers(1, 100))

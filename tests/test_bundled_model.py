@@ -8,9 +8,9 @@ from huggingface_hub import ModelCard
 from sklearn.metrics import f1_score
 
 import langcell
+from langcell.cli.demo import BULK_LABELS, sample_cells
 from langcell.configuration_langcell import AUTO_MAP
-from langcell.demo import BULK_LABELS, sample_cells
-from langcell.loading import bundled_model_folder
+from langcell.loading.load import bundled_model_folder
 
 
 @pytest.fixture(scope="module")

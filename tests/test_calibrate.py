@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from langcell.inference.calibrate import calibrate
-from langcell.inference.unknown import Calibration
+from langcell.inference.naming.calibrate import calibrate
+from langcell.inference.naming.calibration import Calibration
 
 
 def cells(n_cells: int = 2000, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

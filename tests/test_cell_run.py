@@ -18,7 +18,7 @@ from ranks import free_port, run_on_ranks
 from tiny import tiny_counts, tiny_gene_names
 
 import langcell
-from langcell.loading import load
+from langcell.loading.load import load
 
 LABELS = ["natural killer cell", "B cell", "my odd cells", "monocyte"]
 ROOT = Path(__file__).parents[1]
@@ -115,7 +115,7 @@ def test_other_arguments_start_anew(cells, loaded, tmp_path, caplog):
 
 def stop_after(n_chunks: int, cells: Path, options: dict, **more: object) -> None:
     """Interrupt a run (as Ctrl-C does) when some of its chunks are done."""
-    from langcell.inference import cell_run
+    from langcell.inference.running import cell_run
 
     class Interrupted(cell_run.PartsFolder):
         def add(self, start, columns):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tiny_evaluation
 
-from langcell.loading import load
+from langcell.loading.load import load
 from langcell.training.evaluation.cells_in_memory import embed_cells, memory_reading, read_cells, source_options
 
 

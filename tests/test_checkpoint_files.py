@@ -6,7 +6,14 @@ import torch
 from safetensors.torch import save_file
 from torch.testing import assert_close
 
-from langcell.checkpoint_files import find_part, find_weights, read_config, read_tensors, require_new_folder, sha256_of
+from langcell.loading.weight_files import (
+    find_part,
+    find_weights,
+    read_config,
+    read_tensors,
+    require_new_folder,
+    sha256_of,
+)
 
 TENSORS = {"weight": torch.arange(6.0).reshape(2, 3)}
 

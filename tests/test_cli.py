@@ -12,7 +12,7 @@ from tiny import tiny_config, tiny_counts, tiny_gene_names, tiny_model, tiny_pro
 from typer.testing import CliRunner
 
 import langcell
-from langcell.cli import app, main
+from langcell.cli.commands import app, main
 from langcell.processing.labels.resolve import resolve_labels
 
 NAMES = ["natural killer cell", "B cell", "my odd cells"]

@@ -12,8 +12,8 @@ from tiny import tiny_counts, tiny_gene_names
 from typer.testing import CliRunner
 
 import langcell
-from langcell.cli import app
-from langcell.inference.unknown import Calibration
+from langcell.cli.commands import app
+from langcell.inference.naming.calibration import Calibration
 
 # More than the early stop looks at before it asks itself whether to go on.
 NAMES = [

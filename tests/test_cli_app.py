@@ -12,7 +12,7 @@ import pytest
 from tiny_sample import save_sample_model
 from typer.testing import CliRunner
 
-from langcell.cli import app
+from langcell.cli.commands import app
 
 
 def langcell_app(folder: Path, *options: str) -> list[str]:

@@ -7,8 +7,8 @@ import pytest
 import tiny
 from typer.testing import CliRunner
 
-from langcell.cli import app
-from langcell.inference.unknown import Calibration
+from langcell.cli.commands import app
+from langcell.inference.naming.calibration import Calibration
 
 N_CELLS = 24
 TYPES = ["B cell", "T cell", "monocyte", "unknown"]

@@ -9,7 +9,7 @@ import tiny
 import tiny_evaluation
 from typer.testing import CliRunner
 
-from langcell.cli import app
+from langcell.cli.commands import app
 from langcell.training.evaluation.tasks import TASKS
 from langcell.training.finetuning import finetune
 

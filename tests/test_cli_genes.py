@@ -8,7 +8,7 @@ import pytest
 from anndata import AnnData
 from typer.testing import CliRunner
 
-from langcell.cli import app
+from langcell.cli.commands import app
 from langcell.processing.vocabulary.vocabulary_files import read_vocabulary
 
 IDS = [f"ENSG{i:011d}" for i in range(12)]

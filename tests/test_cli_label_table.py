@@ -2,8 +2,8 @@ import re
 
 import pytest
 
-from langcell.cli_label_table import MOST_ROWS, print_label_table
-from langcell.inference.label_counts import LabelCounts
+from langcell.cli.label_table import MOST_ROWS, print_label_table
+from langcell.inference.naming.label_counts import LabelCounts
 
 
 def printed(capsys, with_cells: int, without: int) -> tuple[list[list[str]], list[str]]:

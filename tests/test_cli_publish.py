@@ -10,7 +10,7 @@ import tiny_sources
 from hub_processes import load_as_user, run_code, run_langcell
 from typer.testing import CliRunner
 
-from langcell.cli import app
+from langcell.cli.commands import app
 from langcell.processing.sources.open_source import find_sources
 from langcell.processing.tokenization.tokenize import tokenize
 

@@ -7,7 +7,7 @@ import tiny
 from typer.testing import CliRunner
 
 import langcell
-from langcell.cli import app
+from langcell.cli.commands import app
 
 N_CELLS = 12
 

@@ -5,7 +5,7 @@ import tiny
 import tiny_sources
 from typer.testing import CliRunner
 
-from langcell.cli import app
+from langcell.cli.commands import app
 from langcell.processing.sources.open_source import find_sources
 from langcell.processing.tokenization.tokenize import tokenize
 

@@ -7,7 +7,7 @@ import tiny
 import tiny_sources
 from typer.testing import CliRunner
 
-from langcell.cli import app
+from langcell.cli.commands import app
 from langcell.processing.shards.manifest import read_manifest, verify
 from langcell.processing.vocabulary.vocabulary_files import write_vocabulary
 

@@ -18,9 +18,9 @@ from released_layout import (
 from tiny import tiny_vocabulary
 from transformers import AutoModelForSequenceClassification
 
-from langcell.checkpoint_files import read_tensors
-from langcell.convert import build_model, read_released, to_released_parts, write_released
-from langcell.inference.zero_shot import score_labels
+from langcell.conversion.convert import build_model, read_released, to_released_parts, write_released
+from langcell.inference.scoring.zero_shot import score_labels
+from langcell.loading.weight_files import read_tensors
 from langcell.modeling_langcell import LangCellForCellClassification, LangCellModel
 from langcell.processing.vocabulary.geneformer import read_geneformer_v1
 

@@ -10,9 +10,9 @@ from tiny_sample import save_sample_model
 from typer.testing import CliRunner
 
 import langcell
-from langcell.cli import app
-from langcell.demo import BULK_LABELS, draw_confusion, draw_umap, run_demo, sample_cells, summary_table
-from langcell.loading import bundled_model_folder
+from langcell.cli.commands import app
+from langcell.cli.demo import BULK_LABELS, draw_confusion, draw_umap, run_demo, sample_cells, summary_table
+from langcell.loading.load import bundled_model_folder
 from langcell.processing.ontology.terms import Ontology
 
 LABELS = list(BULK_LABELS.values())

@@ -33,6 +33,8 @@ def test_examples(name):
 
 
 def test_there_are_examples():
-    assert {"langcell.processing.genes", "langcell.inference.batching", "langcell.configuration_langcell"} <= set(
-        MODULES
-    )
+    assert {
+        "langcell.processing.genes",
+        "langcell.inference.running.batching",
+        "langcell.configuration_langcell",
+    } <= set(MODULES)

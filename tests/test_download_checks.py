@@ -2,7 +2,7 @@ import hashlib
 
 import pytest
 
-from langcell.download_checks import check_download
+from langcell.loading.download_checks import check_download
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import tiny_evaluation
 from typer.testing import CliRunner
 
 import langcell
-from langcell.cli import app
-from langcell.inference.unknown import Calibration
+from langcell.cli.commands import app
+from langcell.inference.naming.calibration import Calibration
 from langcell.training.evaluation import calibration
 from langcell.training.evaluation.context import EvaluationContext
 from langcell.training.evaluation.report import write_report

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from langcell.inference import faiss_index
-from langcell.inference.faiss_index import FaissIndex
-from langcell.inference.nearest import search_exact
+from langcell.inference.search import faiss_index
+from langcell.inference.search.faiss_index import FaissIndex
+from langcell.inference.search.nearest import search_exact
 from langcell.processing.cells.embedding_store import EmbeddingStore
 
 pytest.importorskip("faiss")

@@ -9,7 +9,7 @@ import torch
 from tiny_labelled import TYPES, labelled_cells
 
 import langcell
-from langcell.loading import LoadedLangCell
+from langcell.loading.load import LoadedLangCell
 from langcell.modeling_langcell import LangCellForCellClassification
 from langcell.training.finetuning import finetune
 

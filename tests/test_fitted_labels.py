@@ -1,6 +1,6 @@
 import pytest
 
-from langcell.inference.fitted_labels import difference_of_labels
+from langcell.inference.naming.fitted_labels import difference_of_labels
 
 FITTED = {"labels": ["B cell", "T cell"], "label_texts": ["makes antibodies", "has a receptor"]}
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from langcell.hub_folders import folder_or_download, is_hub_id
+from langcell.loading.hub_folders import folder_or_download, is_hub_id
 
 
 def test_a_folder_is_taken_as_it_is(tmp_path):

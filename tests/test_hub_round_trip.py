@@ -14,7 +14,7 @@ import pytest
 import torch
 from tiny import TEXTS, save_tiny_folder, tiny_counts, tiny_gene_names, tiny_model, tiny_processor
 
-from langcell.inference.zero_shot import combine_scores
+from langcell.inference.scoring.zero_shot import combine_scores
 
 SCRIPT = Path(__file__).with_name("hub_round_trip.py")
 EXPECTED_FILES = {

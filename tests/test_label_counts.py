@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from langcell.inference.label_counts import count_labels
+from langcell.inference.naming.label_counts import count_labels
 
 NAMES = ["a", "b", "c", "unknown", "unassigned", "ancestor"]
 

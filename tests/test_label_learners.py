@@ -2,7 +2,7 @@ import pytest
 import tiny
 import torch
 
-from langcell.inference.zero_shot import score_labels
+from langcell.inference.scoring.zero_shot import score_labels
 from langcell.modeling_langcell import LangCellForCellClassification, LangCellModel
 from langcell.training import label_learners
 from langcell.training.adapters import mark_trainable

@@ -51,22 +51,22 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "training/shard_reader.py": "test_streaming.py",
     "training/windows.py": "test_streaming.py",
     # Parts of one export, which takes its time; one fixture makes it for all of them.
-    "modeling_langcell/cli_export.py": "test_onnx_export.py",
-    "modeling_langcell/onnx_graphs.py": "test_onnx_export.py",
-    "modeling_langcell/onnx_parity.py": "test_onnx_export.py",
-    "modeling_langcell/inference/onnx_model.py": "test_onnx_export.py",
-    "modeling_langcell/inference/onnx_scores.py": "test_onnx_export.py",
+    "modeling_langcell/cli/export.py": "test_onnx_export.py",
+    "modeling_langcell/onnx_export/graphs.py": "test_onnx_export.py",
+    "modeling_langcell/onnx_export/parity.py": "test_onnx_export.py",
+    "modeling_langcell/loading/onnx_model.py": "test_onnx_export.py",
+    "modeling_langcell/inference/scoring/onnx_scores.py": "test_onnx_export.py",
     # What annotate and embed have in common, tested by what they do.
-    "modeling_langcell/inference/job.py": "test_annotation.py",
+    "modeling_langcell/inference/running/job.py": "test_annotation.py",
     "modeling_langcell/inference/scored_cells.py": "test_annotation.py",
     # Steps of one command, tested by what `langcell convert` and `verify` make of good and bad sources.
-    "modeling_langcell/cli_convert.py": "test_verify.py",
-    "modeling_langcell/converted_folder.py": "test_verify.py",
-    "modeling_langcell/self_test.py": "test_verify.py",
+    "modeling_langcell/cli/convert.py": "test_verify.py",
+    "modeling_langcell/conversion/converted_folder.py": "test_verify.py",
+    "modeling_langcell/conversion/self_test.py": "test_verify.py",
     # Both of its users read real checkpoint folders with it.
-    "modeling_langcell/bert_parts.py": "test_assemble.py",
+    "modeling_langcell/conversion/bert_parts.py": "test_assemble.py",
     # The app, tested by what its page does in a browser; the process alone is in test_cli_app.
-    "modeling_langcell/app/desk.py": "test_app.py",
+    "modeling_langcell/app/actions.py": "test_app.py",
     "modeling_langcell/app/messages.py": "test_app.py",
     "modeling_langcell/app/serving.py": "test_app.py",
     # The line that bad input makes, on the command line and in the app.
@@ -74,7 +74,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
     # What a killed run goes on from.
     "training/run_state.py": "test_resume.py",
     # The options of one command, tested by its tasks.
-    "modeling_langcell/cli_evaluate_options.py": "test_cli_evaluate.py",
+    "modeling_langcell/cli/evaluate_options.py": "test_cli_evaluate.py",
     # Fine-tuned models inside an evaluation, for three of its tasks.
     "training/evaluation/tuned.py": "test_evaluation_few_shot.py",
     # A run's last act, compared with the folder that it started from.
@@ -244,7 +244,7 @@ def test_anndata_is_read_and_written_in_one_place():
     may_name_the_class = {
         "modeling_langcell/inference/annotation.py",
         "modeling_langcell/inference/classification.py",
-        "modeling_langcell/demo.py",
+        "modeling_langcell/cli/demo.py",
     }
     for found in imports_in("processing", "modeling_langcell"):
         if found.library == "anndata":

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from tiny import tiny_config, tiny_model, tiny_vocabulary
 
 import langcell
-from langcell.loading import as_dtype, bundled_model_folder, choose_device, load, weights_digest
+from langcell.loading.load import as_dtype, bundled_model_folder, choose_device, load, weights_digest
 from langcell.modeling_langcell import LangCellForCellClassification, LangCellModel
 from langcell.processing.genes import VOCABULARY_FILE
 from langcell.processing.processing_langcell import LangCellProcessor

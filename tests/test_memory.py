@@ -4,9 +4,9 @@ import torch
 from tiny import tiny_config, tiny_model
 
 from langcell.configuration_langcell import LangCellConfig
-from langcell.inference import memory
-from langcell.inference.memory import estimate_bytes_per_gene, find_max_batch_tokens, free_bytes
-from langcell.loading import bundled_model_folder
+from langcell.inference.running import memory
+from langcell.inference.running.memory import estimate_bytes_per_gene, find_max_batch_tokens, free_bytes
+from langcell.loading.load import bundled_model_folder
 
 CPU = torch.device("cpu")
 

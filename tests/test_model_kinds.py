@@ -10,10 +10,10 @@ from tiny_labelled import labelled_cells
 from transformers.utils import logging as transformers_logging
 
 import langcell
-from langcell.adapter_files import find_adapter
 from langcell.inference.classification import load_classifier
-from langcell.loading import load_config
-from langcell.model_kinds import check_kind, find_kind, quiet_loading
+from langcell.loading.adapter_files import find_adapter
+from langcell.loading.load import load_config
+from langcell.loading.model_kinds import check_kind, find_kind, quiet_loading
 from langcell.training.finetuning import finetune
 from langcell.training.merging import merge_adapter
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from langcell.inference.naming import NamingOptions, confidence_of, masked_scores, name_cells, storable
-from langcell.inference.parts import MemoryParts
-from langcell.inference.unknown import Calibration
+from langcell.inference.naming.calibration import Calibration
+from langcell.inference.naming.name_cells import NamingOptions, confidence_of, masked_scores, name_cells, storable
+from langcell.inference.running.parts import MemoryParts
 from langcell.processing.labels.resolve import resolve_labels
 
 LABELS = resolve_labels(["CD8-positive, alpha-beta T cell", "hepatocyte", "CD4-positive, alpha-beta T cell"])

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from langcell.inference import nearest
-from langcell.inference.nearest import search_exact
+from langcell.inference.search import nearest
+from langcell.inference.search.nearest import search_exact
 
 
 def blocks_of(vectors: np.ndarray, size: int):

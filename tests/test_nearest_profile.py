@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from scipy.stats import pearsonr
 
-from langcell.demo import sample_cells
+from langcell.cli.demo import sample_cells
 from langcell.training.evaluation.labelled_cells import read_labelled_cells
 from langcell.training.evaluation.metrics import score_predictions
 from langcell.training.evaluation.nearest_profile import name_by_nearest_profile, read_profiles

@@ -15,13 +15,13 @@ from tiny import TEXTS, tiny_batch, tiny_counts, tiny_gene_names, tiny_model, ti
 from typer.testing import CliRunner
 
 import langcell
-from langcell.cli import app
-from langcell.inference.onnx_model import onnx_file, require_onnx
-from langcell.inference.zero_shot import score_labels
-from langcell.loading import load, load_config, weights_digest
-from langcell.onnx_export import export_onnx
-from langcell.onnx_graphs import graphs_of
-from langcell.onnx_parity import TOLERANCE, check_int8, check_parity
+from langcell.cli.commands import app
+from langcell.inference.scoring.zero_shot import score_labels
+from langcell.loading.load import load, load_config, weights_digest
+from langcell.loading.onnx_model import onnx_file, require_onnx
+from langcell.onnx_export.export import export_onnx
+from langcell.onnx_export.graphs import graphs_of
+from langcell.onnx_export.parity import TOLERANCE, check_int8, check_parity
 
 pytestmark = pytest.mark.slow  # torch's exporter takes its time, whatever the size
 
@@ -184,7 +184,7 @@ def test_blocks_of_cells_change_no_match(runner, monkeypatch):
     _, states = runner.encode_cells(batch["cell_input_ids"], batch["cell_attention_mask"])
     chosen = np.tile(np.array([2, 0]), (7, 1))
     whole = runner.match(texts, states, batch["cell_attention_mask"], chosen)
-    monkeypatch.setattr("langcell.inference.onnx_model._TOKENS_PER_MATCH", 2 * chosen.shape[1] * texts.states.shape[1])
+    monkeypatch.setattr("langcell.loading.onnx_model._TOKENS_PER_MATCH", 2 * chosen.shape[1] * texts.states.shape[1])
     assert_allclose(runner.match(texts, states, batch["cell_attention_mask"], chosen), whole, atol=1e-6)
 
 

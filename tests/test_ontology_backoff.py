@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from langcell.inference.ontology_backoff import back_off, common_parent
+from langcell.inference.naming.ontology_backoff import back_off, common_parent
 from langcell.processing.labels.resolve import Label, resolve_labels
 from langcell.processing.ontology.terms import Ontology
 

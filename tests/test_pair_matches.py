@@ -6,11 +6,11 @@ from anndata import AnnData
 from numpy.testing import assert_allclose
 from tiny import TEXTS, tiny_config, tiny_counts, tiny_gene_names, tiny_model, tiny_processor
 
-from langcell.inference import pair_matches
-from langcell.inference.pair_matches import CellReader, match_pairs
-from langcell.inference.reading import ReadingOptions
+from langcell.inference.running.reading import ReadingOptions
 from langcell.inference.scored_cells import encode_label_texts
-from langcell.loading import LoadedLangCell
+from langcell.inference.scoring import pair_matches
+from langcell.inference.scoring.pair_matches import CellReader, match_pairs
+from langcell.loading.load import LoadedLangCell
 from langcell.processing.labels.resolve import Label
 
 N_CELLS, UNKNOWN_CELL = 60, 11

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from langcell.inference.parts import MemoryParts, PartsFolder, ResumableRun, identity_of, parts_path
+from langcell.inference.running.parts import MemoryParts, PartsFolder, ResumableRun, identity_of, parts_path
 
 ARGUMENTS = {"alpha": 0.1, "labels": [["B cell", "the text", None]], "layer": None}
 FOUND = {"max_batch_tokens": 4096}

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from langcell.inference.precision import dtype_name, fast_dtype
-from langcell.loading import as_dtype, load
+from langcell.loading.load import as_dtype, load
+from langcell.loading.precision import dtype_name, fast_dtype
 
 
 def test_a_cpu_is_fast_at_bfloat16_if_it_has_instructions_for_it():

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from langcell.inference.prefetch import prefetched
+from langcell.inference.running.prefetch import prefetched
 
 
 def until(condition) -> None:

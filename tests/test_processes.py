@@ -3,11 +3,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ranks import run_on_ranks
 
-from langcell.inference.processes import Processes
+from langcell.inference.running.processes import Processes
 
 SCRIPT = """
 import sys
-from langcell.inference.processes import Processes
+from langcell.inference.running.processes import Processes
 processes = Processes.launched()
 {body}
 """

@@ -90,7 +90,7 @@ def test_shards_without_sources_or_with_damage(tmp_path):
 
 
 def test_the_bundled_folder_is_fit_to_be_published():
-    from langcell.loading import bundled_model_folder
+    from langcell.loading.load import bundled_model_folder
 
     upload = prepare_upload(bundled_model_folder(), "org/langcell-mini")
     assert "hub_cards/langcell-mini" not in upload.replaced["README.md"]

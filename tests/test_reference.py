@@ -20,9 +20,9 @@ from transformers import pipeline
 from typer.testing import CliRunner
 
 import langcell
-from langcell.cli import app
-from langcell.inference.reference import known_reference
+from langcell.cli.commands import app
 from langcell.inference.scored_cells import score_data
+from langcell.inference.scoring.reference import known_reference
 from langcell.processing.labels.resolve import resolve_labels
 from langcell.processing.reference_cells import LabelScale
 

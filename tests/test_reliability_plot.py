@@ -1,6 +1,6 @@
 import numpy as np
 
-from langcell.inference.reliability_plot import draw_reliability
+from langcell.inference.naming.reliability_plot import draw_reliability
 
 
 def panels(figure):

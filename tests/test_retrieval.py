@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose
 from tiny import tiny_counts, tiny_gene_names, tiny_model, tiny_processor
 
 import langcell
-from langcell.inference.retrieval import COLUMNS, retrieve
-from langcell.loading import load
+from langcell.inference.search.retrieval import COLUMNS, retrieve
+from langcell.loading.load import load
 from langcell.processing.cells.embedding_store import open_embeddings, save_embeddings
 from langcell.processing.labels.resolve import Label, resolve_query
 

@@ -9,7 +9,7 @@ import torch
 from released_layout import N_GENES, write_geneformer_v1
 from typer.testing import CliRunner
 
-from langcell.cli import app
+from langcell.cli.commands import app
 from langcell.configuration_langcell import LangCellConfig
 from langcell.modeling_langcell import LangCellForPreTraining
 from langcell.processing.genes import GeneVocabulary

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from langcell.cli.shard_report import draw_lengths, length_bars
 from langcell.processing.shards.counts import ShardCounts
-from langcell.shard_report import draw_lengths, length_bars
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from langcell.inference import smoothing
-from langcell.inference.smoothing import knn_graph, smooth_scores
+from langcell.inference.naming.name_cells import smoothing
+from langcell.inference.naming.smoothing import knn_graph, smooth_scores
 
 RNG = np.random.default_rng(0)
 

@@ -48,7 +48,7 @@ def test_a_kept_result_is_found_without_torch(tmp_path, tiny_model_dir):
     code = (
         "import sys\n"
         f"sys.argv = {arguments!r}\n"
-        "from langcell.cli import app\n"
+        "from langcell.cli.commands import app\n"
         "app(standalone_mode=False)\n"
         "print('torch' in sys.modules)\n"
     )

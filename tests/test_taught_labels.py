@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 import langcell
-from langcell.inference.taught_labels import config_of, note_on_others, own_labels, taught_labels
+from langcell.inference.naming.fine_tuned_labels import config_of, note_on_others, own_labels, taught_labels
 from langcell.processing.labels.lookup import Label
 
 TAUGHT = [

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from langcell.tensor_names import LANGCELL_TO_RELEASED, RELEASED_TO_LANGCELL, rename, require_all, translate
+from langcell.conversion.tensor_names import LANGCELL_TO_RELEASED, RELEASED_TO_LANGCELL, rename, require_all, translate
 
 ONE = torch.ones(1)
 

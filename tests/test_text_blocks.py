@@ -3,8 +3,8 @@ import torch
 from tiny import tiny_batch, tiny_config, tiny_model
 from torch.testing import assert_close
 
-from langcell.inference import text_blocks
-from langcell.inference.text_blocks import encode_texts, match_all, match_chosen
+from langcell.inference.scoring import text_blocks
+from langcell.inference.scoring.text_blocks import encode_texts, match_all, match_chosen
 
 N_CELLS, N_TEXTS, LONGEST = 7, 12, 24
 

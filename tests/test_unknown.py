@@ -6,7 +6,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.special import softmax
 
-from langcell.inference.unknown import (
+from langcell.inference.naming.calibration import (
     Calibration,
     best_labels,
     expected_calibration_error,

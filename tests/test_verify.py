@@ -14,12 +14,12 @@ from transformers import AutoModel
 from typer.testing import CliRunner
 
 import langcell
-from langcell.checkpoint_files import read_tensors
-from langcell.cli import one_line_errors
-from langcell.cli_convert import register
+from langcell.cli.commands import one_line_errors
+from langcell.cli.convert import register
+from langcell.conversion.self_test import SELF_TEST_FILE
+from langcell.conversion.verify import MANIFEST_FILE, verify
+from langcell.loading.weight_files import read_tensors
 from langcell.modeling_langcell import LangCellModel
-from langcell.self_test import SELF_TEST_FILE
-from langcell.verify import MANIFEST_FILE, verify
 
 app = typer.Typer()
 register(app, one_line_errors)

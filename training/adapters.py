@@ -13,8 +13,8 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from langcell.adapter_files import ADAPTER_WEIGHTS, adapter_tensors, quiet_peft
-from langcell.hub_folders import is_hub_id
+from langcell.loading.adapter_files import ADAPTER_WEIGHTS, adapter_tensors, quiet_peft
+from langcell.loading.hub_folders import is_hub_id
 from langcell.training.tuning_options import TuningOptions
 
 _ATTENTION = r"(self\.(query|key|value)|output\.dense)"

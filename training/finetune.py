@@ -9,8 +9,8 @@ from typing import NoReturn
 
 import typer
 
-from langcell.cli import one_line_errors, run_app
-from langcell.cli_finetune import finetune
+from langcell.cli.commands import one_line_errors, run_app
+from langcell.cli.finetune import finetune
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -13,9 +13,9 @@ import torch
 from accelerate import Accelerator
 from anndata import AnnData
 
-from langcell.inference.job import TorchModel
-from langcell.inference.reading import ReadingOptions
-from langcell.loading import DEFAULT_MODEL, LoadedLangCell, base_facts, load
+from langcell.inference.running.job import TorchModel
+from langcell.inference.running.reading import ReadingOptions
+from langcell.loading.load import DEFAULT_MODEL, LoadedLangCell, base_facts, load
 from langcell.modeling_langcell import LangCellForCellClassification
 from langcell.processing.cells.anndata_io import open_cells
 from langcell.processing.files.atomic_output import require_new_folder

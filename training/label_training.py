@@ -16,7 +16,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm.auto import tqdm
 
-from langcell.loading import as_dtype
+from langcell.loading.load import as_dtype
 from langcell.training.few_shot_data import RankedRows, cell_weights, endless_batches
 from langcell.training.label_learners import ClassLearner, TextLearner
 from langcell.training.tuning_options import TuningOptions

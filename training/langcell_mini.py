@@ -21,7 +21,7 @@ import torch
 from scipy import sparse
 from transformers.models.bert.modeling_bert import BertLayer
 
-from langcell.assemble import new_langcell
+from langcell.conversion.assemble import new_langcell
 from langcell.modeling_langcell import LangCellForPreTraining
 from langcell.processing.cells.anndata_io import open_cells
 from langcell.processing.files.atomic_output import atomic_output

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from langcell.adapter_files import find_adapter
 from langcell.hub_cards.adapter_cards import fine_tuned_card
 from langcell.inference.classification import load_classifier
-from langcell.loading import load
+from langcell.loading.adapter_files import find_adapter
+from langcell.loading.load import load
 from langcell.processing.files.atomic_output import atomic_output, require_new_folder
 
 

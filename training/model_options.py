@@ -8,7 +8,7 @@ from typing import cast
 
 from torch import nn
 
-from langcell.hub_folders import folder_or_download
+from langcell.loading.hub_folders import folder_or_download
 from langcell.modeling_langcell import LangCellForPreTraining
 from langcell.training.configs import ModelSection
 

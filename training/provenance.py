@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from langcell.loading import weights_digest
+from langcell.loading.load import weights_digest
 from langcell.processing.shards.manifest import MANIFEST_FILE, sha256_of
 from langcell.training.config_files import save_config
 from langcell.training.configs import PretrainConfig

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from langcell.hub_cards.cards import model_card
-from langcell.inference.reference import known_reference
-from langcell.loading import load
+from langcell.inference.scoring.reference import known_reference
+from langcell.loading.load import load
 from langcell.modeling_langcell import LangCellForPreTraining
 from langcell.processing.files.atomic_output import atomic_output
 from langcell.processing.processing_langcell import LangCellProcessor
@@ -117,8 +117,8 @@ def describe_making(work: Path, commit: str) -> str:
             "encoder is all-MiniLM-L6-v2, frozen, without the word pieces that neither the Cell Ontology and UBERON "
             "nor the names that people write for cell types use.",
             "5. Nothing of the two data sets below was in the training, gene medians included: pbmc700 is scanpy's "
-            "`pbmc68k_reduced` with its counts recovered (`langcell.demo.sample_cells`), pbmc3k is 10x Genomics' PBMC "
-            "3k with Seurat's labels. Alpha, 0.1, is the paper's and was not tuned.",
+            "`pbmc68k_reduced` with its counts recovered (`langcell.sample_data.sample_cells`), pbmc3k is 10x Genomics' "
+            "PBMC 3k with Seurat's labels. Alpha, 0.1, is the paper's and was not tuned.",
             f"6. Code: commit {commit} of this model's repository.",
             "",
             "```bash",

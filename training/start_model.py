@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from langcell.assemble import new_langcell
+from langcell.conversion.assemble import new_langcell
 from langcell.processing.files.atomic_output import atomic_output
 from langcell.processing.genes import VOCABULARY_FILE, GeneVocabulary
 from langcell.processing.vocabulary.vocabulary_files import read_vocabulary

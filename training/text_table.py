@@ -19,8 +19,8 @@ class Descriptions:
     """The distinct descriptions of all shard folders of a run, and their cell types.
 
     Codes are positions in these lists, the same on every process. With `variants` above 1 every description has that
-    many texts (`langcell.processing.ontology.description_templates.paraphrase`; variant 0 is the plain text): the text of a
-    code and a variant has the row `code * variants + variant`.
+    many texts (by `langcell.processing.ontology.description_templates.paraphrase`; variant 0 is the plain text): the
+    text of a code and a variant has the row `code * variants + variant`.
 
     Attributes:
         texts: the plain text of each description.

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 from gradio.themes import Soft
 
-from langcell.app.desk import BY_CONFIDENCE, BY_LABEL, BY_SIMILARITY, Desk, View
+from langcell.app.actions import BY_CONFIDENCE, BY_LABEL, BY_SIMILARITY, Desk, View
 from langcell.app.messages import NamingRequest, PageFacts
 from langcell.app.options import AppOptions
 from langcell.app.serving import Page, serve

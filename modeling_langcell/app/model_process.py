@@ -15,7 +15,7 @@ from langcell.app.options import AppOptions
 from langcell.one_line import MENDABLE, one_line
 
 if TYPE_CHECKING:
-    from langcell.app.bench import Bench
+    from langcell.app.model_worker import Bench
 
 logger = logging.getLogger("langcell")
 
@@ -123,7 +123,7 @@ def _run(connection: Connection, options: AppOptions) -> None:
     def open_bench() -> "Bench":
         from transformers.utils import logging as transformers_logging
 
-        from langcell.app.bench import Bench
+        from langcell.app.model_worker import Bench
 
         transformers_logging.disable_progress_bar()
         return Bench.open(options)

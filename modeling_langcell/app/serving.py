@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from langcell.app.desk import Desk
+from langcell.app.actions import Desk
 from langcell.app.messages import PageFacts
 from langcell.app.model_process import ModelProcess
 from langcell.app.options import AppOptions

@@ -13,21 +13,28 @@ import torch
 from anndata import AnnData
 from torch import Tensor
 
-from langcell.inference.batching import BatchFunction
-from langcell.inference.cell_run import CellRun, Finished
-from langcell.inference.job import Job, Model, model_facts, row_blocks, settings
-from langcell.inference.label_counts import LabelCounts, count_labels
-from langcell.inference.memory import TEXT_TOKENS_PER_GENE
-from langcell.inference.naming import UNASSIGNED, NamedCells, NamingOptions, masked_scores, name_cells, storable
-from langcell.inference.onnx_model import OnnxLangCell
-from langcell.inference.onnx_scores import onnx_embedder, onnx_scorer
-from langcell.inference.processes import Processes
-from langcell.inference.reading import Coverage, ReadingOptions
-from langcell.inference.reference import measured_reference, with_reference
+from langcell.inference.naming.fine_tuned_labels import config_of, note_on_others, own_labels
+from langcell.inference.naming.label_counts import LabelCounts, count_labels
+from langcell.inference.naming.name_cells import (
+    UNASSIGNED,
+    NamedCells,
+    NamingOptions,
+    masked_scores,
+    name_cells,
+    storable,
+)
+from langcell.inference.running.batching import BatchFunction
+from langcell.inference.running.cell_run import CellRun, Finished
+from langcell.inference.running.job import Job, Model, model_facts, row_blocks, settings
+from langcell.inference.running.memory import TEXT_TOKENS_PER_GENE
+from langcell.inference.running.processes import Processes
+from langcell.inference.running.reading import Coverage, ReadingOptions
 from langcell.inference.scored_cells import ScoredCells, encode_label_texts, score_data
-from langcell.inference.taught_labels import config_of, note_on_others, own_labels
-from langcell.inference.zero_shot import DEFAULT_K, EncodedLabels, check_alpha, score_cells, unit_rows
-from langcell.loading import AUTO_DTYPE, LoadedLangCell
+from langcell.inference.scoring.onnx_scores import onnx_embedder, onnx_scorer
+from langcell.inference.scoring.reference import measured_reference, with_reference
+from langcell.inference.scoring.zero_shot import DEFAULT_K, EncodedLabels, check_alpha, score_cells, unit_rows
+from langcell.loading.load import AUTO_DTYPE, LoadedLangCell
+from langcell.loading.onnx_model import OnnxLangCell
 from langcell.processing.cells.anndata_io import open_cells
 from langcell.processing.cells.obsm_matrix import read_obsm
 from langcell.processing.cells.row_blocks import RowBlocks

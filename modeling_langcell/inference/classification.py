@@ -13,13 +13,13 @@ from anndata import AnnData
 from torch import Tensor
 from transformers import AutoConfig
 
-from langcell.adapter_files import find_adapter
-from langcell.inference.cell_run import CellRun, run_in_memory
-from langcell.inference.job import Job, settings
-from langcell.inference.label_counts import LabelCounts, count_labels
-from langcell.inference.naming import UNASSIGNED
-from langcell.inference.reading import ReadingOptions
-from langcell.loading import LoadedLangCell, as_dtype, choose_device, read_model, with_adapter
+from langcell.inference.naming.label_counts import LabelCounts, count_labels
+from langcell.inference.naming.name_cells import UNASSIGNED
+from langcell.inference.running.cell_run import CellRun, run_in_memory
+from langcell.inference.running.job import Job, settings
+from langcell.inference.running.reading import ReadingOptions
+from langcell.loading.adapter_files import find_adapter
+from langcell.loading.load import LoadedLangCell, as_dtype, choose_device, read_model, with_adapter
 from langcell.modeling_langcell import LangCellForCellClassification
 from langcell.processing.cells.anndata_io import open_cells
 from langcell.processing.processing_langcell import LangCellProcessor

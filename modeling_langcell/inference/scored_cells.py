@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from langcell.inference.cell_run import CellRun, run_in_memory
-from langcell.inference.job import settings
-from langcell.inference.reading import Coverage, ReadingOptions
-from langcell.inference.reference import measured_reference, with_reference
-from langcell.inference.zero_shot import EncodedLabels, encode_labels, score_cells
-from langcell.loading import LoadedLangCell
+from langcell.inference.running.cell_run import CellRun, run_in_memory
+from langcell.inference.running.job import settings
+from langcell.inference.running.reading import Coverage, ReadingOptions
+from langcell.inference.scoring.reference import measured_reference, with_reference
+from langcell.inference.scoring.zero_shot import EncodedLabels, encode_labels, score_cells
+from langcell.loading.load import LoadedLangCell
 from langcell.processing.cells.anndata_io import open_cells
 from langcell.processing.labels.resolve import Label
 

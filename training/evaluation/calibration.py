@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from langcell.inference.calibrate import CalibrationRun, calibrate, fitting_facts
-from langcell.inference.reliability_plot import draw_reliability
-from langcell.inference.unknown import DEFAULT_TARGET_RISK
-from langcell.inference.zero_shot import check_alpha, combine_scores
+from langcell.inference.naming.calibrate import CalibrationRun, calibrate, fitting_facts
+from langcell.inference.naming.calibration import DEFAULT_TARGET_RISK
+from langcell.inference.naming.reliability_plot import draw_reliability
+from langcell.inference.scoring.zero_shot import check_alpha, combine_scores
 from langcell.training.evaluation.confidence_metrics import AreaUnderRiskCoverage, ExpectedCalibrationError
 from langcell.training.evaluation.context import MODEL_METHOD, EvaluationContext
 from langcell.training.evaluation.metrics import computed

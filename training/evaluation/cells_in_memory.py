@@ -11,7 +11,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from langcell.inference.annotation import embed
-from langcell.loading import LoadedLangCell
+from langcell.loading.load import LoadedLangCell
 from langcell.processing.cells.anndata_io import CellSource, open_cells
 
 GENE_COLUMN = "gene"

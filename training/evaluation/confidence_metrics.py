@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import datasets
 import numpy as np
 
-from langcell.inference.unknown import expected_calibration_error, risk_coverage
+from langcell.inference.naming.calibration import expected_calibration_error, risk_coverage
 from langcell.training.evaluation.metrics import OfflineMetric
 
 _COLUMNS = {"predictions": datasets.Value("float64"), "references": datasets.Value("int64")}

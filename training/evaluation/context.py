@@ -13,7 +13,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from langcell.inference.annotation import ScoredCells, score_data
-from langcell.loading import LoadedLangCell, load
+from langcell.loading.load import LoadedLangCell, load
 from langcell.processing.labels.resolve import Label
 from langcell.training.evaluation.baselines import log_normalize, principal_components
 from langcell.training.evaluation.cells_in_memory import (

@@ -6,7 +6,7 @@ the MONDO term of that name, else they are `disease: <value>; `.
 
 from collections.abc import Sequence
 
-from langcell.inference.zero_shot import check_alpha
+from langcell.inference.scoring.zero_shot import check_alpha
 from langcell.processing.labels.resolve import Label, resolve_labels
 from langcell.processing.ontology.descriptions import describe_term
 from langcell.processing.ontology.terms import Ontology

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from langcell.inference.smoothing import smooth_scores
+from langcell.inference.naming.smoothing import smooth_scores
 from langcell.training.evaluation.baselines import (
     logistic_regression,
     logistic_regression_on_genes,

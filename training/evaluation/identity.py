@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import langcell.processing
-from langcell.hub_folders import BUNDLED_MODEL
+from langcell.loading.hub_folders import BUNDLED_MODEL
 from langcell.processing.shards.manifest import sha256_of
 
 _NOT_OF_THE_MODEL = (".md", ".png")  # a better card makes no other model
@@ -68,7 +68,7 @@ def _digest_of_place(place: str | Path) -> str:
     folder = Path(str(files("langcell.hub_cards") / BUNDLED_MODEL)) if str(place) == BUNDLED_MODEL else Path(place)
     if folder.is_dir():
         return _digest_of_folder(folder)
-    from langcell.loading import load  # takes seconds: torch, transformers
+    from langcell.loading.load import load  # takes seconds: torch, transformers
 
     return f"{place}@{load(place).revision}"
 
@@ -76,7 +76,7 @@ def _digest_of_place(place: str | Path) -> str:
 def _adapter_folder(adapter: str | Path) -> Path:
     if Path(adapter).is_dir():  # whether it is one is found out by who loads it
         return Path(adapter)
-    from langcell.adapter_files import find_adapter  # takes seconds: torch
+    from langcell.loading.adapter_files import find_adapter  # takes seconds: torch
 
     return find_adapter(adapter).folder
 

@@ -8,7 +8,7 @@ import torch
 from matplotlib.figure import Figure
 
 from langcell.inference.annotation import ScoredCells
-from langcell.inference.zero_shot import combine_scores
+from langcell.inference.scoring.zero_shot import combine_scores
 from langcell.processing.labels.resolve import Label
 from langcell.processing.ontology.terms import Ontology
 from langcell.training.evaluation.context import EvaluationContext

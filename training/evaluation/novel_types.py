@@ -15,8 +15,8 @@ import torch
 from sklearn.metrics import recall_score
 
 from langcell.inference.annotation import ScoredCells, score_data
-from langcell.inference.zero_shot import combine_scores
-from langcell.loading import LoadedLangCell
+from langcell.inference.scoring.zero_shot import combine_scores
+from langcell.loading.load import LoadedLangCell
 from langcell.processing.labels.splitting import split_labels
 from langcell.training.evaluation.baselines import logistic_regression
 from langcell.training.evaluation.context import EvaluationContext

@@ -8,12 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from langcell.adapter_base import base_of
-from langcell.hub_folders import BUNDLED_MODEL
+from langcell.loading.adapter_base import base_of
+from langcell.loading.hub_folders import BUNDLED_MODEL
 from langcell.training.evaluation.identity import digest_of_data, digest_of_model
 
 if TYPE_CHECKING:
-    from langcell.inference.job import TorchModel
+    from langcell.inference.running.job import TorchModel
 
 
 class Subject:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from anndata import AnnData
 
-from langcell.inference.unknown import best_labels
-from langcell.loading import LoadedLangCell
+from langcell.inference.naming.calibration import best_labels
+from langcell.loading.load import LoadedLangCell
 from langcell.modeling_langcell import LangCellModel
 from langcell.training.evaluation.context import EvaluationContext
 from langcell.training.finetuning import FineTuned, Method, Task, finetune

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from langcell.inference.job import TorchModel
-from langcell.inference.zero_shot import check_alpha
-from langcell.loading import DEFAULT_MODEL
+from langcell.inference.running.job import TorchModel
+from langcell.inference.scoring.zero_shot import check_alpha
+from langcell.loading.load import DEFAULT_MODEL
 from langcell.training.evaluation.cells_in_memory import source_options
 from langcell.training.evaluation.context import MODEL_METHOD, EvaluationContext
 from langcell.training.evaluation.identity import digest_of_data

@@ -1,0 +1,49 @@
+"""`langcell export onnx`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from langcell.onnx_export.export import OnnxExport
+
+Command = Callable[..., None]
+
+
+def register(app: typer.Typer, one_line_errors: Callable[[Command], Command]) -> None:
+    """Add the command group to `app`; `one_line_errors` turns what a user can mend into one line and exit code 2."""
+    group = typer.Typer(help="Write a model in a format of other runtimes.", no_args_is_help=True)
+    group.command("onnx")(one_line_errors(export_onnx))
+    # A callback keeps the name of the only command: `langcell export onnx`, not `langcell export`.
+    group.callback()(lambda: None)
+    app.add_typer(group, name="export")
+
+
+def export_onnx(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Folder, Hub id, or langcell-mini (bundled).")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write.", show_default=False)],
+    adapter: Annotated[str | None, typer.Option(help="Folder or Hub id of what finetune made of the model.")] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Also write files with int8 weights, for CPUs.")] = False,
+    opset: Annotated[int, typer.Option(help="ONNX operator set, 18 to 21.")] = 20,
+) -> None:
+    """Write both encoders and the match as ONNX, compared with torch on random cells and texts.
+
+    Name cells with the folder by langcell annotate --model FOLDER, with --dtype int8 for the quantized files.
+    """
+    from langcell.onnx_export.export import export_onnx as export
+
+    _print_export(export(model, output, adapter=adapter, int8=int8, opset=opset))
+    print(f"Wrote {output}")
+
+
+def _print_export(exported: "OnnxExport") -> None:
+    """Files, and how far they are from torch."""
+    for name, size in exported.files.items():
+        print(f"{name}: {size / 1e6:.1f} MB")
+    kinds = {"float32": exported.largest_difference, "int8": exported.int8_difference}
+    for kind, differences in kinds.items():
+        if differences:
+            listed = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
+            print(f"Largest difference from torch, {kind}: {listed}")

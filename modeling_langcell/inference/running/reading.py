@@ -1,0 +1,126 @@
+"""How cells are read, and the ranked chunks that come of it; the same for naming and embedding."""
+
+from collections.abc import Generator, Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from langcell.inference.running.batching import TokenBudget
+from langcell.inference.running.prefetch import prefetched
+from langcell.loading.load import LoadedLangCell
+from langcell.processing.cells.anndata_io import CellChunk, CellSource, XKind
+from langcell.processing.rank_values import RankedCells, rank_encode
+from langcell.processing.reference_cells import MeasuredReference, ReferenceCells
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """How the cells are read and batched; the same for naming and embedding.
+
+    Attributes:
+        x_is: "counts" (checked), "linear" (TPM, counts per 10k) or "log1p".
+        gene_column: column of var with Ensembl ids or symbols; var_names when None.
+        layer: where the values are; found when None.
+        rows_per_chunk: cells read at once, within which those of like length are batched.
+        max_batch_tokens: padded tokens in a batch; found from the free memory when None.
+        progress: show a progress bar.
+    """
+
+    x_is: XKind = "counts"
+    gene_column: str | None = None
+    layer: str | None = None
+    rows_per_chunk: int = 2000
+    max_batch_tokens: int | None = None
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        if self.rows_per_chunk < 1:
+            raise ValueError(f"rows_per_chunk is {self.rows_per_chunk}; give at least one row a chunk.")
+        if self.max_batch_tokens is not None:
+            TokenBudget(self.max_batch_tokens)
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """What `open_cells` has to know; of the table of cells only the names are ever read."""
+        return {"x_is": self.x_is, "gene_column": self.gene_column, "layer": self.layer, "read_obs": False}
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of the data the gene vocabulary covers.
+
+    Attributes:
+        genes: share of the data's genes that are in the vocabulary.
+        counts: share of the counts that are on those genes.
+        unknown_cells: cells without any known gene.
+        cells: all cells.
+    """
+
+    genes: float
+    counts: float
+    unknown_cells: int
+    cells: int
+
+    def __str__(self) -> str:
+        text = f"{self.genes:.1%} of the genes and {self.counts:.1%} of the counts are in the model's vocabulary"
+        if self.unknown_cells:
+            text += f"; {self.unknown_cells} of {self.cells} cells have no known gene"
+        return text
+
+
+class RankedChunk(NamedTuple):
+    """Some cells, ready to be batched.
+
+    Attributes:
+        start: first row.
+        ranked: the cells.
+        weights: of the reference cells, float32, shape (cells, reference cells); None without these.
+    """
+
+    start: int
+    ranked: RankedCells
+    weights: np.ndarray | None
+
+
+def ranked_chunks(
+    source: CellSource,
+    loaded: LoadedLangCell,
+    gene_index: np.ndarray,
+    starts: Iterable[int],
+    rows_per_chunk: int,
+    reference: MeasuredReference | None = None,
+) -> Generator[RankedChunk]:
+    """The chunks of ranked cells; one thread reads ahead, another tokenizes.
+
+    Args:
+        source: the opened data.
+        loaded: whose vocabulary the genes are ranked by.
+        gene_index: place of each of the data's genes in the vocabulary, or -1.
+        starts: first rows of the chunks that are wanted.
+        rows_per_chunk: cells of a chunk; the last has fewer.
+        reference: cells that each cell is compared with.
+    """
+    chunks = _read_chunks(source, starts, rows_per_chunk)
+    return prefetched(_rank_chunks(prefetched(chunks), loaded, gene_index, reference))
+
+
+def _read_chunks(source: CellSource, starts: Iterable[int], rows_per_chunk: int) -> Generator[CellChunk]:
+    for start in starts:
+        yield from source.chunks(rows_per_chunk, start=start, stop=min(start + rows_per_chunk, source.n_cells))
+
+
+def _rank_chunks(
+    chunks: Generator[CellChunk],
+    loaded: LoadedLangCell,
+    gene_index: np.ndarray,
+    reference: MeasuredReference | None,
+) -> Generator[RankedChunk]:
+    extractor = loaded.processor.feature_extractor
+    longest = extractor.max_length if reference is None else max(extractor.max_length, ReferenceCells.genes_read)
+    with closing(chunks):
+        for chunk in chunks:
+            ranked = rank_encode(chunk.counts, gene_index, extractor.vocabulary, max_length=longest)
+            weights = None if reference is None else reference.weights(ranked)
+            yield RankedChunk(chunk.start, ranked.shortened(extractor.max_length), weights)

@@ -1,0 +1,124 @@
+"""Match probabilities of chosen (cell, text) pairs, the cells read from where their counts are."""
+
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from langcell.inference.running.batching import token_batches
+from langcell.inference.running.memory import find_max_batch_tokens
+from langcell.inference.running.reading import ReadingOptions
+from langcell.inference.scoring.zero_shot import TOKENS_PER_MATCH, EncodedLabels
+from langcell.loading.load import LoadedLangCell
+from langcell.processing.cells.anndata_io import Source, open_cells
+from langcell.processing.cells.embedding_store import row_spans, wanted_in
+from langcell.processing.rank_values import RankedCells, rank_encode
+
+_CELLS_AT_ONCE = 2000
+
+
+class CellReader:
+    """Cells of a data set by row, ranked; use it as a context manager.
+
+    Args:
+        source: where the counts are.
+        n_cells: how many cells there have to be.
+        options: how they are read.
+
+    Raises:
+        ValueError: no counts there, or another number of cells.
+    """
+
+    def __init__(self, source: Source, n_cells: int, options: ReadingOptions) -> None:
+        if isinstance(source, str | Path) and Path(source).suffix == ".npy":
+            raise ValueError(f"{source} holds no counts; say where they are (counts=..., --counts) to re-rank.")
+        self.options = options
+        self.cells = open_cells(source, **options.source)
+        if self.cells.n_cells != n_cells:
+            found = self.cells.n_cells
+            self.cells.close()
+            raise ValueError(f"There are {found} cells with counts, but {n_cells} embeddings; give the same cells.")
+
+    def __enter__(self) -> "CellReader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.cells.close()
+
+    def ranked(self, rows: np.ndarray, loaded: LoadedLangCell) -> RankedCells:
+        """Cells in these rows (sorted, distinct), as ranked genes."""
+        extractor = loaded.processor.feature_extractor
+        gene_index = extractor.gene_index(self.cells.gene_names, other_columns=self.cells.gene_columns)
+        counts = [
+            chunk.counts[wanted_in(rows, start, stop) - start]
+            for start, stop in row_spans(rows)
+            for chunk in self.cells.chunks(stop - start, start=start, stop=stop)
+        ]
+        stacked = sparse.csr_matrix(sparse.vstack(counts, format="csr"))
+        return rank_encode(stacked, gene_index, extractor.vocabulary, max_length=extractor.max_length)
+
+
+@torch.inference_mode()
+def match_pairs(
+    loaded: LoadedLangCell, texts: EncodedLabels, reader: CellReader, rows: np.ndarray, text_places: np.ndarray
+) -> np.ndarray:
+    """Match probability of each pair, float32, (pairs,); NaN where the cell has no known gene.
+
+    Every cell is read and encoded once, whatever the number of its pairs.
+
+    Args:
+        loaded: the model.
+        texts: encoded by it.
+        reader: where the cells come from.
+        rows: row of each pair's cell, (pairs,).
+        text_places: place of each pair's text among `texts`, (pairs,).
+    """
+    match = np.full(len(rows), np.nan, dtype=np.float32)
+    cells, cell_of_pair = np.unique(rows, return_inverse=True)
+    budget = reader.options.max_batch_tokens or find_max_batch_tokens(loaded.model)
+    for begin in range(0, len(cells), _CELLS_AT_ONCE):
+        ranked = reader.ranked(cells[begin : begin + _CELLS_AT_ONCE], loaded)
+        known = np.flatnonzero(ranked.n_known_genes > 0)
+        for batch in token_batches(ranked.lengths[known], budget):
+            chosen = known[batch]
+            pairs = np.flatnonzero(np.isin(cell_of_pair, chosen + begin))
+            place_in_batch = np.argsort(chosen)[np.searchsorted(np.sort(chosen), cell_of_pair[pairs] - begin)]
+            match[pairs] = _match_batch(
+                loaded, texts, [ranked[cell] for cell in chosen], place_in_batch, text_places[pairs]
+            )
+    return match
+
+
+def _match_batch(
+    loaded: LoadedLangCell, texts: EncodedLabels, cells: list[np.ndarray], cell_places: np.ndarray, places: np.ndarray
+) -> np.ndarray:
+    """Match probabilities of pairs (place of the cell in the batch, place of the text), (pairs,)."""
+    model, device = loaded.model, loaded.model.device
+    batch = loaded.processor.feature_extractor.pad(cells)
+    ids, mask = (torch.from_numpy(batch[name]).to(device) for name in batch)
+    states = texts.states.to(model.dtype)
+    keys_values = model.text_encoder.cell_keys_values(model.get_cell_states(ids, mask))
+    match = np.empty(len(places), dtype=np.float32)
+    order = np.argsort(cell_places, kind="stable")
+    n_pairs = np.bincount(cell_places, minlength=len(cells))
+    firsts = np.cumsum(n_pairs) - n_pairs
+    # One call serves all cells with the same number of texts: `read_cells` wants a rectangle.
+    for count in np.unique(n_pairs[n_pairs > 0]):
+        alike = np.flatnonzero(n_pairs == count)
+        step = max(1, TOKENS_PER_MATCH // (int(count) * texts.attention_mask.shape[1]))
+        for begin in range(0, len(alike), step):
+            chosen = alike[begin : begin + step]
+            pairs = order[firsts[chosen][:, None] + np.arange(count)].ravel()
+            text_index, cell_index = (torch.from_numpy(index).to(device) for index in (places[pairs], chosen))
+            read = model.text_encoder.read_cells(
+                states[text_index],
+                texts.attention_mask[text_index],
+                [(keys[cell_index], values[cell_index]) for keys, values in keys_values],
+                mask[cell_index],
+            )
+            match[pairs] = model.match_head(read).float().softmax(-1)[:, 1].cpu().numpy()
+    return match

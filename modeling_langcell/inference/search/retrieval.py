@@ -1,0 +1,237 @@
+"""Cells that fit a text, and texts that fit a cell, over saved cell embeddings: `langcell.retrieve`."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from langcell.inference.running.job import Job, Model, model_facts
+from langcell.inference.running.reading import ReadingOptions
+from langcell.inference.scored_cells import encode_label_texts
+from langcell.inference.scoring.pair_matches import CellReader, match_pairs
+from langcell.inference.scoring.zero_shot import EncodedLabels, check_alpha, unit_rows
+from langcell.inference.search.nearest import search_exact
+from langcell.loading.load import AUTO_DTYPE, DEFAULT_MODEL, LoadedLangCell
+from langcell.processing.cells.anndata_io import Source
+from langcell.processing.cells.embedding_store import EmbeddingStore, open_embeddings
+from langcell.processing.labels.resolve import Label, resolve_labels, resolve_query
+
+if TYPE_CHECKING:
+    from langcell.inference.search.faiss_index import FaissIndex
+
+COLUMNS = ("query", "rank", "found", "row", "score", "similarity", "match")
+
+Texts = Sequence[str] | Sequence[Label]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What was found for each query, best first, before re-ranking.
+
+    Attributes:
+        similarity: cosine, float32, (queries, found).
+        place: row of the cell, or place of the text, int64, (queries, found).
+    """
+
+    similarity: np.ndarray
+    place: np.ndarray
+
+
+def retrieve(
+    store: Source,
+    texts: Texts | None = None,
+    *,
+    cells: Sequence[str | int] | None = None,
+    model: Model = DEFAULT_MODEL,
+    top_k: int = 10,
+    rerank: int = 0,
+    alpha: float | None = None,
+    counts: Source | None = None,
+    index: "str | Path | FaissIndex | None" = None,
+    device: str | None = None,
+    dtype: str = AUTO_DTYPE,
+    **reading: Any,
+) -> pd.DataFrame:
+    """Find the cells that fit each text or, with `cells`, the texts that fit each cell.
+
+    The search is exact and reads the embeddings block by block, so that memory does not grow with their number. With
+    `rerank`, the best candidates by similarity are read again, as counts, and put in the order of the score of
+    zero-shot naming, with the candidates in place of the labels.
+
+    Args:
+        store: h5ad file or zarr folder that `langcell embed` or `langcell annotate` wrote, a .npy file that
+            `save_embeddings` wrote, or an AnnData.
+        texts: sentences, names or ids of cell types (which get their definition as text), or resolved `Label`s. To
+            search texts for cells, the candidates: the types that the model was trained on when None.
+        cells: names of cells (obs_names) or their rows: find texts for these.
+        model: folder, Hub id, "langcell-mini", or what `langcell.load` returned: the one that made the store.
+        top_k: how many to return for each query.
+        rerank: how many candidates of each query have their match probability evaluated; none when 0.
+        alpha: weight of the similarity in the score when re-ranking; the model's own when None.
+        counts: where the cells' counts are when not in the store; the same cells in the same order.
+        index: path of a faiss index of the store (made where there is none), or an opened one: approximate search for
+            stores beyond some ten million cells. Needs the extra "scale".
+        device: "cpu", "cuda", ...; the best one here when None.
+        dtype: of the model, as in `annotate`; similarities are float32.
+        reading: x_is, gene_column, layer and max_batch_tokens of `ReadingOptions`, for re-ranking.
+
+    Returns:
+        One row for each query and find: `query` (the text's name, or the cell's), `rank` (1 is best), `found` (name of
+        the cell, or of the text), `row` (of the cell in the store), `score` (what the order follows), `similarity`
+        (cosine) and `match` (probability; NaN where it was not evaluated). Without re-ranking the score is the
+        similarity; with it, alpha * softmax(similarity / temperature) + (1 - alpha) * softmax(match), both over the
+        candidates of the query. A cell without any known gene is never re-ranked and comes last.
+
+    Raises:
+        ValueError: unusable store, texts, cells or options; or a store that another model made.
+    """
+    options = ReadingOptions(**reading)
+    _check_numbers(top_k, rerank, alpha)
+    with ExitStack() as stack:
+        opened = stack.enter_context(open_embeddings(store))
+        loaded, torch_dtype = Job(store, model=model, device=device, dtype=dtype).load()
+        check_made_by(opened, loaded)
+        labels = _labels(texts, loaded, for_cells=cells is not None)
+        encoded = encode_label_texts(loaded, labels)
+        wanted = max(top_k, rerank)
+        rows = None if cells is None else _rows(opened, cells)
+        if rows is None:
+            found = _nearest_cells(opened, encoded, wanted, index, loaded.model.device)
+        else:
+            found = _nearest_texts(opened, encoded, wanted, rows)
+        match = None
+        if rerank:
+            reader = stack.enter_context(CellReader(store if counts is None else counts, opened.n_cells, options))
+            loaded.model.to(torch_dtype)  # pyright: ignore[reportArgumentType]  # decorated without its types
+            match = _match(loaded, encoded, reader, found, rows)
+        alpha = loaded.config.alpha if alpha is None else alpha
+        found, score, match = _in_order(found, match, rerank, alpha, loaded.config.logit_temperature)
+        return _table(opened, labels, rows, found, score, match, top_k)
+
+
+def check_made_by(store: EmbeddingStore, loaded: LoadedLangCell) -> None:
+    """Refuse a store whose embeddings another model made: its vectors mean nothing to this one.
+
+    Raises:
+        ValueError: weights or gene vocabulary differ; the message names both.
+    """
+    facts = model_facts(loaded)
+    for key, what in (("vocabulary_fingerprint", "gene vocabulary"), ("model_revision", "weights")):
+        if store.settings[key] != facts[key]:
+            made_by, here = (f"{of.get('model_id')} ({str(of[key])[:12]})" for of in (store.settings, facts))
+            raise ValueError(
+                f"{store.name}: its embeddings were made by {made_by}, but the model is {here}: another {what}; "
+                "search with the model that made them, or embed the cells anew."
+            )
+    if store.dim != loaded.config.projection_dim:
+        raise ValueError(f"{store.name}: embeddings of {store.dim}, but the model has {loaded.config.projection_dim}.")
+
+
+def _check_numbers(top_k: int, rerank: int, alpha: float | None) -> None:
+    if top_k < 1:
+        raise ValueError(f"top_k is {top_k}; give the number of finds wanted, 1 or more.")
+    if rerank < 0:
+        raise ValueError(f"rerank is {rerank}; give the number of candidates to re-rank, 0 for none.")
+    if alpha is not None:
+        check_alpha(alpha)
+
+
+def _labels(texts: Texts | None, loaded: LoadedLangCell, *, for_cells: bool) -> list[Label]:
+    if isinstance(texts, str):
+        raise ValueError(f"texts is one string; give a list: [{texts!r}].")
+    if texts is not None:
+        if not texts:
+            raise ValueError("There are no texts; give at least one.")
+        return [text if isinstance(text, Label) else resolve_query(text) for text in texts]
+    if not for_cells:
+        raise ValueError("Say what to look for: texts to find cells, or cells to find texts.")
+    if not loaded.config.training_cell_types:
+        raise ValueError("This model does not list the types that it was trained on; give the texts to choose from.")
+    return resolve_labels(loaded.config.training_cell_types)
+
+
+def _rows(store: EmbeddingStore, cells: Sequence[str | int]) -> np.ndarray:
+    """Rows of cells given by name or row, in their order."""
+    if isinstance(cells, str) or not len(cells):
+        raise ValueError(f"cells is {cells!r}; give a list of names or rows.")
+    names = [cell for cell in cells if isinstance(cell, str)]
+    row_of = dict(zip(names, store.rows_of(names), strict=True)) if names else {}
+    rows = [row_of[cell] if isinstance(cell, str) else int(cell) for cell in cells]
+    return np.array(store.check_rows(rows), dtype=np.int64)
+
+
+def _nearest_cells(
+    store: EmbeddingStore,
+    encoded: EncodedLabels,
+    k: int,
+    index: "str | Path | FaissIndex | None",
+    device: torch.device,
+) -> Candidates:
+    queries = unit_rows(encoded.text_embeds).cpu().numpy()
+    if index is None:
+        return Candidates(*search_exact(store.blocks(), queries, k, device=device))
+    from langcell.inference.search.faiss_index import FaissIndex
+
+    opened = index if isinstance(index, FaissIndex) else FaissIndex.open_or_build(index, store)
+    opened.check_store(store)
+    return Candidates(*opened.search(store, queries, k))
+
+
+def _nearest_texts(store: EmbeddingStore, encoded: EncodedLabels, k: int, rows: np.ndarray) -> Candidates:
+    texts = unit_rows(encoded.text_embeds).cpu().numpy()
+    return Candidates(*search_exact([(0, texts)], store.at(rows), k))
+
+
+def _match(
+    loaded: LoadedLangCell, encoded: EncodedLabels, reader: CellReader, found: Candidates, rows: np.ndarray | None
+) -> np.ndarray:
+    """Match probability of every candidate, NaN for cells without any known gene; (queries, found)."""
+    query = np.broadcast_to(np.arange(len(found.place))[:, None], found.place.shape)
+    pair_rows, pair_texts = (found.place, query) if rows is None else (rows[query], found.place)
+    match = match_pairs(loaded, encoded, reader, pair_rows.ravel(), pair_texts.ravel())
+    return match.reshape(found.place.shape)
+
+
+def _in_order(
+    found: Candidates, match: np.ndarray | None, rerank: int, alpha: float, temperature: float
+) -> tuple[Candidates, np.ndarray, np.ndarray]:
+    """Candidates, scores and match probabilities in the order of the score."""
+    if match is None:
+        return found, found.similarity, np.full_like(found.similarity, np.nan)
+    known = ~np.isnan(match)
+    logits = np.where(known, found.similarity / temperature, -np.inf)
+    both = [torch.from_numpy(values).float() for values in (logits, np.where(known, match, -np.inf))]
+    # A query whose candidates have no known gene at all has no score: its softmax is NaN.
+    score = (alpha * both[0].softmax(-1) + (1 - alpha) * both[1].softmax(-1)).numpy()
+    score[~known] = np.nan
+    order = np.argsort(np.where(known, -score, np.inf), axis=1, kind="stable")
+    similarity, place, score, match = (
+        np.take_along_axis(values, order, axis=1) for values in (found.similarity, found.place, score, match)
+    )
+    return Candidates(similarity, place), score, match
+
+
+def _table(
+    store: EmbeddingStore,
+    labels: Sequence[Label],
+    rows: np.ndarray | None,
+    found: Candidates,
+    score: np.ndarray,
+    match: np.ndarray,
+    top_k: int,
+) -> pd.DataFrame:
+    place, n_found = found.place[:, :top_k], min(top_k, found.place.shape[1])
+    text_names = np.array([label.name for label in labels], dtype=object)
+    if rows is None:
+        queries, names, cell_rows = text_names, np.array(store.names_of(place.ravel()), dtype=object), place.ravel()
+    else:
+        queries, names = np.array(store.names_of(rows), dtype=object), text_names[place.ravel()]
+        cell_rows = np.repeat(rows, n_found)
+    values = (part[:, :top_k].ravel() for part in (score, found.similarity, match))
+    columns = (np.repeat(queries, n_found), np.tile(np.arange(1, n_found + 1), len(queries)), names, cell_rows, *values)
+    return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))

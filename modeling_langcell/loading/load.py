@@ -1,0 +1,286 @@
+"""Finding a model: a folder, a Hub id, or the bundled weights."""
+
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModel, AutoProcessor
+from transformers.utils.hub import cached_file
+
+import langcell.loading.auto_classes  # noqa: F401  (AutoModel below has to know the model)
+from langcell.configuration_langcell import LangCellConfig
+from langcell.loading.adapter_files import AdapterFiles, find_adapter, merge_into
+from langcell.loading.download_checks import check_download
+from langcell.loading.hub_folders import BUNDLED_MODEL
+from langcell.loading.model_kinds import ModelKind, check_kind, quiet_loading
+from langcell.loading.onnx_model import is_onnx_folder
+from langcell.loading.precision import fast_dtype
+from langcell.modeling_langcell import LangCellModel
+from langcell.processing.genes import VOCABULARY_FILE, check_same_vocabulary
+from langcell.processing.processing_langcell import LangCellProcessor
+
+DEFAULT_MODEL = BUNDLED_MODEL
+_NEEDED_FILES = ("config.json", "processor_config.json", "tokenizer.json", VOCABULARY_FILE)
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+AUTO_DTYPE = "auto"
+
+
+@dataclass(frozen=True)
+class LoadedLangCell:
+    """A model that is ready to score, with the processor that belongs to it.
+
+    Attributes:
+        model: in evaluation mode, on its device.
+        processor: its cells-and-text processor.
+        model_id: what was asked for: the Hub id, the folder's name, or "langcell-mini".
+        revision: the Hub commit, or for a folder the start of the weights' sha256.
+        weights: start of the weights' sha256, wherever they came from.
+
+    With an adapter, `model_id`, `revision` and `weights` name both: "base+adapter".
+    """
+
+    model: LangCellModel
+    processor: LangCellProcessor
+    model_id: str
+    revision: str
+    weights: str = ""
+
+    @property
+    def config(self) -> LangCellConfig:
+        """The model's configuration."""
+        return self.model.config
+
+
+def bundled_model_folder() -> Path:
+    """Folder of the weights that come with the package."""
+    return Path(str(files("langcell.hub_cards").joinpath(DEFAULT_MODEL)))
+
+
+def load(
+    model: str | Path | None = None,
+    *,
+    adapter: str | Path | None = None,
+    revision: str | None = None,
+    adapter_revision: str | None = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype = "float32",
+    attn_implementation: str | None = None,
+) -> LoadedLangCell:
+    """Load a model and its processor and make sure that they belong together.
+
+    Args:
+        model: a folder, a Hub id, or "langcell-mini" for the bundled weights; when None these, or the base that the
+            adapter names.
+        adapter: folder or Hub id of what `langcell finetune` made of this model; is merged into it.
+        revision: Hub branch, tag or commit.
+        adapter_revision: the same for the adapter.
+        device: where the model goes; the first GPU if there is one, else the CPU.
+        dtype: "float32", "bfloat16" or "float16", a torch.dtype, or "auto": bfloat16 where the device is fast at it.
+        attn_implementation: "eager", "sdpa" or "flash_attention_2"; transformers' choice when None.
+
+    Raises:
+        ValueError: a file is missing or damaged, dtype or device is unknown, the weights and the gene vocabulary have
+            different fingerprints, the adapter belongs to another model, or the model is a classifier or an adapter.
+    """
+    chosen_device = choose_device(device)
+    torch_dtype = as_dtype(dtype, chosen_device)
+    found = None if adapter is None else find_adapter(adapter, revision=adapter_revision)
+    if model is None:
+        model = DEFAULT_MODEL if found is None else found.base
+    options = {"revision": revision, "attn_implementation": attn_implementation}
+    # The small updates of an adapter are added in float32.
+    base = read_model(AutoModel, model, kind="text", dtype=torch_dtype if found is None else torch.float32, **options)
+    if not isinstance(base.model, LangCellModel):
+        raise ValueError(f"{model} holds a {type(base.model).__name__}, not a LangCell model.")
+    if base.missing:
+        # transformers would go on with random numbers in their place.
+        raise ValueError(
+            f"{model} lacks {len(base.missing)} weights, such as {base.missing[0]}; download or convert it again."
+        )
+    loaded = base if found is None else with_adapter(base, found, task="text")
+    return LoadedLangCell(
+        model=loaded.model.to(device=chosen_device, dtype=torch_dtype),
+        processor=loaded.processor,
+        model_id=loaded.model_id,
+        revision=loaded.revision,
+        weights=loaded.weights,
+    )
+
+
+@dataclass(frozen=True)
+class ReadModel:
+    """A model of any LangCell class as its files have it; the attributes are those of `LoadedLangCell`.
+
+    Attributes:
+        missing: names of the class's weights that the files lack, sorted.
+    """
+
+    model: Any
+    processor: LangCellProcessor
+    model_id: str
+    revision: str
+    weights: str
+    missing: list[str]
+
+
+def read_model(
+    model_class: Any, model: str | Path, *, kind: ModelKind | None, revision: str | None = None, **options: Any
+) -> ReadModel:
+    """Read a model and its processor onto the CPU.
+
+    Args:
+        model_class: whose `from_pretrained` reads the weights.
+        model: folder, Hub id, or "langcell-mini".
+        kind: "text" or "classification", where the model has to be of that kind.
+        revision: Hub branch, tag or commit.
+        options: of `from_pretrained`.
+
+    Raises:
+        ValueError: there is no such model, it is of another kind, a file is missing or damaged, or the weights and the
+            gene vocabulary have different fingerprints.
+    """
+    if is_onnx_folder(model):
+        raise ValueError(
+            f"{model} is an ONNX export, which annotate, embed and OnnxLangCell run; give the model it was made of."
+        )
+    place = _find(model)
+    is_folder = Path(place).is_dir()
+    check_kind(place, kind, name=model, revision=revision)
+    try:
+        with quiet_loading():
+            loaded, report = model_class.from_pretrained(place, revision=revision, output_loading_info=True, **options)
+        processor = AutoProcessor.from_pretrained(place, revision=revision)
+        folder = Path(place) if is_folder else Path(str(cached_file(place, "config.json", revision=revision))).parent
+        digest = weights_digest(folder)
+        if not is_folder:
+            check_download(folder)
+    except Exception as error:  # damaged files raise a dozen types; the user needs to know which model it is
+        raise ValueError(f"{model} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
+    check_same_vocabulary(
+        str(loaded.config.vocabulary_fingerprint),
+        processor.feature_extractor.vocabulary.fingerprint,
+        f"the model {model}",
+        f"its {VOCABULARY_FILE}",
+    )
+    return ReadModel(
+        model=loaded.eval(),
+        processor=processor,
+        model_id=Path(place).resolve().name if is_folder else str(model),
+        revision=digest if is_folder else folder.name,  # the Hub's cache has a folder for each commit
+        weights=digest,
+        missing=sorted(report["missing_keys"]),
+    )
+
+
+def with_adapter(base: ReadModel, adapter: AdapterFiles, *, task: str) -> ReadModel:
+    """A base and an adapter as one model; the base is used up.
+
+    Raises:
+        ValueError: the adapter is for another task or another model.
+    """
+    adapter.check_task(task)
+    fingerprint = base.processor.feature_extractor.vocabulary.fingerprint
+    adapter.check_base(base.model_id, fingerprint=fingerprint, weights=base.weights)
+    return ReadModel(
+        model=merge_into(base.model, adapter),
+        processor=base.processor,
+        model_id=f"{base.model_id}+{adapter.name}",
+        revision=f"{base.revision}+{adapter.revision}",
+        weights=f"{base.weights}+{adapter.revision}",
+        missing=[],
+    )
+
+
+def base_facts(loaded: LoadedLangCell) -> dict[str, str]:
+    """What a fine-tuned model says of the model that it started from, and an adapter of the one that it belongs to."""
+    return {
+        "model_id": loaded.model_id,
+        "revision": loaded.revision,
+        "weights": loaded.weights,
+        "vocabulary_fingerprint": loaded.processor.feature_extractor.vocabulary.fingerprint,
+    }
+
+
+def load_config(model: str | Path = DEFAULT_MODEL) -> LangCellConfig:
+    """The configuration of a model without its weights.
+
+    Raises:
+        ValueError: there is no such model, or a file is missing or damaged.
+    """
+    place = model if is_onnx_folder(model) else _find(model)
+    try:
+        return LangCellConfig.from_pretrained(place)
+    except Exception as error:  # as in load
+        raise ValueError(f"{model} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
+
+
+def _find(model: str | Path) -> str | Path:
+    """Folder or Hub id of a model.
+
+    Raises:
+        ValueError: it is neither, or the folder is not complete.
+    """
+    folder = bundled_model_folder() if str(model) == DEFAULT_MODEL else Path(model)
+    if folder.is_dir():
+        check_kind(folder, None, name=model)
+        _require_files(folder)
+        return folder
+    if folder.exists() or str(model).startswith((".", "/", "~")) or str(model).count("/") != 1:
+        raise ValueError(f"{model} is no model folder; give a folder, a Hub id (org/name) or {DEFAULT_MODEL!r}.")
+    return str(model)
+
+
+def as_dtype(dtype: str | torch.dtype, device: torch.device | None = None) -> torch.dtype:
+    """A torch.dtype from its name; of "auto" the one that the device (the CPU when None) computes fast in.
+
+    Raises:
+        ValueError: unknown name.
+    """
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    if dtype == AUTO_DTYPE:
+        return fast_dtype(device or torch.device("cpu"))
+    if dtype not in _DTYPES:
+        raise ValueError(f"dtype is {dtype!r}; legal are {', '.join(_DTYPES)}, {AUTO_DTYPE}.")
+    return _DTYPES[dtype]
+
+
+def choose_device(device: str | torch.device | None) -> torch.device:
+    """The device asked for, or the best one here.
+
+    Raises:
+        ValueError: no such device on this machine.
+    """
+    if device is None:
+        accelerator = torch.accelerator.current_accelerator(check_available=True)
+        return accelerator if accelerator is not None else torch.device("cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen).cpu()  # "meta" can be made but never read
+    except (RuntimeError, AssertionError, ImportError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"Device {str(device)!r} cannot be used here ({reason}); 'cpu' always can.") from error
+    return chosen
+
+
+def weights_digest(folder: Path) -> str:
+    """The first 12 hexadecimal digits of the sha256 over a folder's safetensors files."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+    return digest.hexdigest()[:12]
+
+
+def _require_files(folder: Path) -> None:
+    missing = [name for name in _NEEDED_FILES if not (folder / name).is_file()]
+    if not list(folder.glob("*.safetensors")):
+        missing.append("model.safetensors")
+    if missing:
+        raise ValueError(
+            f"{folder} is not a complete LangCell folder: {', '.join(missing)} missing; download or convert it again."
+        )
