@@ -33,11 +33,11 @@ from langcell.processing.feature_extraction_langcell import LangCellFeatureExtra
 from langcell.processing.genes import GeneVocabulary
 from langcell.processing.rank_values import rank_encode
 from langcell.processing.shards.writer import TEXT_COLUMNS, Description, ShardWriter
-from langcell.training.configs import Batch, CheckpointSection, ModelSection, PretrainConfig, ShardFolder
-from langcell.training.flops import BatchCounts, step_flops
 from langcell.training.pretrain import build
-from langcell.training.stages import PretrainingStage, build_stage
-from langcell.training.throughput import peak_flops
+from langcell.training.settings.sections import Batch, CheckpointSection, ModelSection, PretrainConfig, ShardFolder
+from langcell.training.speed.flops import BatchCounts, step_flops
+from langcell.training.speed.throughput import peak_flops
+from langcell.training.stage.stage import PretrainingStage, build_stage
 
 PAPER_GENES = 25_424  # with pad, mask and `<cls>`: the paper's 25,427 rows
 LONGEST = 2048

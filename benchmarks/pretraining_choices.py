@@ -23,10 +23,10 @@ from langcell.processing.shards.manifest import is_finished
 from langcell.processing.simulation.cell_profiles import CellProfiles
 from langcell.processing.simulation.simulated_shards import write_simulated_shards
 from langcell.processing.vocabulary.gene_medians import fit_vocabulary_from_profiles
-from langcell.training.config_files import load_config
-from langcell.training.evaluation.zero_shot import evaluate_zero_shot
+from langcell.training.evaluation.tasks.zero_shot import evaluate_zero_shot
 from langcell.training.langcell_mini import ontology_words, start_as_bag_of_genes
 from langcell.training.pretrain import build
+from langcell.training.settings.files import load_config
 
 CONFIGS = Path(__file__).parents[1] / "training" / "configs"
 LENGTH = 128

@@ -21,7 +21,7 @@ import numpy as np
 from langcell.processing.genes import GeneVocabulary
 from langcell.processing.rank_values import RankedCells
 from langcell.processing.shards.writer import TEXT_COLUMNS, Description, ShardWriter
-from langcell.training.streaming import BatchCollator, CellBatches, Descriptions, open_shards
+from langcell.training.data.streaming import BatchCollator, CellBatches, Descriptions, open_shards
 
 GENES, MAX_LENGTH, BATCH, WINDOW = 20_000, 2_048, 128, 64
 

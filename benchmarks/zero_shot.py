@@ -215,7 +215,7 @@ def add_shares_of_peak(report: dict[str, Any], case: Case) -> None:
 
     The texts' part is left out, so that the share is a lower bound.
     """
-    from langcell.training.throughput import peak_flops
+    from langcell.training.speed.throughput import peak_flops
 
     cell, lengths = case.loaded.config.cell_config, case.ranked.lengths.astype(float)
     per_token = 2 * (4 * cell.hidden_size**2 + 2 * cell.hidden_size * cell.intermediate_size)

@@ -14,11 +14,11 @@ from tiny import tiny_config, tiny_model
 from tiny_shards import DESCRIPTIONS, TYPES
 from torch import Tensor
 
-from langcell.training.configs import CellCell, CellText, CellTextMatching, MaskedGene, Objectives
-from langcell.training.distribution import distribute, whole_tensors
-from langcell.training.gradient_caching import backward_in_chunks
 from langcell.training.objectives import MatchingPairs
-from langcell.training.stages import LOSSES_OF_PART, PretrainingStage, active_losses, freeze
+from langcell.training.settings.sections import CellCell, CellText, CellTextMatching, MaskedGene, Objectives
+from langcell.training.stage.distribution import distribute, whole_tensors
+from langcell.training.stage.gradient_caching import backward_in_chunks
+from langcell.training.stage.stage import LOSSES_OF_PART, PretrainingStage, active_losses, freeze
 
 CELLS, GENES, WORDS = 12, 20, 7
 # Of each cell. T cell (1) is an ancestor of CD4-positive T cell (2); 3 and 4 are texts of the same type. The halves

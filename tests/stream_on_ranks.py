@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch.distributed as dist
 
-from langcell.training.streaming import CellBatches, Descriptions, open_shards
+from langcell.training.data.streaming import CellBatches, Descriptions, open_shards
 
 
 def main(folder: Path, meeting_place: Path, workers: int, batches: int) -> None:

@@ -9,7 +9,7 @@ from tiny_labelled import labelled_cells
 
 import langcell
 from langcell.loading.adapter_files import ADAPTER_WEIGHTS, find_adapter
-from langcell.training.finetuning import finetune
+from langcell.training.fine_tuning.finetuning import finetune
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 import pytest
 
-from langcell.hub_cards.addresses import address_card
+from langcell.hub_cards.publishing.addresses import address_card
 
 
 def _block(*lines):

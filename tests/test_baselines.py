@@ -5,7 +5,7 @@ from anndata import AnnData
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
-from langcell.training.evaluation.baselines import (
+from langcell.training.evaluation.tasks.baselines import (
     log_normalize,
     logistic_regression,
     logistic_regression_on_genes,

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from langcell.training.block_reader import BlockReader
-from langcell.training.row_order import RowRange
+from langcell.training.data.block_reader import BlockReader
+from langcell.training.data.row_order import RowRange
 
 ROWS = (25, 7)
 

@@ -7,7 +7,7 @@ import tiny_evaluation
 
 from langcell.loading.load import weights_digest
 from langcell.training.evaluation.card_results import read_measurement
-from langcell.training.evaluation.context import EvaluationContext
+from langcell.training.evaluation.inputs.context import EvaluationContext
 from langcell.training.evaluation.runner import run_task
 
 

@@ -1,8 +1,8 @@
 import pytest
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from langcell.hub_cards.cards import PUBLISHED_RUN, converted_model_card, model_card, render_card
-from langcell.hub_cards.measurements import Measurement
+from langcell.hub_cards.cards.cards import PUBLISHED_RUN, converted_model_card, model_card, render_card
+from langcell.hub_cards.cards.measurements import Measurement
 
 ACCURACY = EvalResult("zero-shot-classification", "h5ad", "PBMC 3k", "accuracy", 0.71)
 FACTS = {

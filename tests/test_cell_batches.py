@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from langcell.training.cell_batches import Cell, CellBatch
+from langcell.training.data.cell_batches import Cell, CellBatch
 
 
 def cells(n: int = 7) -> list[Cell]:

@@ -4,7 +4,7 @@ import pytest
 import tiny_evaluation
 
 from langcell.loading.load import load
-from langcell.training.evaluation.cells_in_memory import embed_cells, memory_reading, read_cells, source_options
+from langcell.training.evaluation.inputs.cells_in_memory import embed_cells, memory_reading, read_cells, source_options
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 import pytest
 
-from langcell.training.evaluation.chance import chance_section, comparisons, facts
+from langcell.training.evaluation.reports.chance import chance_section, comparisons, facts
 
 LABELS = [{"name": "a", "support": 60}, {"name": "b", "support": 30}, {"name": "c", "support": 10}]
 

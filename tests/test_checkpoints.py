@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from langcell.training.checkpoints import newest_checkpoint, write_checkpoint
+from langcell.training.checkpointing.checkpoints import newest_checkpoint, write_checkpoint
 
 
 def save(folder, *, step, keep=2):

@@ -10,8 +10,8 @@ import tiny_evaluation
 from typer.testing import CliRunner
 
 from langcell.cli.commands import app
-from langcell.training.evaluation.tasks import TASKS
-from langcell.training.finetuning import finetune
+from langcell.training.evaluation.registry import TASKS
+from langcell.training.fine_tuning.finetuning import finetune
 
 
 @pytest.fixture(scope="module")

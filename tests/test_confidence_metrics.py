@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
 
-from langcell.training.evaluation.confidence_metrics import AreaUnderRiskCoverage, ExpectedCalibrationError
+from langcell.training.evaluation.metrics.confidence_metrics import AreaUnderRiskCoverage, ExpectedCalibrationError
 
 
 @pytest.fixture

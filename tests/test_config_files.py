@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from langcell.training.config_files import KNOWN_AS, _all_keys, load_config, save_config
-from langcell.training.configs import PretrainConfig
+from langcell.training.settings.files import KNOWN_AS, _all_keys, load_config, save_config
+from langcell.training.settings.sections import PretrainConfig
 
 CONFIGS = Path(__file__).parents[1] / "training" / "configs"
 MINI = CONFIGS / "stage2-mini.yaml"

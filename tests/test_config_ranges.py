@@ -4,8 +4,8 @@ from typing import get_type_hints
 
 import pytest
 
-from langcell.training.config_ranges import RANGES, Range
-from langcell.training.configs import (
+from langcell.training.settings.ranges import RANGES, Range
+from langcell.training.settings.sections import (
     Batch,
     CellCell,
     CellText,

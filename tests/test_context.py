@@ -6,8 +6,8 @@ import tiny
 import tiny_evaluation
 
 import langcell
-from langcell.training.evaluation.baselines import log_normalize
-from langcell.training.evaluation.context import EvaluationContext
+from langcell.training.evaluation.inputs.context import EvaluationContext
+from langcell.training.evaluation.tasks.baselines import log_normalize
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import yaml
 from datasets import load_dataset
 from huggingface_hub import DatasetCard
 
-from langcell.hub_cards.dataset_cards import dataset_card, write_dataset_card
+from langcell.hub_cards.cards.dataset_cards import dataset_card, write_dataset_card
 from langcell.processing.shards.counts import ShardCounts
 from langcell.processing.shards.manifest import FileRecord, Manifest, read_manifest, verify
 from langcell.processing.shards.writer import read_descriptions

@@ -2,11 +2,11 @@ import pytest
 import tiny_runs
 from tiny_shards import DESCRIPTIONS, UNLABELLED, write_tiny_shards
 
-from langcell.training import described_cells
-from langcell.training.described_cells import count_cells, require_descriptions
+from langcell.training.data import described_cells
+from langcell.training.data.described_cells import count_cells, require_descriptions
+from langcell.training.data.shard_location import find_all
+from langcell.training.data.text_table import Descriptions
 from langcell.training.pretrain import main
-from langcell.training.shard_location import find_all
-from langcell.training.text_table import Descriptions
 
 MIXED = (*DESCRIPTIONS[:2], *UNLABELLED, *DESCRIPTIONS[2:])
 

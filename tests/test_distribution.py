@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 from torch.testing import assert_close
 
 from langcell.modeling_langcell import LangCellForPreTraining
-from langcell.training.distribution import asks_for_fsdp
 from langcell.training.pretrain import main
+from langcell.training.stage.distribution import asks_for_fsdp
 
 CONFIGS = tiny_runs.ROOT / "training" / "configs" / "accelerate"
 

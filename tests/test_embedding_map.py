@@ -1,6 +1,6 @@
 import numpy as np
 
-from langcell.training.evaluation.embedding_map import drawn_cells, map_cells_and_texts
+from langcell.training.evaluation.reports.embedding_map import drawn_cells, map_cells_and_texts
 
 
 def test_texts_stand_among_the_cells_that_they_rank_first_in_spite_of_the_gap():

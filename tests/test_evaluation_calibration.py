@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 import langcell
 from langcell.cli.commands import app
 from langcell.inference.naming.calibration import Calibration
-from langcell.training.evaluation import calibration
-from langcell.training.evaluation.context import EvaluationContext
-from langcell.training.evaluation.report import write_report
+from langcell.training.evaluation.inputs.context import EvaluationContext
+from langcell.training.evaluation.registry import calibration
+from langcell.training.evaluation.reports.report import write_report
 
 
 @pytest.fixture(scope="module")

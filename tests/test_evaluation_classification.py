@@ -3,8 +3,8 @@ import json
 import pytest
 import tiny_evaluation
 
-from langcell.training.evaluation import classification
-from langcell.training.evaluation.context import EvaluationContext
+from langcell.training.evaluation.inputs.context import EvaluationContext
+from langcell.training.evaluation.registry import classification
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import pytest
 import tiny_evaluation
 
 from langcell.processing.labels.resolve import Label
-from langcell.training.evaluation import disease
-from langcell.training.evaluation.context import EvaluationContext
+from langcell.training.evaluation.inputs.context import EvaluationContext
+from langcell.training.evaluation.registry import disease
 
 
 @pytest.fixture(scope="module")

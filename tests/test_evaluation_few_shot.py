@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import tiny_evaluation
 
-from langcell.training.evaluation import few_shot, tuned
-from langcell.training.evaluation.context import EvaluationContext
-from langcell.training.evaluation.splits import stratified_splits
+from langcell.training.evaluation.inputs.context import EvaluationContext
+from langcell.training.evaluation.registry import few_shot
+from langcell.training.evaluation.registry import fine_tuned_models as tuned
+from langcell.training.evaluation.tasks.splits import stratified_splits
 
 
 @pytest.fixture(scope="module")

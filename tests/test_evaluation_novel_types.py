@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tiny_evaluation
 
-from langcell.training.evaluation import novel_types
-from langcell.training.evaluation.context import EvaluationContext
+from langcell.training.evaluation.inputs.context import EvaluationContext
+from langcell.training.evaluation.registry import novel_types
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@ import json
 import pytest
 import tiny_evaluation
 
-from langcell.training.evaluation import pathways
-from langcell.training.evaluation.context import EvaluationContext
+from langcell.training.evaluation.inputs.context import EvaluationContext
+from langcell.training.evaluation.registry import pathways
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ import tiny
 
 import langcell
 from langcell.processing.labels.resolve import resolve_labels
-from langcell.training.evaluation.context import EvaluationContext
-from langcell.training.evaluation.naming import naming_sections
-from langcell.training.evaluation.zero_shot import ALPHAS, evaluate_zero_shot, name_and_measure
+from langcell.training.evaluation.inputs.context import EvaluationContext
+from langcell.training.evaluation.tasks.naming import naming_sections
+from langcell.training.evaluation.tasks.zero_shot import ALPHAS, evaluate_zero_shot, name_and_measure
 
 TYPES = ["B cell", "T cell", "monocyte", "B cell", "unknown", "T cell", "B cell", None]
 

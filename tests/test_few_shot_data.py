@@ -6,7 +6,7 @@ import tiny
 from tiny_labelled import labelled_cells
 
 from langcell.processing.cells.anndata_io import open_cells
-from langcell.training.few_shot_data import RankedRows, cell_weights, choose_rows, endless_batches, hold_out
+from langcell.training.fine_tuning.few_shot_data import RankedRows, cell_weights, choose_rows, endless_batches, hold_out
 
 TRUTH = np.array([0] * 20 + [-1] * 3 + [1] * 10 + [2])
 NAMES = ("A", "B", "C")

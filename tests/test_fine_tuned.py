@@ -9,7 +9,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 
 import langcell
 from langcell.inference.classification import load_classifier
-from langcell.training.finetuning import finetune
+from langcell.training.fine_tuning.finetuning import finetune
 
 NAMES = ["B cell", "T cell", "monocyte"]
 
@@ -89,7 +89,7 @@ def test_nothing_is_left_of_a_folder_that_could_not_be_written(saved, tmp_path, 
     kept = tmp_path / "a"
     kept.mkdir()
     (kept / "mine").write_text("mine")
-    monkeypatch.setattr("langcell.training.fine_tuned.fine_tuned_card", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("langcell.training.fine_tuning.fine_tuned.fine_tuned_card", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         tuned.save(kept)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from tiny import save_tiny_folder, tiny_config, tiny_model
 from tiny_labelled import labelled_cells
 
+from langcell.training.fine_tuning.finetuning import finetune
 from langcell.training.finetune import main
-from langcell.training.finetuning import finetune
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "training" / "finetune.py"

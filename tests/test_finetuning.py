@@ -11,7 +11,7 @@ from tiny_labelled import TYPES, labelled_cells
 import langcell
 from langcell.loading.load import LoadedLangCell
 from langcell.modeling_langcell import LangCellForCellClassification
-from langcell.training.finetuning import finetune
+from langcell.training.fine_tuning.finetuning import finetune
 
 FAST = {"label_column": "type", "device": "cpu", "progress": False, "steps": 60, "learning_rate": 0.01}
 

@@ -7,10 +7,10 @@ import torch
 from tiny import MAX_TEXT_LENGTH, tiny_config, tiny_model
 from torch.utils.flop_counter import FlopCounterMode
 
-from langcell.training.configs import CellCell, CellText, CellTextMatching, MaskedGene, Objectives
-from langcell.training.flops import BatchCounts, Trained, step_flops
-from langcell.training.frozen_texts import FrozenTexts
-from langcell.training.stages import LOSSES_OF_PART, PretrainingStage, active_losses, freeze
+from langcell.training.settings.sections import CellCell, CellText, CellTextMatching, MaskedGene, Objectives
+from langcell.training.speed.flops import BatchCounts, Trained, step_flops
+from langcell.training.stage.frozen_texts import FrozenTexts
+from langcell.training.stage.stage import LOSSES_OF_PART, PretrainingStage, active_losses, freeze
 
 CELLS, GENES, TEXTS, WORDS = 6, 17, 4, 9
 # Every gene is masked, so that the number of masked genes is known.

@@ -8,10 +8,10 @@ import tiny_shards
 from huggingface_hub import DatasetCard, EvalResult, ModelCard, SpaceCard
 from tiny_labelled import labelled_cells
 
-from langcell.hub_cards.folder_cards import CardOptions, count_parameters, write_card
-from langcell.hub_cards.measurements import Measurement
-from langcell.hub_cards.repository_kinds import ADAPTER, MODEL, SHARDS, SPACE
-from langcell.training.finetuning import finetune
+from langcell.hub_cards.cards.folder_cards import CardOptions, count_parameters, write_card
+from langcell.hub_cards.cards.measurements import Measurement
+from langcell.hub_cards.publishing.repository_kinds import ADAPTER, MODEL, SHARDS, SPACE
+from langcell.training.fine_tuning.finetuning import finetune
 
 MEASURED = Measurement("zero-shot on a", [EvalResult("x", "h5ad", "a", "accuracy", 0.5)], "| method |", "| type |")
 PROVENANCE = {

@@ -5,9 +5,9 @@ import torch
 from tiny import TEXTS, tiny_batch, tiny_config, tiny_model, tiny_tokenizer
 from torch.testing import assert_close
 
-from langcell.training.configs import CellCell, CellText, CellTextMatching, MaskedGene, Objectives
-from langcell.training.frozen_texts import FrozenTexts
-from langcell.training.stages import PretrainingStage, freeze
+from langcell.training.settings.sections import CellCell, CellText, CellTextMatching, MaskedGene, Objectives
+from langcell.training.stage.frozen_texts import FrozenTexts
+from langcell.training.stage.stage import PretrainingStage, freeze
 
 FROZEN = [r"^text_encoder\.(?!.*crossattention)"]
 OBJECTIVES = Objectives(

@@ -5,8 +5,8 @@ import tiny
 import tiny_evaluation
 from anndata import AnnData
 
-from langcell.training.evaluation.baselines import log_normalize
-from langcell.training.evaluation.gene_sets import call_active, place_genes, read_gmt, score_gene_sets
+from langcell.training.evaluation.tasks.baselines import log_normalize
+from langcell.training.evaluation.tasks.gene_sets import call_active, place_genes, read_gmt, score_gene_sets
 
 
 def test_a_gmt_file_is_read_without_comments_and_doubles(tmp_path):

@@ -1,8 +1,8 @@
 import pytest
 import tiny_shards
 
-from langcell.training.global_batch import GlobalBatch
-from langcell.training.streaming import CellBatches, Descriptions, open_shards
+from langcell.training.data.global_batch import GlobalBatch
+from langcell.training.data.streaming import CellBatches, Descriptions, open_shards
 
 SIZE = 4
 

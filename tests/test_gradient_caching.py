@@ -8,10 +8,10 @@ from accelerate.state import AcceleratorState
 from stage_on_ranks import CASES, CELLS, Case, global_batch
 from torch.testing import assert_close
 
-from langcell.training.configs import CellCell, CellText, MaskedGene, Objectives
-from langcell.training.gradient_caching import backward_in_chunks
 from langcell.training.randomness import DROPOUT, draw_number
-from langcell.training.stages import PretrainingStage
+from langcell.training.settings.sections import CellCell, CellText, MaskedGene, Objectives
+from langcell.training.stage.gradient_caching import backward_in_chunks
+from langcell.training.stage.stage import PretrainingStage
 
 BOTH_CONTRASTS = Objectives(
     masked_gene=MaskedGene(weight=0), cell_cell=CellCell(positives="description"), cell_text=CellText(weight=1.0)

@@ -5,8 +5,8 @@ import tiny_shards
 import torch
 
 from langcell.modeling_langcell import LangCellForPreTraining
-from langcell.training.guards import BadSteps
 from langcell.training.pretrain import main
+from langcell.training.pretraining.non_finite import BadSteps
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 

@@ -5,7 +5,7 @@ import tiny_evaluation
 import torch
 
 import langcell
-from langcell.training.evaluation.identity import digest_of_code, digest_of_data, digest_of_model, result_key
+from langcell.training.evaluation.inputs.fingerprints import digest_of_code, digest_of_data, digest_of_model, result_key
 
 
 @pytest.fixture

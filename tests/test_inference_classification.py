@@ -6,7 +6,7 @@ from tiny_labelled import labelled_cells
 
 import langcell
 from langcell.inference.classification import classify, load_classifier
-from langcell.training.finetuning import finetune
+from langcell.training.fine_tuning.finetuning import finetune
 
 
 @pytest.fixture(scope="module")

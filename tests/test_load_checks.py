@@ -8,10 +8,10 @@ import tiny_shards
 from safetensors.torch import load_file, save_file
 from tiny_labelled import labelled_cells
 
-from langcell.hub_cards.dataset_cards import write_dataset_card
-from langcell.hub_cards.load_checks import check_loading, find_base
-from langcell.hub_cards.repository_kinds import ADAPTER, MODEL, SHARDS, SPACE
-from langcell.training.finetuning import finetune
+from langcell.hub_cards.cards.dataset_cards import write_dataset_card
+from langcell.hub_cards.publishing.load_checks import check_loading, find_base
+from langcell.hub_cards.publishing.repository_kinds import ADAPTER, MODEL, SHARDS, SPACE
+from langcell.training.fine_tuning.finetuning import finetune
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 from huggingface_hub import EvalResult
 
-from langcell.hub_cards.measurements import Measurement, all_results, measurement_table
+from langcell.hub_cards.cards.measurements import Measurement, all_results, measurement_table
 
 ACCURACY = EvalResult("zero-shot-classification", "h5ad", "PBMC 3k", "accuracy", 0.71)
 

@@ -6,8 +6,8 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoProc
 
 import langcell
 from langcell.inference.classification import load_classifier
-from langcell.training.finetuning import finetune
-from langcell.training.merging import merge_adapter
+from langcell.training.fine_tuning.finetuning import finetune
+from langcell.training.fine_tuning.merging import merge_adapter
 
 
 @pytest.fixture(scope="module", params=["text", "classification"])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, classification_report, confusion_matrix, f1_score
 
-from langcell.training.evaluation.metrics import (
+from langcell.training.evaluation.metrics.metrics import (
     F1,
     Accuracy,
     PerType,

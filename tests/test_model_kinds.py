@@ -14,8 +14,8 @@ from langcell.inference.classification import load_classifier
 from langcell.loading.adapter_files import find_adapter
 from langcell.loading.load import load_config
 from langcell.loading.model_kinds import check_kind, find_kind, quiet_loading
-from langcell.training.finetuning import finetune
-from langcell.training.merging import merge_adapter
+from langcell.training.fine_tuning.finetuning import finetune
+from langcell.training.fine_tuning.merging import merge_adapter
 
 
 @pytest.fixture(scope="module")

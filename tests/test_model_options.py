@@ -7,9 +7,9 @@ import torch
 from tiny import tiny_batch
 from torch.testing import assert_close
 
-from langcell.training.configs import CellText, CellTextMatching, ModelSection, Objectives
-from langcell.training.model_options import load_start_model
-from langcell.training.stages import PretrainingStage
+from langcell.training.settings.sections import CellText, CellTextMatching, ModelSection, Objectives
+from langcell.training.stage.model_options import load_start_model
+from langcell.training.stage.stage import PretrainingStage
 
 ALL = Objectives(cell_text=CellText(weight=1.0), cell_text_matching=CellTextMatching(weight=1.0))
 

@@ -5,9 +5,9 @@ import pytest
 from scipy.stats import pearsonr
 
 from langcell.cli.demo import sample_cells
-from langcell.training.evaluation.labelled_cells import read_labelled_cells
-from langcell.training.evaluation.metrics import score_predictions
-from langcell.training.evaluation.nearest_profile import name_by_nearest_profile, read_profiles
+from langcell.training.evaluation.metrics.metrics import score_predictions
+from langcell.training.evaluation.tasks.nearest_profile import name_by_nearest_profile, read_profiles
+from langcell.training.labelled.labelled_cells import read_labelled_cells
 
 N_GENES = 30
 TYPE_IDS = ["CL:1", "CL:2", "CL:3"]

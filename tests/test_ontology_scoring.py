@@ -3,8 +3,8 @@ import pytest
 
 from langcell.processing.labels.resolve import Label, resolve_labels
 from langcell.processing.ontology.terms import Ontology
-from langcell.training.evaluation.metrics import OntologyAccuracy, score_predictions
-from langcell.training.evaluation.ontology_scoring import TermDistances, credit_matrix
+from langcell.training.evaluation.metrics.metrics import OntologyAccuracy, score_predictions
+from langcell.training.evaluation.metrics.ontology_scoring import TermDistances, credit_matrix
 
 CHAIN = """format-version: 1.2
 

@@ -5,9 +5,9 @@ import math
 import pytest
 from tiny import tiny_model
 
-from langcell.training.configs import Objectives, OptimizerSection
-from langcell.training.optimization import build_optimizer, learning_rate
-from langcell.training.stages import PretrainingStage, freeze
+from langcell.training.pretraining.optimization import build_optimizer, learning_rate
+from langcell.training.settings.sections import Objectives, OptimizerSection
+from langcell.training.stage.stage import PretrainingStage, freeze
 
 
 @pytest.mark.parametrize("warmup", [0, 1, 7])

@@ -3,7 +3,7 @@ import json
 import pytest
 from matplotlib.figure import Figure
 
-from langcell.training.evaluation.pages import Chapter, Section, Table, html_page, page
+from langcell.training.evaluation.reports.pages import Chapter, Section, Table, html_page, page
 
 TABLE = Table(("type", "read as", "F1"), [("T|cell", "a\nb", "0.5"), ("<b>", "-", "0.7")], 2, frozenset({(1, 2)}))
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from langcell.training.evaluation.metrics import score_predictions
-from langcell.training.evaluation.plots import (
+from langcell.training.evaluation.metrics.metrics import score_predictions
+from langcell.training.evaluation.reports.plots import (
     draw_bars,
     draw_confusion,
     draw_curves,

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from langcell.modeling_langcell import LangCellForPreTraining
 from langcell.training.pretrain import main
-from langcell.training.throughput import CLOCKED
+from langcell.training.speed.throughput import CLOCKED
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 

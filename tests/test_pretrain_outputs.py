@@ -14,9 +14,9 @@ from matplotlib.image import imread
 from safetensors.torch import load_file
 
 from langcell.processing.shards.manifest import sha256_of
-from langcell.training.config_files import load_config
 from langcell.training.pretrain import main
-from langcell.training.throughput import CLOCKED
+from langcell.training.settings.files import load_config
+from langcell.training.speed.throughput import CLOCKED
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 

@@ -5,9 +5,9 @@ import pytest
 import tiny_shards
 
 from langcell.processing.shards.manifest import sha256_of
-from langcell.training.config_files import load_config
-from langcell.training.configs import PretrainConfig, ShardFolder
-from langcell.training.provenance import describe_origin, git_revision, write_origin
+from langcell.training.checkpointing.provenance import describe_origin, git_revision, write_origin
+from langcell.training.settings.files import load_config
+from langcell.training.settings.sections import PretrainConfig, ShardFolder
 
 
 def git(folder, *arguments):

@@ -5,9 +5,9 @@ import shutil
 import pytest
 import tiny_shards
 
-from langcell.hub_cards.folder_cards import CardOptions, write_card
-from langcell.hub_cards.publishing import prepare_upload
-from langcell.hub_cards.repository_kinds import MODEL, SHARDS
+from langcell.hub_cards.cards.folder_cards import CardOptions, write_card
+from langcell.hub_cards.publishing.publishing import prepare_upload
+from langcell.hub_cards.publishing.repository_kinds import MODEL, SHARDS
 
 NAME = "org/langcell"
 OPTIONS = CardOptions(license_id="mit", data="Random numbers.")

@@ -8,7 +8,13 @@ from sklearn.metrics import (
     top_k_accuracy_score,
 )
 
-from langcell.training.evaluation.ranking_metrics import Auroc, MultiLabel, Retrieval, first_right_ranks, score_ranks
+from langcell.training.evaluation.metrics.ranking_metrics import (
+    Auroc,
+    MultiLabel,
+    Retrieval,
+    first_right_ranks,
+    score_ranks,
+)
 
 
 @pytest.fixture

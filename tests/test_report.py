@@ -5,10 +5,11 @@ import pytest
 from huggingface_hub import ModelCard
 from matplotlib.figure import Figure
 
-from langcell.hub_cards.cards import measurement_table, model_card
-from langcell.training.evaluation.metrics import score_predictions
-from langcell.training.evaluation.pages import Section
-from langcell.training.evaluation.report import (
+from langcell.hub_cards.cards.cards import measurement_table, model_card
+from langcell.training.evaluation.metrics.metrics import score_predictions
+from langcell.training.evaluation.registry import TASKS
+from langcell.training.evaluation.reports.pages import Section
+from langcell.training.evaluation.reports.report import (
     HEADLINES,
     Expectation,
     TaskResult,
@@ -18,7 +19,6 @@ from langcell.training.evaluation.report import (
     summary_table,
     write_report,
 )
-from langcell.training.evaluation.tasks import TASKS
 
 NAMES = ["B cell", "T|cell", "empty"]
 

@@ -9,9 +9,9 @@ import tiny_shards
 from safetensors.torch import load_file, save_file
 
 from langcell.processing.files.file_locks import locked_file
-from langcell.training.config_files import load_config
 from langcell.training.pretrain import main
-from langcell.training.resuming import changed_settings, keep_added_files
+from langcell.training.pretraining.resuming import changed_settings, keep_added_files
+from langcell.training.settings.files import load_config
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from langcell.training.row_order import RowOrder
+from langcell.training.data.row_order import RowOrder
 
 FILES = (7, 3, 12, 1)
 ROWS = sum(FILES)

@@ -5,8 +5,8 @@ import pytest
 import tiny_evaluation
 
 from langcell.training.evaluation import runner
-from langcell.training.evaluation.context import EvaluationContext
-from langcell.training.evaluation.tasks import TASKS
+from langcell.training.evaluation.inputs.context import EvaluationContext
+from langcell.training.evaluation.registry import TASKS
 
 
 @pytest.fixture(scope="module")

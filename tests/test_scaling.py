@@ -13,8 +13,15 @@ from langcell.cli.commands import app
 from langcell.configuration_langcell import LangCellConfig
 from langcell.modeling_langcell import LangCellForPreTraining
 from langcell.processing.genes import GeneVocabulary
-from langcell.training.configs import Batch, CellText, CellTextMatching, MaskedGene, Objectives, PretrainConfig
-from langcell.training.scaling import (
+from langcell.training.settings.sections import (
+    Batch,
+    CellText,
+    CellTextMatching,
+    MaskedGene,
+    Objectives,
+    PretrainConfig,
+)
+from langcell.training.speed.scaling import (
     BEGIN,
     DOCUMENT,
     END,
@@ -27,7 +34,7 @@ from langcell.training.scaling import (
     parameters,
     tables,
 )
-from langcell.training.stages import PretrainingStage
+from langcell.training.stage.stage import PretrainingStage
 
 CELLS, GENES, WORDS = 4, 90, 25  # no product of them is a width, so that activations look like no weight
 STAGE_2 = Objectives(cell_text=CellText(weight=1.0), cell_text_matching=CellTextMatching(weight=1.0))
@@ -39,7 +46,7 @@ THREE_NEGATIVES = Objectives(
 
 def test_the_document_has_the_tables_of_the_code():
     between = DOCUMENT.read_text().partition(BEGIN)[2].partition(END)[0]
-    assert between.strip() == tables().strip(), "run python training/scaling.py --write"
+    assert between.strip() == tables().strip(), "run python training/speed/scaling.py --write"
 
 
 def test_the_base_configs_have_the_papers_size():

@@ -6,8 +6,8 @@ import pytest
 import tiny_shards
 from huggingface_hub import constants
 
-from langcell.training.shard_location import ShardLocation, find_all
-from langcell.training.streaming import CellBatches, Descriptions, open_shards
+from langcell.training.data.shard_location import ShardLocation, find_all
+from langcell.training.data.streaming import CellBatches, Descriptions, open_shards
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -1,4 +1,4 @@
-from langcell.hub_cards.space_cards import space_card
+from langcell.hub_cards.cards.space_cards import space_card
 
 
 def test_it_has_the_settings_of_the_space_and_says_what_is_known():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from langcell.training.evaluation.splits import draw_shots, stratified_splits
+from langcell.training.evaluation.tasks.splits import draw_shots, stratified_splits
 
 TRUTH = np.array([0] * 9 + [1] * 6 + [2] * 2 + [3] + [-1] * 4)
 

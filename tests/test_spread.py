@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
-from langcell.training.evaluation.spread import bootstrap_sd, bootstrap_sd_per_type, draw_confusions, mean_and_sd
+from langcell.training.evaluation.metrics.uncertainty import (
+    bootstrap_sd,
+    bootstrap_sd_per_type,
+    draw_confusions,
+    mean_and_sd,
+)
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import torch
 from tiny import save_tiny_folder, tiny_model
 from torch import nn
 
-from langcell.training.configs import CellCell, CellText, MaskedGene, ModelSection, Objectives, PretrainConfig
-from langcell.training.stages import LOSSES_OF_PART, active_losses, build_stage, freeze
+from langcell.training.settings.sections import CellCell, CellText, MaskedGene, ModelSection, Objectives, PretrainConfig
+from langcell.training.stage.stage import LOSSES_OF_PART, active_losses, build_stage, freeze
 
 
 def config(folder, *, stage=2, objectives=None, patterns=()):

@@ -11,7 +11,7 @@ import tiny
 import tiny_shards
 import torch
 
-from langcell.training.streaming import BatchCollator, CellBatches, Descriptions, open_shards
+from langcell.training.data.streaming import BatchCollator, CellBatches, Descriptions, open_shards
 
 
 @pytest.fixture(scope="module")

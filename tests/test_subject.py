@@ -4,8 +4,8 @@ import sys
 import pytest
 import tiny_evaluation
 
-from langcell.training.evaluation.context import EvaluationContext
-from langcell.training.evaluation.subject import Subject
+from langcell.training.evaluation.inputs.context import EvaluationContext
+from langcell.training.evaluation.inputs.inputs import Subject
 
 
 def test_a_context_of_a_subject_is_about_the_same(tmp_path, tiny_model_dir):

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 import tiny_evaluation
 
-from langcell.training.evaluation.context import EvaluationContext
+from langcell.training.evaluation.inputs.context import EvaluationContext
 from langcell.training.evaluation.runner import run_task
 from langcell.training.evaluation.suite import Columns, evaluate_all, find_columns, make_plans
 

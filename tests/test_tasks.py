@@ -3,7 +3,7 @@ from importlib import import_module
 
 import pytest
 
-from langcell.training.evaluation.tasks import TASKS
+from langcell.training.evaluation.registry import TASKS
 
 
 @pytest.mark.parametrize("name", list(TASKS))

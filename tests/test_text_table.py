@@ -5,7 +5,7 @@ import pytest
 import tiny_shards
 
 from langcell.processing.shards.writer import Description
-from langcell.training.text_table import Descriptions, choose_variants
+from langcell.training.data.text_table import Descriptions, choose_variants
 
 PLAIN = (
     Description("cell type: b cell. a lymphocyte.; tissue: blood; ", tiny_shards.B_CELL, "", "full"),

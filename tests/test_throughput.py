@@ -2,9 +2,9 @@ import pytest
 import torch
 from tiny import tiny_config
 
-from langcell.training.configs import Objectives
-from langcell.training.flops import BatchCounts, Trained, step_flops
-from langcell.training.throughput import CLOCKED, Meter, gpu_peak, measured_cpu_peak, peak_flops
+from langcell.training.settings.sections import Objectives
+from langcell.training.speed.flops import BatchCounts, Trained, step_flops
+from langcell.training.speed.throughput import CLOCKED, Meter, gpu_peak, measured_cpu_peak, peak_flops
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import tiny_shards
 import torch
 
 from langcell.processing.ontology.terms import Ontology
-from langcell.training.shard_location import ShardLocation
-from langcell.training.type_relations import close_types, named_side_by_side, types_left_out
+from langcell.training.data.shard_location import ShardLocation
+from langcell.training.data.type_relations import close_types, named_side_by_side, types_left_out
 
 ANY, CLASSICAL, CD14, CD16, B_CELL = TYPES = ["CL:0000576", "CL:0000860", "CL:0001054", "CL:0002396", "CL:0000236"]
 APART = ~torch.eye(len(TYPES), dtype=torch.bool)

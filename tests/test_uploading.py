@@ -9,8 +9,8 @@ from hub_processes import run_code
 UPLOAD = """
 import json, sys
 from pathlib import Path
-from langcell.hub_cards.repository_kinds import KINDS
-from langcell.hub_cards.uploading import Upload, upload_files
+from langcell.hub_cards.publishing.repository_kinds import KINDS
+from langcell.hub_cards.publishing.uploading import Upload, upload_files
 
 kinds = {kind.name: kind for kind in KINDS}
 outcomes = []

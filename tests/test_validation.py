@@ -8,7 +8,8 @@ import torch
 from accelerate import Accelerator
 from torch.testing import assert_close
 
-from langcell.training.configs import (
+from langcell.training.pretraining.validation import build_validation, read_held_out, retrieval
+from langcell.training.settings.sections import (
     Batch,
     CellText,
     CellTextMatching,
@@ -17,8 +18,7 @@ from langcell.training.configs import (
     ShardFolder,
     ValidationSection,
 )
-from langcell.training.stages import PretrainingStage
-from langcell.training.validation import build_validation, read_held_out, retrieval
+from langcell.training.stage.stage import PretrainingStage
 
 BOTH = Objectives(cell_text=CellText(weight=1.0), cell_text_matching=CellTextMatching(weight=1.0))
 STAGE_2 = (

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from langcell.training.configs import PretrainConfig
-from langcell.training.watching import check_trackers, draw_losses, flatten, smooth
+from langcell.training.pretraining.tracking import check_trackers, draw_losses, flatten, smooth
+from langcell.training.settings.sections import PretrainConfig
 
 
 def test_smoothing_is_the_mean_of_the_last_values():

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from langcell.training.weight_average import WeightAverage
+from langcell.training.pretraining.weight_average import WeightAverage
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from langcell.training.throughput import CLOCKED
+from langcell.training.speed.throughput import CLOCKED
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = str(ROOT / "training" / "pretrain.py")

@@ -19,20 +19,20 @@ from transformers import AutoTokenizer
 
 from langcell.processing.ontology.terms import Ontology
 from langcell.processing.shards.writer import check_fingerprint
-from langcell.training.config_files import load_config
-from langcell.training.configs import PretrainConfig
-from langcell.training.described_cells import require_descriptions
-from langcell.training.global_batch import GlobalBatch
-from langcell.training.loop import Pretrainer
-from langcell.training.model_options import find_start_folder
-from langcell.training.provenance import describe_origin
-from langcell.training.resuming import Beginning
-from langcell.training.shard_location import ShardLocation, find_all
-from langcell.training.stages import build_stage
-from langcell.training.streaming import BatchCollator, CellBatches, Descriptions, open_shards
-from langcell.training.type_relations import types_left_out
-from langcell.training.validation import build_validation
-from langcell.training.watching import check_trackers
+from langcell.training.checkpointing.provenance import describe_origin
+from langcell.training.data.described_cells import require_descriptions
+from langcell.training.data.global_batch import GlobalBatch
+from langcell.training.data.shard_location import ShardLocation, find_all
+from langcell.training.data.streaming import BatchCollator, CellBatches, Descriptions, open_shards
+from langcell.training.data.type_relations import types_left_out
+from langcell.training.pretraining.loop import Pretrainer
+from langcell.training.pretraining.resuming import Beginning
+from langcell.training.pretraining.tracking import check_trackers
+from langcell.training.pretraining.validation import build_validation
+from langcell.training.settings.files import load_config
+from langcell.training.settings.sections import PretrainConfig
+from langcell.training.stage.model_options import find_start_folder
+from langcell.training.stage.stage import build_stage
 
 # What torchrun and the MPI launchers call a process's number on its machine.
 LOCAL_RANK = ("LOCAL_RANK", "MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_RANK")

@@ -58,8 +58,8 @@ def calibrate(
     from langcell.inference.naming.calibrate import fitting_facts
     from langcell.inference.scoring.zero_shot import check_alpha
     from langcell.loading.load import load
-    from langcell.training.evaluation.labelled_cells import read_labelled_cells
-    from langcell.training.label_columns import check_label_column
+    from langcell.training.labelled.label_columns import check_label_column
+    from langcell.training.labelled.labelled_cells import read_labelled_cells
 
     if output.suffix != ".json" or not output.parent.is_dir():
         raise ValueError(f"Cannot write {output}; name a .json file in a folder that exists.")

@@ -22,7 +22,7 @@ report.
 
 def register(app: typer.Typer, one_line_errors: Callable[[Command], Command]) -> None:
     """Add `evaluate` to `app`; `one_line_errors` turns what a user can mend into one line and exit code 2."""
-    from langcell.training.evaluation.tasks import TASKS
+    from langcell.training.evaluation.registry import TASKS
 
     group = typer.Typer(help="Measure a model on cells with known types.", no_args_is_help=True, rich_markup_mode=None)
     for task in TASKS.values():
@@ -43,7 +43,7 @@ def register(app: typer.Typer, one_line_errors: Callable[[Command], Command]) ->
 
 def _default(value: Any) -> Any:
     """A task's default as the command line has it."""
-    from langcell.training.evaluation.tasks import REQUIRED as NEEDED
+    from langcell.training.evaluation.registry import REQUIRED as NEEDED
 
     if isinstance(value, tuple):
         return ",".join(map(str, value))
@@ -59,9 +59,9 @@ def _runner(task: str) -> Callable[..., None]:
 
 def _run_task(task: str, *, data: Path, output: Path, cache: bool, **options: Any) -> None:
     """Run one task, write its files and print its table."""
-    from langcell.training.evaluation.report import Expectation
+    from langcell.training.evaluation.inputs.inputs import Subject
+    from langcell.training.evaluation.reports.report import Expectation
     from langcell.training.evaluation.runner import check_folder, run_task
-    from langcell.training.evaluation.subject import Subject
 
     # What can be refused is refused before the cells are read.
     expected, tolerance = options.pop("expect_accuracy", None), options.pop("tolerance", None)
@@ -77,7 +77,7 @@ def _run_task(task: str, *, data: Path, output: Path, cache: bool, **options: An
 
 def _run_all(*, data: Path, output: Path, cache: bool, **options: Any) -> None:
     """Run what the file allows; print what came of each task."""
-    from langcell.training.evaluation.context import EvaluationContext
+    from langcell.training.evaluation.inputs.context import EvaluationContext
     from langcell.training.evaluation.suite import evaluate_all
 
     context = EvaluationContext(data, **_for_context(options))
@@ -145,9 +145,9 @@ def _print(outcome: Any, output: Path, said: _OnlyNew) -> None:
     """The table of a `runner.Outcome`, what is no better than chance, and the names of its files."""
     from langcell.processing.labels.lookup import Label
     from langcell.processing.labels.notes import label_notes
-    from langcell.training.evaluation.chance import HEADING
-    from langcell.training.evaluation.report import methods_table
-    from langcell.training.evaluation.tasks import TASKS
+    from langcell.training.evaluation.registry import TASKS
+    from langcell.training.evaluation.reports.chance import HEADING
+    from langcell.training.evaluation.reports.report import methods_table
 
     report = outcome.report
     if TASKS[report["task"]].reads_texts:

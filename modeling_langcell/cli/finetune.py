@@ -118,7 +118,7 @@ def finetune(
 
     On several devices: accelerate launch training/finetune.py with the same arguments.
     """
-    from langcell.training.finetuning import finetune as run
+    from langcell.training.fine_tuning.finetuning import finetune as run
 
     accelerator = _launched()
     views: dict[str, Any] = {} if gene_dropout is None else {"gene_dropout": gene_dropout}
@@ -163,7 +163,7 @@ def merge(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write.", show_default=False)],
 ) -> None:
     """Write base and adapter as one complete model, which needs neither peft nor the base."""
-    from langcell.training.merging import merge_adapter
+    from langcell.training.fine_tuning.merging import merge_adapter
 
     merge_adapter(base, adapter, output)
     print(f"Wrote {output}")

@@ -64,8 +64,8 @@ def card(
     replace: Annotated[bool, typer.Option("--replace", help="Write over the README.md that is there.")] = False,
 ) -> None:
     """Fill a card (README.md) from a folder's own files and from evaluation results; what nobody knows is left out."""
-    from langcell.hub_cards.folder_cards import CardOptions, write_card
-    from langcell.hub_cards.repository_kinds import CARD_FILE, find_kind
+    from langcell.hub_cards.cards.folder_cards import CardOptions, write_card
+    from langcell.hub_cards.publishing.repository_kinds import CARD_FILE, find_kind
 
     kind = find_kind(folder)
     if (folder / CARD_FILE).exists() and not replace:
@@ -98,14 +98,14 @@ def publish(
     Checked are: that it loads and runs in a fresh process, that weights are safetensors alone, its card with licence
     and data sources, and that no file holds a path of this machine or a secret.
     """
-    from langcell.hub_cards.publishing import prepare_upload
+    from langcell.hub_cards.publishing.publishing import prepare_upload
 
     send(prepare_upload(folder, repo_id, base=base), private=private, dry_run=dry_run, tag=tag)
 
 
 def send(upload: Any, *, private: bool = False, dry_run: bool = False, tag: str | None = None) -> None:
     """Upload what was prepared (a `hub_cards.uploading.Upload`), or with `dry_run` list it."""
-    from langcell.hub_cards.uploading import upload_files
+    from langcell.hub_cards.publishing.uploading import upload_files
 
     size = f"{len(upload.files):,} files, {upload.size / 1e6:,.1f} MB"
     if dry_run:
@@ -129,7 +129,7 @@ def _measurements(folder: Path, kind: Any, results: list[Path]) -> list[Any]:
     """The evaluations, each of the very weights in the folder."""
     if not results:
         return []
-    from langcell.hub_cards.repository_kinds import ADAPTER, MODEL
+    from langcell.hub_cards.publishing.repository_kinds import ADAPTER, MODEL
     from langcell.loading.load import weights_digest
     from langcell.training.evaluation.card_results import read_measurement
 

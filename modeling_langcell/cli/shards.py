@@ -66,8 +66,8 @@ def push_shards(
 
     The card takes the place of one that is there; `langcell publish` keeps it.
     """
-    from langcell.hub_cards.dataset_cards import write_dataset_card
-    from langcell.hub_cards.publishing import prepare_upload
+    from langcell.hub_cards.cards.dataset_cards import write_dataset_card
+    from langcell.hub_cards.publishing.publishing import prepare_upload
 
     write_dataset_card(folder, repo_id, title=title, summary=summary, license_id=license_id, licence=licence)
     send(prepare_upload(folder, repo_id), private=private, dry_run=dry_run, tag=tag)

@@ -60,7 +60,7 @@ def convert_released(sources: ConversionSources, output: str | Path) -> list[str
     Raises:
         ValueError: the sources are incomplete, damaged, or do not belong together, or the output holds anything.
     """
-    from langcell.hub_cards.cards import converted_model_card
+    from langcell.hub_cards.cards.cards import converted_model_card
 
     require_new_folder(output)
     vocabulary = read_geneformer_v1(sources.token_dictionary, sources.gene_medians, sources.gene_names)

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from langcell.hub_cards.measurements import Measurement
-from langcell.training.evaluation.naming import per_type_table
-from langcell.training.evaluation.report import eval_results, methods_table, model_scores
+from langcell.hub_cards.cards.measurements import Measurement
+from langcell.training.evaluation.reports.report import eval_results, methods_table, model_scores
+from langcell.training.evaluation.tasks.naming import per_type_table
 
 _NEEDED = ("task", "model", "data", "methods")
 

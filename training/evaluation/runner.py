@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langcell.processing.files.atomic_output import atomic_output
-from langcell.training.evaluation.identity import digest_of_code, digest_of_data, result_key
-from langcell.training.evaluation.pages import Section
-from langcell.training.evaluation.report import write_report
-from langcell.training.evaluation.subject import Subject
-from langcell.training.evaluation.tasks import TASKS, Task
+from langcell.training.evaluation.inputs.fingerprints import digest_of_code, digest_of_data, result_key
+from langcell.training.evaluation.inputs.inputs import Subject
+from langcell.training.evaluation.registry import TASKS, Task
+from langcell.training.evaluation.reports.pages import Section
+from langcell.training.evaluation.reports.report import write_report
 
 if TYPE_CHECKING:
-    from langcell.training.evaluation.context import EvaluationContext
+    from langcell.training.evaluation.inputs.context import EvaluationContext
 
 CACHE = ".cache"
 _PAGE = "page.json"
@@ -155,7 +155,9 @@ def question_key(task: Task, subject: Subject, options: Mapping[str, Any]) -> st
 
 
 def _opened(subject: Subject) -> "EvaluationContext":
-    from langcell.training.evaluation.context import EvaluationContext  # takes seconds, which a kept result need not
+    from langcell.training.evaluation.inputs.context import (
+        EvaluationContext,  # takes seconds, which a kept result need not
+    )
 
     return subject if isinstance(subject, EvaluationContext) else EvaluationContext.of(subject)
 

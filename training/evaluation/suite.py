@@ -8,14 +8,14 @@ from typing import Any
 import pandas as pd
 
 from langcell.processing.cells.anndata_io import open_cells
-from langcell.training.evaluation.cells_in_memory import source_options
-from langcell.training.evaluation.chance import HEADING
-from langcell.training.evaluation.context import EvaluationContext
-from langcell.training.evaluation.labelled_cells import UNLABELLED
-from langcell.training.evaluation.pages import Chapter, Section, Table, html_page, page
-from langcell.training.evaluation.report import summary_table, write_text
+from langcell.training.evaluation.inputs.cells_in_memory import source_options
+from langcell.training.evaluation.inputs.context import EvaluationContext
+from langcell.training.evaluation.registry import TASKS
+from langcell.training.evaluation.reports.chance import HEADING
+from langcell.training.evaluation.reports.pages import Chapter, Section, Table, html_page, page
+from langcell.training.evaluation.reports.report import summary_table, write_text
 from langcell.training.evaluation.runner import Outcome, check_folder, check_results, run_task
-from langcell.training.evaluation.tasks import TASKS
+from langcell.training.labelled.labelled_cells import UNLABELLED
 
 REPORT = "report"
 # Where files keep what the tasks need, the first that a file has; CELLxGENE's names, then what others use.

@@ -1,7 +1,7 @@
 """The four pre-training losses, one a file: `masked_gene`, `cell_cell`, `cell_text`, `cell_text_matching`.
 
 Every loss is a function of tensors: it knows nothing of the model, of the data or of the loop.
-`langcell.training.stages` binds them to the model.
+`langcell.training.stage.stage` binds them to the model.
 """
 
 from langcell.training.objectives.cell_cell import cell_cell_loss

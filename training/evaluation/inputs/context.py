@@ -1,0 +1,200 @@
+"""What the evaluation tasks share: a data set, a model, and everything that several tasks need, computed once."""
+
+import platform
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from anndata import AnnData
+from scipy import sparse
+
+from langcell.inference.annotation import ScoredCells, score_data
+from langcell.loading.load import LoadedLangCell, load
+from langcell.processing.labels.resolve import Label
+from langcell.training.evaluation.inputs.cells_in_memory import (
+    ORIGIN,
+    CellEmbeddings,
+    embed_cells,
+    memory_reading,
+    read_cells,
+    source_options,
+)
+from langcell.training.evaluation.inputs.inputs import Subject
+from langcell.training.evaluation.tasks.baselines import log_normalize, principal_components
+from langcell.training.labelled.label_columns import check_label_column
+from langcell.training.labelled.labelled_cells import LabelledCells, read_labelled_cells
+
+MODEL_METHOD = "LangCell"
+_LIBRARIES = ("langcell", "torch", "transformers", "peft", "anndata", "scanpy", "scikit-learn", "evaluate", "numpy")
+_TEXTS_PER_BATCH = 64
+
+
+class EvaluationContext(Subject):
+    """A data set and a model; every property is computed at its first use and kept.
+
+    Args:
+        data: h5ad file or zarr folder.
+        options: the other arguments of `Subject`.
+
+    Raises:
+        ValueError: see `Subject`.
+    """
+
+    def __init__(self, data: str | Path, **options: Any) -> None:
+        super().__init__(data, **options)
+        self._scored: dict[tuple[bool | str, ...], ScoredCells] = {}
+
+    @classmethod
+    def of(cls, subject: Subject) -> "EvaluationContext":
+        """The subject, with what can be computed of it."""
+        context = cls(subject.data)
+        context.__dict__.update(subject.__dict__)
+        return context
+
+    @cached_property
+    def loaded(self) -> LoadedLangCell:
+        """Model and processor, with the adapter."""
+        if isinstance(self.model, LoadedLangCell):
+            return self.model
+        adapter = {} if self.adapter is None else {"adapter": str(self.adapter)}
+        return load(self.model, device=self.device, dtype=self.dtype, **adapter)
+
+    @cached_property
+    def cells(self) -> AnnData:
+        """The cells in memory, as `read_cells` has them; read with `memory_reading`."""
+        return read_cells(self.data, self.reading, max_cells=self.max_cells, seed=self.seed)
+
+    @property
+    def memory_reading(self) -> dict[str, Any]:
+        """Reading options for `cells`."""
+        return memory_reading(self.cells, self.reading)
+
+    @property
+    def source(self) -> tuple[Path | AnnData, dict[str, Any]]:
+        """What to read the cells from, and how: the file in chunks, or the cells in memory where they are there."""
+        if self.max_cells is None and "cells" not in self.__dict__:
+            return self.data, self.reading
+        return self.cells, self.memory_reading
+
+    @cached_property
+    def labelled(self) -> LabelledCells:
+        """The true types and the candidate labels."""
+        return self.read_labels()
+
+    def read_labels(self, **changes: Any) -> LabelledCells:
+        """The true types as `read_labelled_cells` reads them; `changes` replaces its options.
+
+        Raises:
+            ValueError: no label column was named, or see `check_label_column` and `read_labelled_cells`.
+        """
+        if self.label_column is None:
+            raise ValueError("The task needs the column of obs with the types; name it (--label-column).")
+        # All cells of the file count here, however few are drawn. A file of labels has candidates of its own.
+        least = 2 if self.labels_file is None else 1
+        check_label_column(self.data, self.label_column, least_types=least, **source_options(self.reading))
+        source, reading = self.source
+        options = {
+            "label_column": self.label_column,
+            "label_ids_column": self.label_ids_column,
+            "labels_file": self.labels_file,
+        }
+        return read_labelled_cells(source, **(options | changes), **source_options(reading))
+
+    @cached_property
+    def embeddings(self) -> CellEmbeddings:
+        """Embeddings of all cells by the model as it is."""
+        return self.embed_with(self.loaded)
+
+    def embed_with(self, loaded: LoadedLangCell) -> CellEmbeddings:
+        """Embeddings of all cells by another model."""
+        return embed_cells(self.cells, loaded, self.reading)
+
+    def embed_rows(self, rows: np.ndarray) -> np.ndarray:
+        """Cell embeddings of some rows, ascending, shape (rows, projection_dim); of a file no other cells are kept."""
+        if "cells" in self.__dict__ or self.max_cells is not None:
+            return self.embeddings.projected[rows]
+        return embed_cells(read_cells(self.data, self.reading, rows=rows), self.loaded, self.reading).projected
+
+    def scored(self, labels: Sequence[Label]) -> ScoredCells:
+        """Similarity and match of all cells for these labels; kept for the next task that asks the same."""
+        key = tuple(label.text for label in labels)
+        if key not in self._scored:
+            source, reading = self.source
+            self._scored[key] = score_data(source, labels, loaded=self.loaded, **reading)
+        return self._scored[key]
+
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Text embeddings, unit length, float32, shape (texts, projection_dim)."""
+        return embed_texts(self.loaded, texts)
+
+    @cached_property
+    def log_counts(self) -> sparse.csr_matrix:
+        """log1p of counts per 10,000, shape (cells, genes)."""
+        return log_normalize(sparse.csr_matrix(self.cells.X))
+
+    @cached_property
+    def components(self) -> np.ndarray:
+        """Principal components of the log-normalized counts, shape (cells, at most 50)."""
+        return principal_components(self.log_counts, seed=self.seed)
+
+    def describe(self, task: str, settings: dict[str, Any], labelled: LabelledCells | None = None) -> dict[str, Any]:
+        """The facts that every report starts with: task, model, data, labels, seed, versions.
+
+        Args:
+            task: name of the task.
+            settings: uns["langcell"] of `embed` or `annotate`, or `ScoredCells.settings`.
+            labelled: the truth, where the task has one.
+        """
+        names = {"id": "model_id", "revision": "model_revision", "vocabulary_fingerprint": "vocabulary_fingerprint"}
+        facts = {
+            "task": task,
+            "model": {
+                **{name: settings[key] for name, key in names.items()},
+                "digest": self.model_digest,
+                "device": str(self.loaded.model.device),
+                "dtype": str(self.loaded.model.dtype).removeprefix("torch."),
+            },
+            "data": {
+                "file": self.data.name,
+                "sha256": self.data_digest,
+                "max_cells": self.max_cells,
+                **{key: settings[key] for key in ("x_is", "values_from", "gene_coverage", "count_coverage")},
+            },
+            "seed": self.seed,
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+        }
+        if self.adapter is not None:
+            facts["model"]["adapter"] = Path(str(self.adapter)).name
+        if "cells" in self.__dict__:  # the cells in memory stand for the file
+            facts["data"] |= self.cells.uns[ORIGIN]
+        if labelled is not None:
+            n_labelled = int(labelled.has_label.sum())
+            facts["data"] |= {
+                "label_column": self.label_column,
+                "label_ids_column": self.label_ids_column,
+                "labels_file": None if self.labels_file is None else Path(self.labels_file).name,
+                "unread_ids_column": labelled.unread_ids_column,
+                "names_searched_in": labelled.searched,
+                "cells": len(labelled.truth),
+                "labelled_cells": n_labelled,
+                "left_out_without_label": len(labelled.truth) - n_labelled,
+            }
+            facts["labels"] = labelled.facts()
+        return facts
+
+
+def embed_texts(loaded: LoadedLangCell, texts: Sequence[str]) -> np.ndarray:
+    """Text embeddings in batches of like length; unit length, float32, shape (texts, projection_dim)."""
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    found = np.empty((len(texts), loaded.config.projection_dim), dtype=np.float32)
+    for begin in range(0, len(texts), _TEXTS_PER_BATCH):
+        rows = order[begin : begin + _TEXTS_PER_BATCH]
+        tokens = loaded.processor(text=[texts[i] for i in rows], return_tensors="pt").to(loaded.model.device)
+        with torch.inference_mode():
+            embeds = loaded.model.get_text_features(tokens["input_ids"], tokens["attention_mask"])
+        found[rows] = torch.nn.functional.normalize(embeds.float(), dim=-1).cpu().numpy()
+    return found

@@ -1,0 +1,4 @@
+"""What an evaluation shows: Markdown, HTML, tables and plots.
+
+It uses `metrics`; `tasks`, `runner` and `suite` enter.
+"""

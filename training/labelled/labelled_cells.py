@@ -1,0 +1,157 @@
+"""Cells with a known type: the truth as codes, and the candidate labels with their texts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from langcell.processing.cells.anndata_io import open_cells
+from langcell.processing.labels.notes import CELL_ONTOLOGY
+from langcell.processing.labels.resolve import Label, read_labels, resolve_labels
+from langcell.training.evaluation.reports.label_reading import ids_beside, label_facts
+
+# How data sets write that a cell's type is not known, beside a missing value.
+UNLABELLED = ("", "nan", "unknown", "unassigned")
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledCells:
+    """The truth of a data set.
+
+    Attributes:
+        labels: the candidates, sorted by name; `name` is the value in the label column.
+        truth: int64, shape (cells,); index into `labels`, -1 for a cell without a label.
+        unread_ids_column: a column of obs with the ontology id of each type that nobody named, and so was not read.
+        searched: where the names without id and text were looked up, as people call it.
+    """
+
+    labels: list[Label]
+    truth: np.ndarray
+    unread_ids_column: str | None = None
+    searched: str = CELL_ONTOLOGY
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the labels, in order."""
+        return [label.name for label in self.labels]
+
+    @property
+    def has_label(self) -> np.ndarray:
+        """bool, shape (cells,)."""
+        return self.truth >= 0
+
+    def names_of(self, cells: np.ndarray) -> list[str]:
+        """The type of each of these labelled cells."""
+        return [self.names[code] for code in self.truth[cells]]
+
+    @property
+    def support(self) -> np.ndarray:
+        """Cells of each label, int64, shape (labels,)."""
+        return np.bincount(self.truth[self.has_label], minlength=len(self.labels))
+
+    def facts(self) -> list[dict[str, Any]]:
+        """What a report says of the labels; see `label_facts`."""
+        return label_facts(self.labels, self.support.tolist())
+
+
+def read_labelled_cells(
+    data: str | Path | AnnData,
+    *,
+    label_column: str,
+    label_ids_column: str | None = None,
+    labels_file: str | Path | None = None,
+    resolve: Callable[[Sequence[str]], list[Label]] = resolve_labels,
+    searched: str = CELL_ONTOLOGY,
+    **source_options: Any,
+) -> LabelledCells:
+    """Read the label column and find a text for each label.
+
+    The candidates are the distinct values of the column or, with a file, the labels in the file. Their text comes from
+    the file, else from the ontology id, else from the Cell Ontology term of that name, else it is the name.
+
+    Args:
+        data: h5ad file, zarr folder, or AnnData.
+        label_column: column of obs with the types; a missing value, "unknown" or "unassigned" is no type.
+        label_ids_column: column of obs with the ontology id of each cell's type; one id a type.
+        labels_file: see `labels.read_labels`; has to name every type in the column, may name more.
+        resolve: finds the texts of names without id and file; by default in the Cell Ontology.
+        searched: how people call where `resolve` looks. (A file's names are looked up in the Cell Ontology.)
+        source_options: x_is, gene_column and layer of `open_cells`.
+
+    Raises:
+        ValueError: no such column, no cell with a label, a type with several ids or that the file lacks, or labels that
+            cannot be told apart.
+    """
+    where = "the AnnData" if isinstance(data, AnnData) else str(data)
+    with open_cells(data, **source_options) as source:
+        values = _text_column(source.obs, label_column, where)
+        unread = ids_beside(source.obs, label_column) if label_ids_column is None and labels_file is None else None
+        ids = None if label_ids_column is None else _text_column(source.obs, label_ids_column, where)
+    types = sorted(set(values) - {""})
+    if not types:
+        raise ValueError(f"{where}: no cell has a label in obs[{label_column!r}]; name the column with the types.")
+    id_of = {} if ids is None else _ids_by_type(values, ids, types, str(label_ids_column))
+    if labels_file is None:
+        labels = _labels_by_id(types, id_of) if id_of else resolve(types)
+        # An id in the column is looked up, but stays the name that the cells have.
+        labels = [replace(label, name=name) for name, label in zip(types, labels, strict=True)]
+    else:
+        labels, searched = _labels_from_file(labels_file, types, id_of), CELL_ONTOLOGY
+    code = {label.name: i for i, label in enumerate(labels)}
+    return LabelledCells(labels, np.array([code.get(value, -1) for value in values], dtype=np.int64), unread, searched)
+
+
+def _text_column(obs: pd.DataFrame, column: str, where: str) -> list[str]:
+    """The column as text, "" for a cell without a value."""
+    if column not in obs.columns:
+        raise ValueError(f"{where}: unknown column {column!r}; obs has {[str(name) for name in obs.columns]}")
+    texts = ("" if pd.isna(value) else str(value) for value in obs[column])
+    return ["" if text.strip().lower() in UNLABELLED else text for text in texts]
+
+
+def _ids_by_type(values: list[str], ids: list[str], types: Sequence[str], column: str) -> dict[str, str]:
+    found: dict[str, set[str]] = {name: set() for name in types}
+    for value, term_id in zip(values, ids, strict=True):
+        if value:
+            found[value].add(term_id)
+    for name, term_ids in found.items():
+        if len(term_ids) != 1 or "" in term_ids:
+            shown = ", ".join(term_id or "none" for term_id in sorted(term_ids))
+            raise ValueError(f"obs[{column!r}] gives the type {name!r} the ids {shown}; give each type one id.")
+    return {name: term_ids.pop() for name, term_ids in found.items()}
+
+
+def _labels_by_id(types: Sequence[str], id_of: dict[str, str]) -> list[Label]:
+    types_of: dict[str, list[str]] = {}
+    for name in types:
+        types_of.setdefault(id_of[name], []).append(name)
+    if shared := {term_id: names for term_id, names in types_of.items() if len(names) > 1}:
+        listed = "; ".join(f"{_all_of(names)} the id {term_id}" for term_id, names in shared.items())
+        raise ValueError(
+            f"Types with the same id, and so the same text: {listed}. Merge them, or tell them apart by texts of your "
+            "own (--labels-file)."
+        )
+    return resolve_labels([id_of[name] for name in types])
+
+
+def _all_of(names: Sequence[str]) -> str:
+    """Two names or more with how many have something in common.
+
+    >>> _all_of(["x", "y", "z"])
+    "'x', 'y' and 'z' have"
+    """
+    return f"{', '.join(map(repr, names[:-1]))} and {names[-1]!r} have"
+
+
+def _labels_from_file(path: str | Path, types: Sequence[str], id_of: dict[str, str]) -> list[Label]:
+    labels = sorted(read_labels(path), key=lambda label: label.name)
+    if missing := sorted(set(types) - {label.name for label in labels}):
+        raise ValueError(
+            f"{path} lacks {len(missing)} of the {len(types)} types in the data: {', '.join(map(repr, missing))}; "
+            "add a line for each, written as in the label column."
+        )
+    return [replace(label, ontology_term_id=id_of.get(label.name, label.ontology_term_id)) for label in labels]
