@@ -1,8 +1,7 @@
 # Everything a fresh machine needs is python3.11 and make: each target does its own set-up.
 PYTHON ?= python3.11
 BIN := .venv/bin
-# A folder changes when a file is added or removed, and the editable install is a tree of links made from that list.
-SOURCES := pyproject.toml constraints.txt $(shell find modeling_langcell processing training hub_cards -type d -not -name __pycache__)
+SOURCES := pyproject.toml constraints.txt
 
 .PHONY: demo test lint format clean
 

@@ -1,0 +1,1 @@
+../../modeling_langcell/modeling_langcell.py
