@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parent
-SHARED = TESTS.parents[1] / "shared"
+HELPERS = Path(__file__).resolve().parent / "helpers"
 
 # Before any Hugging Face library is imported: tests never reach for the network.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -13,9 +12,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # numba, which UMAP runs on, sets OpenMP's number of threads for torch as well; the last bits of a run depend on it.
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
-sys.path.insert(0, str(TESTS))  # for `import tiny`, here and in processes that tests start
+sys.path.insert(0, str(HELPERS))  # for `import tiny`, here and in processes that tests start
 
 import tiny  # noqa: E402
+from places import REAL_DATA_VARIABLE, real_data_folder  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -49,16 +49,31 @@ def batch():
 
 
 @pytest.fixture(scope="session")
-def shared_data():
-    """Path of a file of the shared real data by its name under `shared/`; the test is skipped where it is absent."""
+def real_data():
+    """Return the path of a file of real data by its name in the folder that LANGCELL_TEST_DATA names.
+
+    Without the variable the test is skipped, and the run ends with a line that says so. With it every file counts.
+    """
 
     def path_of(name: str) -> Path:
-        path = SHARED / name
-        if not path.exists():
-            pytest.skip(f"real data {name} is not on this machine")
+        folder = real_data_folder()
+        if folder is None:
+            pytest.skip(f"real data: set {REAL_DATA_VARIABLE}")
+        path = folder / name
+        assert path.exists(), f"{REAL_DATA_VARIABLE} has no {name}; CONTRIBUTING.md lists the files"
         return path
 
     return path_of
+
+
+def pytest_terminal_summary(terminalreporter):
+    skipped = [
+        report for report in terminalreporter.stats.get("skipped", []) if REAL_DATA_VARIABLE in str(report.longrepr)
+    ]
+    if skipped:
+        terminalreporter.write_line(
+            f"{len(skipped)} tests need real data and did not run: {REAL_DATA_VARIABLE} is not set (CONTRIBUTING.md)."
+        )
 
 
 @pytest.fixture

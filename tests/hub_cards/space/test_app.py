@@ -1,0 +1,240 @@
+"""The app in a real browser: headless Chromium on the page that `langcell app` and the Space serve."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+from urllib.parse import urlparse
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from anndata import AnnData
+from places import ROOT
+from tiny import tiny_counts
+from tiny_sample import save_sample_model
+from typer.testing import CliRunner
+
+from langcell.app.options import AppOptions
+from langcell.cli.commands import app as command_line
+from langcell.cli.demo import BULK_LABELS
+
+CHROMIUM = shutil.which("chromium")
+TYPES = ["CL:0000236", "CL:0000623", "CL:0000542", "CL:0000576"]
+SECONDS = 1000  # Playwright counts milliseconds
+
+pytestmark = [
+    # Gradio, its server and its client announce what they are going to change.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+needs_browser = pytest.mark.skipif(
+    CHROMIUM is None and not os.environ.get("CI"), reason="there is no chromium on this machine; CI installs it"
+)
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory):
+    return save_sample_model(tmp_path_factory.mktemp("hub") / "langcell-sample", training_cell_types=TYPES)
+
+
+@pytest.fixture(scope="module")
+def served(model_dir):
+    """The running app, and its address."""
+    from langcell.app.serving import running
+    from langcell.hub_cards.space.app import build
+
+    with running(build, AppOptions(model=str(model_dir), device="cpu", dtype="float32", max_upload_mb=2)) as served:
+        yield served
+    assert not served.folder.exists()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(served, browser):
+    """The page, freshly opened; it may talk to this machine alone."""
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.set_default_timeout(400 * SECONDS)  # UMAP is compiled at its first use
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(served.url)
+    page.wait_for_selector("#sample")
+    yield page
+    pictures = os.environ.get("LANGCELL_PICTURES")  # a folder, for whoever wants to see what the tests saw
+    if pictures:
+        page.screenshot(path=Path(pictures) / f"{os.environ['PYTEST_CURRENT_TEST'].split('::')[-1].split(' ')[0]}.png")
+    page.close()
+    outside = [url for url in asked if urlparse(url).scheme in ("http", "https", "ws") and "127.0.0.1" not in url]
+    assert not outside
+
+
+def run_sample(page) -> None:
+    page.click("#sample")
+    page.wait_for_selector("#status >> text=Named 700 cells by 10 labels")
+    page.wait_for_selector("#map .scatterlayer .trace")
+
+
+def error_of(page) -> str:
+    return page.inner_text("#status .error")
+
+
+def write_cells(path: Path, genes: list[str]) -> Path:
+    AnnData(tiny_counts(6), var=pd.DataFrame(index=genes)).write_h5ad(path)
+    return path
+
+
+@needs_browser
+@pytest.mark.slow
+def test_the_sample_is_named_drawn_and_taken_home(page, tmp_path):
+    run_sample(page)
+    assert page.input_value("#labels textarea").splitlines() == list(BULK_LABELS.values())
+    table = page.inner_text("#table")
+    assert "mean confidence" in table
+    legend = page.locator("#map .legend .traces").count()
+    assert legend == len(set(re.findall("|".join(map(re.escape, BULK_LABELS.values())), table))) > 0
+    page.check("#colour input[value=confidence]")
+    page.wait_for_selector("#map .colorbar")
+    with page.expect_download() as download:
+        page.click("#download")
+    path = tmp_path / "home.h5ad"
+    download.value.save_as(path)
+    assert download.value.suggested_filename == "pbmc700_named.h5ad"
+    written = anndata.read_h5ad(path)
+    assert written.obs["langcell_label"].notna().all()
+    assert written.obsm["X_langcell"].shape[0] == 700
+
+
+@needs_browser
+@pytest.mark.slow
+def test_a_sentence_finds_cells(page):
+    run_sample(page)
+    page.fill("#sentence textarea, #sentence input", "the lymphocyte that makes antibodies")
+    page.click("#search")
+    page.wait_for_selector("#status >> text=Searched for: the lymphocyte that makes antibodies")
+    page.wait_for_selector("#map .colorbar")
+    assert "similarity" in page.text_content("#map .colorbar")
+    assert page.is_checked("#colour input[value=sentence]")
+    found = page.inner_text("#found")
+    values = [float(number) for number in re.findall(r"-?\d\.\d{3}", found)]
+    similarity = values[1::2]  # confidence, similarity, confidence, ...
+    assert len(similarity) > 3
+    assert similarity == sorted(similarity, reverse=True)
+
+
+@needs_browser
+@pytest.mark.parametrize("kind", ["no_h5ad", "other_genes"])
+def test_a_bad_file_is_the_line_of_the_command_line(page, served, model_dir, tmp_path, monkeypatch, kind):
+    path = tmp_path / "bad.h5ad"
+    path.write_bytes(b"these are no cells") if kind == "no_h5ad" else write_cells(
+        path, [f"probe{i}" for i in range(42)]
+    )
+    page.set_input_files("#file input[type=file]", path)
+    page.wait_for_selector("#file >> text=bad")
+    page.fill("#labels textarea", "B cell, NK cell")
+    page.wait_for_function("() => !document.querySelector('#file .progress')")
+    page.click("#name")
+    page.wait_for_selector("#status .error")
+    monkeypatch.chdir(tmp_path)
+    words = ["annotate", "bad.h5ad", "-o", "named.h5ad", "--labels", "B cell,NK cell", "--device", "cpu"]
+    result = CliRunner().invoke(command_line, [*words, "--model", str(model_dir)])
+    assert result.exit_code == 2
+    assert f"langcell: {error_of(page)}\n" == result.stderr.splitlines(keepends=True)[-1]
+    assert str(served.folder) not in page.content().replace(f"file={served.folder}", "")
+
+
+@needs_browser
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        pytest.param("B cell", "needs at least two labels", id="one_label"),
+        pytest.param("B cell, NK cell", "There is no file; drop an h5ad file, or use the sample.", id="no_file"),
+    ],
+)
+def test_what_is_missing_is_said(page, labels, message):
+    page.fill("#labels textarea", labels)
+    page.click("#sample" if "two labels" in message else "#name")
+    page.wait_for_selector("#status .error")
+    assert message in error_of(page)
+
+
+@needs_browser
+@pytest.mark.slow
+def test_labels_of_a_branch(page):
+    page.check("input[value='a branch of the Cell Ontology']")
+    page.fill("#branch input", "lymphocyte")
+    page.press("#branch input", "Tab")
+    page.click("#sample")
+    page.wait_for_selector("#status >> text=Named 700 cells by 3 labels")
+
+
+@needs_browser
+def test_too_large_a_file_is_refused(page, tmp_path):
+    path = tmp_path / "large.h5ad"
+    path.write_bytes(np.random.default_rng(0).bytes(3_000_000))
+    page.set_input_files("#file input[type=file]", path)
+    page.wait_for_selector("text=/exceeds? .*(maximum|max)|too large/i")
+
+
+@needs_browser
+@pytest.mark.slow
+def test_a_full_queue_is_said(model_dir, browser):
+    from langcell.app.serving import running
+    from langcell.hub_cards.space.app import build
+
+    options = AppOptions(model=str(model_dir), device="cpu", dtype="float32", queue_size=1)
+    with running(build, options) as served:
+        pages = [browser.new_page() for _ in range(3)]
+        for page in pages:  # the first runs, the second waits, the third is one too many
+            page.goto(served.url)
+            page.wait_for_selector("#sample")
+        for page in pages:
+            page.click("#sample")
+            page.wait_for_timeout(1 * SECONDS)
+        pages[2].wait_for_selector("text=/currently busy. Please try again/", timeout=20 * SECONDS)
+        for page in pages[:2]:
+            page.wait_for_selector("#status >> text=Named 700 cells by 10 labels", timeout=400 * SECONDS)
+            page.close()
+
+
+@needs_browser
+def test_a_closed_page_leaves_no_files(served, browser, tmp_path):
+    page = browser.new_page()
+    page.goto(served.url)
+    page.wait_for_selector("#sample")
+    page.set_input_files("#file input[type=file]", write_cells(tmp_path / "mine.h5ad", [f"g{i}" for i in range(42)]))
+    page.wait_for_selector("#file >> text=mine")
+    for _ in range(100):
+        if list(served.folder.glob("session-*/mine.h5ad")):
+            break
+        page.wait_for_timeout(100)
+    assert list(served.folder.glob("session-*/mine.h5ad"))
+    page.close()
+    other = browser.new_page()
+    for _ in range(300):
+        if not list(served.folder.rglob("mine.h5ad")):
+            break
+        other.wait_for_timeout(100)
+    assert not list(served.folder.rglob("mine.h5ad"))
+    other.close()
+
+
+def test_the_space_runs_with_the_gradio_that_is_tested():
+    card = (ROOT / "hub_cards" / "space" / "README.md").read_text()
+    facts = yaml.safe_load(card.split("---")[1])
+    pinned = dict(re.findall(r"^([\w-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    assert facts["sdk_version"] == pinned["gradio"]
+    assert (ROOT / "hub_cards" / "space" / facts["app_file"]).is_file()

@@ -1,0 +1,56 @@
+"""The weights that come with the package: complete, small enough, described, and better than guessing."""
+
+import numpy as np
+import pytest
+from huggingface_hub import ModelCard
+from places import ROOT
+from sklearn.metrics import f1_score
+
+import langcell
+from langcell.cli.demo import BULK_LABELS, sample_cells
+from langcell.configuration_langcell import AUTO_MAP
+from langcell.loading.load import bundled_model_folder
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    return langcell.load()
+
+
+def test_folder_is_complete_and_at_most_40_mb():
+    folder = bundled_model_folder()
+    files = {path.name for path in folder.iterdir()}
+    assert {"README.md", "config.json", "model.safetensors", "processor_config.json", "tokenizer.json"} <= files
+    assert {f"{module.split('.')[0]}.py" for module in AUTO_MAP.values()} <= files
+    assert not [name for name in files if name.endswith((".bin", ".pkl", ".pt"))]
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 40_000_000
+
+
+def test_code_in_the_folder_is_the_code_of_the_package():
+    for path in bundled_model_folder().glob("*.py"):
+        source = next(p for floor in ("modeling_langcell", "processing") for p in (ROOT / floor).glob(path.name))
+        assert path.read_text() == source.read_text(), f"{path.name} is not up to date: copy it into the folder"
+
+
+def test_card_says_what_was_measured():
+    card = ModelCard.load(bundled_model_folder() / "README.md")
+    assert card.data.license == "apache-2.0"
+    found = {result.metric_type for result in card.data.eval_results}
+    assert {"accuracy", "f1", "ontology_accuracy", "expected_calibration_error"} <= found
+    for heading in ("## How it was made", "## Limits", "## Licence"):
+        assert heading in card.text
+
+
+def test_it_knows_its_training_types(bundled):
+    assert len(bundled.config.training_cell_types) >= 200
+
+
+@pytest.mark.slow
+def test_names_real_cells_clearly_better_than_the_majority_class(bundled):
+    cells = sample_cells()
+    truth = cells.obs["cell_type"].astype(str).to_numpy()
+    langcell.annotate(cells, list(BULK_LABELS.values()), model=bundled, progress=False)
+    named = cells.obs["langcell_label"].astype(str).to_numpy()
+    majority = max(np.unique(truth, return_counts=True)[1]) / len(truth)
+    assert np.mean(named == truth) > majority + 0.2
+    assert f1_score(truth, named, average="macro") > 0.4  # the majority class alone has 0.05

@@ -1,0 +1,244 @@
+"""Descriptions: one text form for training and inference, checked on real ontology terms."""
+
+import doctest
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from langcell.processing.labels.resolve import resolve_labels
+from langcell.processing.ontology.descriptions import (
+    ASPECT_COLUMNS,
+    ASPECTS,
+    describe,
+    describe_all,
+    describe_term,
+    text_forms,
+)
+from langcell.processing.ontology.terms import Ontology, Term, descriptions
+
+B_CELL = "cell type: b cell. a lymphocyte of b lineage that is capable of b cell mediated immunity.; "
+BLOOD = "tissue: blood. a fluid that is composed of blood plasma and erythrocytes.; "
+
+
+@pytest.fixture(scope="module")
+def ontology() -> Ontology:
+    return Ontology.cellxgene()
+
+
+def row(**values: object) -> dict[str, object]:
+    """An obs row; `cell_type="CL:..."` stands for its `_ontology_term_id` column."""
+    return {
+        ASPECT_COLUMNS[key.replace("_", " ").replace("self reported", "self-reported")]: v for key, v in values.items()
+    }
+
+
+def test_docstring_examples_run():
+    assert doctest.testmod(descriptions).failed == 0
+
+
+def test_columns_are_those_of_cellxgene():
+    assert list(ASPECT_COLUMNS.values()) == [
+        "cell_type_ontology_term_id",
+        "tissue_ontology_term_id",
+        "development_stage_ontology_term_id",
+        "disease_ontology_term_id",
+        "sex_ontology_term_id",
+        "self_reported_ethnicity_ontology_term_id",
+        "assay_ontology_term_id",
+        "suspension_type",
+    ]
+
+
+class TestDescribeTerm:
+    @pytest.mark.parametrize(
+        ("term", "text"),
+        [
+            pytest.param(Term("X:1", "B Cell", "A  B\ncell. "), "cell type: b cell. a b cell.; ", id="lower_one_line"),
+            pytest.param(Term("X:1", "B cell"), "cell type: b cell; ", id="no_definition"),
+            pytest.param("My B cells", "cell type: my b cells; ", id="plain_name"),
+            pytest.param(Term("X:1", "a", "Ends oddly;"), "cell type: a. ends oddly; ", id="semicolon_at_the_end"),
+            pytest.param(
+                Term("X:1", "obsolete lost cell", "OBSOLETE. A cell.", obsolete=True),
+                "cell type: lost cell. a cell.; ",
+                id="obsolete_mark",
+            ),
+        ],
+    )
+    def test_full_form(self, term, text):
+        assert describe_term("cell type", term) == text
+
+    def test_other_forms(self):
+        term = Term("X:1", "B cell", "A lymphocyte.")
+        assert describe_term("cell type", term, form="name") == "cell type: b cell; "
+        assert describe_term("cell type", term, form="definition") == "cell type: a lymphocyte.; "
+
+    @pytest.mark.parametrize(
+        ("aspect", "term", "form", "message"),
+        [
+            pytest.param(
+                "celltype", "B cell", "full", "Unknown aspect 'celltype'. Choose among: cell type", id="aspect"
+            ),
+            pytest.param("cell type", " ; ", "full", "Empty name", id="empty_name"),
+            pytest.param("cell type", "B cell", "definition", "'b cell' has no definition", id="no_definition"),
+            pytest.param("cell type", "B cell", "short", "Unknown form 'short'. Choose among: full", id="form"),
+        ],
+    )
+    def test_errors(self, aspect, term, form, message):
+        with pytest.raises(ValueError, match=message):
+            describe_term(aspect, term, form=form)
+
+
+class TestDescribe:
+    def test_cell_type(self, ontology):
+        assert describe(row(cell_type="CL:0000236"), ontology=ontology) == B_CELL
+
+    def test_aspects_come_in_the_fixed_order_whatever_the_order_of_columns(self, ontology):
+        everything = row(
+            suspension_type="cell",
+            assay="EFO:0009922",
+            self_reported_ethnicity="HANCESTRO:0568",
+            sex="PATO:0000384",
+            disease="PATO:0000461",
+            development_stage="HsapDv:0000258",
+            tissue="UBERON:0000178",
+            cell_type="CL:0000236",
+        )
+        text = describe(everything, ontology=ontology)
+        positions = [text.index(f"{aspect}: ") for aspect in ASPECTS]
+        assert positions == sorted(positions)
+        assert text.startswith(B_CELL + BLOOD)
+        assert text.endswith("suspension type: cell; ")
+        assert text == text.lower()
+        assert describe(everything, ontology=ontology, aspects=("tissue", "cell type")) == B_CELL + BLOOD
+
+    @pytest.mark.parametrize("missing", ["unknown", "na", "NA", "nan", "", " ", None, float("nan"), pd.NA])
+    def test_unknown_values_are_left_out(self, ontology, missing):
+        assert describe(row(cell_type=missing, tissue="UBERON:0000178"), ontology=ontology) == BLOOD
+
+    def test_nothing_known_is_empty(self, ontology):
+        assert describe({"n_counts": 5}, ontology=ontology) == ""
+
+    @pytest.mark.parametrize("separator", [" || ", "||", ","])
+    def test_several_terms(self, ontology, separator):
+        value = separator.join(["HANCESTRO:0005", "unknown", "HANCESTRO:0568"])
+        text = describe(row(self_reported_ethnicity=value), ontology=ontology)
+        assert text.count("self-reported ethnicity: ") == 2
+        assert text.index("european ancestry") < text.index("african american")
+
+    def test_obsolete_id_reads_as_its_successor(self, ontology):
+        old, new = row(cell_type="CL:0000003"), row(cell_type="CL:0000000")
+        assert describe(old, ontology=ontology) == describe(new, ontology=ontology)
+        both = row(cell_type="CL:0000003 || CL:0000000")
+        assert describe(both, ontology=ontology) == describe(new, ontology=ontology)
+
+    @pytest.mark.parametrize("note", [" (organoid)", " (cell culture)"])
+    def test_notes_of_older_schemas_behind_a_tissue_are_left_out(self, ontology, note):
+        assert describe(row(tissue=f"UBERON:0000178{note}"), ontology=ontology) == BLOOD
+
+    def test_multiethnic_of_older_schemas_is_its_own_name(self, ontology):
+        text = describe(row(self_reported_ethnicity="multiethnic"), ontology=ontology)
+        assert text == "self-reported ethnicity: multiethnic; "
+
+    def test_a_template_is_a_choice(self, ontology):
+        options = {"ontology": ontology, "template": "names"}
+        assert describe(row(cell_type="CL:0000236", tissue="UBERON:0000178"), **options) == (
+            "cell type: b cell; tissue: blood; "
+        )
+        assert describe({}, **options) == ""
+        with pytest.raises(ValueError, match="Unknown template 'poem'"):
+            describe(row(cell_type="CL:0000236"), ontology=ontology, template="poem")
+
+    def test_obsolete_id_without_successor_keeps_its_own_words(self, ontology):
+        text = describe(row(development_stage="HsapDv:0000087"), ontology=ontology)
+        assert text.startswith("development stage: adult stage. human developmental stage")
+
+    @pytest.mark.parametrize(
+        ("value", "message"),
+        [
+            pytest.param("CL:9999999", "cell_type_ontology_term_id: Unknown ontology id 'CL:9999999'", id="unknown_id"),
+            pytest.param("B cell", "cell_type_ontology_term_id: Unknown ontology id 'B cell'", id="name_for_id"),
+            pytest.param(7, "cell_type_ontology_term_id holds 7. Expected text", id="number"),
+            pytest.param(["CL:0000236"], "Expected text", id="list"),
+        ],
+    )
+    def test_errors_name_the_column(self, ontology, value, message):
+        with pytest.raises(ValueError, match=message):
+            describe(row(cell_type=value), ontology=ontology)
+
+    def test_unknown_aspect(self, ontology):
+        with pytest.raises(ValueError, match="Unknown aspect 'organ'"):
+            describe(row(cell_type="CL:0000236"), ontology=ontology, aspects=("organ",))
+
+    @pytest.mark.parametrize("label", ["B cell", "B lymphocyte", "CL:0000236"])
+    def test_label_text_is_the_text_seen_in_training(self, ontology, label):
+        resolved = resolve_labels([label, "T cell"], ontology=ontology)[0]
+        assert resolved.text == describe(row(cell_type="CL:0000236"), ontology=ontology)
+
+
+def test_text_forms_are_distinct_and_start_with_the_label_text(ontology):
+    term, tissue = ontology.term("CL:0000236"), ontology.term("UBERON:0000178")
+    forms = text_forms(term, tissue=tissue)
+    assert forms == [
+        B_CELL,
+        "cell type: b cell; ",
+        "cell type: b lymphocyte; ",
+        "cell type: b-cell; ",
+        "cell type: b-lymphocyte; ",
+        "cell type: a lymphocyte of b lineage that is capable of b cell mediated immunity.; ",
+        "cell type: b cell; tissue: blood; ",
+        B_CELL + BLOOD,
+    ]
+    assert text_forms(term) == forms[:6]
+    assert text_forms(Term("X:1", "B cell", synonyms=("b cell",))) == ["cell type: b cell; "]
+
+
+class TestDescribeAll:
+    @staticmethod
+    def obs(n: int, *, categorical: bool) -> pd.DataFrame:
+        rng = np.random.default_rng(0)
+        columns = {
+            "cell_type_ontology_term_id": ["CL:0000236", "CL:0000084", "CL:0000003", "CL:0000000", "unknown", None],
+            "tissue_ontology_term_id": ["UBERON:0000178", "na", None],
+            "suspension_type": ["cell", "nucleus"],
+        }
+        obs = pd.DataFrame({name: rng.choice(np.array(values, object), n) for name, values in columns.items()})
+        return obs.astype("category") if categorical else obs
+
+    @pytest.mark.parametrize("categorical", [False, True], ids=["text", "categorical"])
+    def test_equals_describing_each_cell(self, ontology, categorical):
+        obs = self.obs(200, categorical=categorical)
+        texts, index = describe_all(obs, ontology=ontology)
+        assert index.dtype == np.int64
+        assert [texts[i] for i in index] == [describe(r, ontology=ontology) for r in obs.to_dict("records")]
+
+    def test_texts_are_distinct_and_in_order_of_first_appearance(self, ontology):
+        texts, index = describe_all(self.obs(200, categorical=False), ontology=ontology)
+        assert len(set(texts)) == len(texts) == 16  # 4 types (one id is obsolete, two are unknown) x 2 tissues x 2
+        assert list(dict.fromkeys(index)) == list(range(16))
+
+    def test_no_cells(self, ontology):
+        texts, index = describe_all(self.obs(0, categorical=False), ontology=ontology)
+        assert texts == []
+        assert index.shape == (0,)
+
+    def test_aspects_are_a_choice(self, ontology):
+        texts, _ = describe_all(self.obs(50, categorical=True), ontology=ontology, aspects=["suspension type"])
+        assert sorted(texts) == ["suspension type: cell; ", "suspension type: nucleus; "]
+
+    def test_a_template_is_a_choice(self, ontology):
+        texts, _ = describe_all(self.obs(50, categorical=True), ontology=ontology, template="sentence")
+        assert "a b cell from blood, in a suspension of nucleus." in {text.partition(" b cell:")[0] for text in texts}
+
+    def test_obs_without_metadata_is_refused(self, ontology):
+        with pytest.raises(ValueError, match="has none of the columns cell_type_ontology_term_id, tissue"):
+            describe_all(pd.DataFrame({"cell_type": ["B"]}), ontology=ontology)
+
+    def test_real_cells(self, ontology, real_data):
+        anndata = pytest.importorskip("anndata")
+        obs = anndata.read_h5ad(real_data("data/pbmc3k.h5ad"), backed="r").obs
+        obs = obs.rename(columns={"cl_id": "cell_type_ontology_term_id"})
+        texts, index = describe_all(obs, ontology=ontology)
+        assert len(texts) == 9
+        assert index.shape == (2638,)
+        assert all(text.startswith("cell type: ") and ". " in text for text in texts)
