@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint format hub clean
 
 demo: .venv/.installed  ## name 700 blood cells by text; results in demo/
 	$(BIN)/langcell demo
@@ -11,14 +11,19 @@ demo: .venv/.installed  ## name 700 blood cells by text; results in demo/
 test: .venv/.installed-dev  ## all tests
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
-lint: .venv/.installed-dev  ## style and types
+lint: .venv/.installed-dev  ## style, import rules and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/pyright
 
 format: .venv/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# A packaged model brings files of its own; in the checkout the code of the bundled one is that of the rooms.
+hub:  ## link the code of hub_cards/langcell-mini to its sources
+	cd hub_cards/langcell-mini && for file in *.py; do ln -sf $$(ls ../../modeling_langcell/$$file ../../processing/$$file 2>/dev/null) $$file; done
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

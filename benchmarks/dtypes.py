@@ -14,10 +14,10 @@ import numpy as np
 from anndata import AnnData
 
 import langcell
-from langcell.cli.demo import BULK_LABELS, sample_cells
 from langcell.loading.load import load_config
 from langcell.processing.labels.resolve import Label, labels_under, resolve_labels
 from langcell.processing.ontology.terms import Ontology
+from langcell.sample_data import BULK_LABELS, sample_cells
 
 DTYPES = ("float32", "bfloat16")
 

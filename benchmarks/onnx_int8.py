@@ -22,8 +22,8 @@ from anndata import AnnData, read_h5ad
 from sklearn.metrics import accuracy_score, f1_score
 
 import langcell
-from langcell.cli.demo import sample_cells
 from langcell.processing.labels.resolve import Label, resolve_labels
+from langcell.sample_data import sample_cells
 
 # Way -> what `annotate` is given; of the torch ways the model is loaded anew, for bfloat16 rounds its weights.
 REFERENCE = "torch float32"

@@ -48,7 +48,7 @@ _LICENCE = (
 )
 
 
-def ship(work: Path, to: Path, reports: Sequence[Path], *, alpha: float, commit: str | None = None) -> None:
+def package_model(work: Path, to: Path, reports: Sequence[Path], *, alpha: float, commit: str | None = None) -> None:
     """Write the published folder.
 
     Args:
@@ -156,7 +156,7 @@ def main() -> int:
     parser.add_argument("--commit", help="of the code that trained it; what the run noted when not given")
     options = parser.parse_args()
     try:
-        ship(options.work, options.to, options.reports, alpha=options.alpha, commit=options.commit)
+        package_model(options.work, options.to, options.reports, alpha=options.alpha, commit=options.commit)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from huggingface_hub import DatasetCard, DatasetCardData
 
 from langcell.hub_cards.cards.cards import fill_template
-from langcell.hub_cards.publishing.repository_kinds import CARD_FILE, check_repo_id
+from langcell.hub_cards.cards.repository_kinds import CARD_FILE, check_repo_id
 from langcell.processing.files.atomic_output import atomic_output
 from langcell.processing.ontology.terms import Ontology
 from langcell.processing.shards.counts import ShardCounts, count_shards

@@ -14,8 +14,8 @@ from langcell.hub_cards.cards.adapter_cards import HISTORY_FILE, fine_tuned_card
 from langcell.hub_cards.cards.cards import converted_model_card, model_card
 from langcell.hub_cards.cards.dataset_cards import write_dataset_card
 from langcell.hub_cards.cards.measurements import Measurement
+from langcell.hub_cards.cards.repository_kinds import ADAPTER, CARD_FILE, SHARDS, SPACE, Kind, check_repo_id
 from langcell.hub_cards.cards.space_cards import space_card
-from langcell.hub_cards.publishing.repository_kinds import ADAPTER, CARD_FILE, SHARDS, SPACE, Kind, check_repo_id
 from langcell.loading.weight_files import read_config
 from langcell.processing.files.atomic_output import atomic_output
 

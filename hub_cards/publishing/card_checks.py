@@ -9,7 +9,7 @@ from huggingface_hub import DatasetCard, ModelCard, RepoCard, SpaceCard
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from langcell.hub_cards.publishing.repository_kinds import ADAPTER, CARD_FILE, MODEL, SHARDS, SPACE, Kind
+from langcell.hub_cards.cards.repository_kinds import ADAPTER, CARD_FILE, MODEL, SHARDS, SPACE, Kind
 from langcell.processing.shards.manifest import read_manifest
 
 _CARDS: dict[str, type[RepoCard]] = {"model": ModelCard, "dataset": DatasetCard, "space": SpaceCard}

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from safetensors import SafetensorError, safe_open
 
-from langcell.hub_cards.publishing.repository_kinds import ADAPTER, MODEL, Kind
+from langcell.hub_cards.cards.repository_kinds import ADAPTER, MODEL, Kind
 
 # Formats whose readers run what the file says, and those that other libraries keep weights in.
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill")

@@ -5,8 +5,8 @@ from pathlib import Path
 from huggingface_hub import SpaceCard
 
 from langcell.fresh_process import FreshProcessError, ask_fresh_process
-from langcell.hub_cards.publishing.publishing import fresh_load
-from langcell.hub_cards.publishing.repository_kinds import ADAPTER, SPACE, Kind
+from langcell.hub_cards.cards.repository_kinds import ADAPTER, SPACE, Kind
+from langcell.hub_cards.publishing import fresh_load
 from langcell.loading.hub_folders import folder_or_download
 
 

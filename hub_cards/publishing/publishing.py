@@ -6,11 +6,7 @@ from huggingface_hub import SpaceCard
 
 from langcell.conversion.verify import MANIFEST_FILE as CONVERSION_FILE
 from langcell.conversion.verify import verify as verify_conversion
-from langcell.hub_cards.publishing.addresses import address_card
-from langcell.hub_cards.publishing.card_checks import check_card
-from langcell.hub_cards.publishing.content_checks import check_contents
-from langcell.hub_cards.publishing.load_checks import check_loading
-from langcell.hub_cards.publishing.repository_kinds import (
+from langcell.hub_cards.cards.repository_kinds import (
     CARD_FILE,
     MODEL,
     SHARDS,
@@ -19,6 +15,10 @@ from langcell.hub_cards.publishing.repository_kinds import (
     files_to_publish,
     find_kind,
 )
+from langcell.hub_cards.publishing.addresses import address_card
+from langcell.hub_cards.publishing.card_checks import check_card
+from langcell.hub_cards.publishing.content_checks import check_contents
+from langcell.hub_cards.publishing.load_checks import check_loading
 from langcell.hub_cards.publishing.uploading import Upload
 from langcell.processing.shards.manifest import verify as verify_shards
 

@@ -12,7 +12,6 @@ import pandas as pd
 
 from langcell.app.messages import Branch, CellMap, FoundCells, NamedFile, NamingRequest, PageFacts, SearchRequest
 from langcell.app.options import AppOptions
-from langcell.cli.demo import BULK_LABELS, sample_cells
 from langcell.inference.annotation import AnnotationSummary, run_annotation
 from langcell.inference.naming.name_cells import NamingOptions
 from langcell.inference.running.job import Job
@@ -25,6 +24,7 @@ from langcell.processing.labels.notes import label_notes
 from langcell.processing.labels.resolve import Label, labels_under, resolve_query, typed_labels
 from langcell.processing.ontology.terms import Ontology
 from langcell.reporting.cell_map import map_cells
+from langcell.sample_data import BULK_LABELS, sample_cells
 
 SAMPLE_FILE = "pbmc700.h5ad"
 

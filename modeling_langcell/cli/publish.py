@@ -65,7 +65,7 @@ def card(
 ) -> None:
     """Fill a card (README.md) from a folder's own files and from evaluation results; what nobody knows is left out."""
     from langcell.hub_cards.cards.folder_cards import CardOptions, write_card
-    from langcell.hub_cards.publishing.repository_kinds import CARD_FILE, find_kind
+    from langcell.hub_cards.cards.repository_kinds import CARD_FILE, find_kind
 
     kind = find_kind(folder)
     if (folder / CARD_FILE).exists() and not replace:
@@ -129,7 +129,7 @@ def _measurements(folder: Path, kind: Any, results: list[Path]) -> list[Any]:
     """The evaluations, each of the very weights in the folder."""
     if not results:
         return []
-    from langcell.hub_cards.publishing.repository_kinds import ADAPTER, MODEL
+    from langcell.hub_cards.cards.repository_kinds import ADAPTER, MODEL
     from langcell.loading.load import weights_digest
     from langcell.training.evaluation.card_results import read_measurement
 

@@ -17,8 +17,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from langcell.configuration_langcell import LangCellConfig
-from langcell.loading.adapter_base import named_base
-from langcell.loading.hub_folders import folder_or_download
+from langcell.loading.hub_folders import folder_or_download, named_base
 from langcell.loading.model_kinds import find_kind
 from langcell.processing.genes import check_same_vocabulary
 

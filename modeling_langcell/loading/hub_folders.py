@@ -1,7 +1,8 @@
 """A folder that people name by its path or by its id on the Hub."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import snapshot_download
 
@@ -16,6 +17,28 @@ def is_hub_id(name: str) -> bool:
     [True, False, False, False]
     """
     return name.count("/") == 1 and not name.startswith((".", "/", "~")) and "+" not in name
+
+
+def named_base(adapter: str, base: Mapping[str, Any]) -> str:
+    """The base of an adapter as `--model` takes it: the bundled one, or a Hub id.
+
+    Args:
+        adapter: what people call the adapter.
+        base: what `finetune` wrote down of it: "model_id" and "weights".
+
+    Raises:
+        ValueError: it was a folder, which only the user can find.
+
+    >>> named_base("blood", {"model_id": "org/langcell", "weights": "0a1b2c"})
+    'org/langcell'
+    """
+    model_id = str(base["model_id"])
+    if model_id == BUNDLED_MODEL or is_hub_id(model_id):
+        return model_id
+    raise ValueError(
+        f"The adapter {adapter} was trained on {model_id} (weights {base['weights']}), which was a folder; name it: "
+        "--model FOLDER, or model=... in Python."
+    )
 
 
 def folder_or_download(

@@ -7,9 +7,9 @@ from places import ROOT
 from sklearn.metrics import f1_score
 
 import langcell
-from langcell.cli.demo import BULK_LABELS, sample_cells
 from langcell.configuration_langcell import AUTO_MAP
 from langcell.loading.load import bundled_model_folder
+from langcell.sample_data import BULK_LABELS, sample_cells
 
 
 @pytest.fixture(scope="module")

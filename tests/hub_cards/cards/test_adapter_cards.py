@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from huggingface_hub import EvalResult
 
-from langcell.cli.demo import sample_cells
 from langcell.hub_cards.cards.adapter_cards import fine_tuned_card
 from langcell.hub_cards.cards.measurements import Measurement
 from langcell.loading.adapter_files import quiet_peft
 from langcell.loading.model_kinds import quiet_loading
+from langcell.sample_data import sample_cells
 from langcell.training.fine_tuning.finetuning import finetune
 
 ACCURACY = EvalResult("zero-shot-classification", "h5ad", "blood", "accuracy", 0.7)

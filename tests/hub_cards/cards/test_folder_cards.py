@@ -10,7 +10,7 @@ from tiny_labelled import labelled_cells
 
 from langcell.hub_cards.cards.folder_cards import CardOptions, count_parameters, write_card
 from langcell.hub_cards.cards.measurements import Measurement
-from langcell.hub_cards.publishing.repository_kinds import ADAPTER, MODEL, SHARDS, SPACE
+from langcell.hub_cards.cards.repository_kinds import ADAPTER, MODEL, SHARDS, SPACE
 from langcell.training.fine_tuning.finetuning import finetune
 
 MEASURED = Measurement("zero-shot on a", [EvalResult("x", "h5ad", "a", "accuracy", 0.5)], "| method |", "| type |")

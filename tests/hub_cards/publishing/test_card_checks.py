@@ -1,7 +1,7 @@
 import pytest
 
+from langcell.hub_cards.cards.repository_kinds import ADAPTER, MODEL, SPACE
 from langcell.hub_cards.publishing.card_checks import check_card, sections
-from langcell.hub_cards.publishing.repository_kinds import ADAPTER, MODEL, SPACE
 
 METADATA = "license: mit\nlibrary_name: transformers"
 TEXT = "# Title\n\n## Training data\n\nCells of mice.\n"

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from langcell.hub_cards.cards.repository_kinds import MODEL, SHARDS, SPACE
 from langcell.hub_cards.publishing.content_checks import check_contents, find_paths, find_secrets
-from langcell.hub_cards.publishing.repository_kinds import MODEL, SHARDS, SPACE
 
 # In two parts each: none of them is a secret, but scanners of repositories would report them.
 SECRETS = {

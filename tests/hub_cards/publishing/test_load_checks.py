@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 from tiny_labelled import labelled_cells
 
 from langcell.hub_cards.cards.dataset_cards import write_dataset_card
+from langcell.hub_cards.cards.repository_kinds import ADAPTER, MODEL, SHARDS, SPACE
 from langcell.hub_cards.publishing.load_checks import check_loading, find_base
-from langcell.hub_cards.publishing.repository_kinds import ADAPTER, MODEL, SHARDS, SPACE
 from langcell.training.fine_tuning.finetuning import finetune
 
 

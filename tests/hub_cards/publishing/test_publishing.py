@@ -6,8 +6,8 @@ import pytest
 import tiny_shards
 
 from langcell.hub_cards.cards.folder_cards import CardOptions, write_card
+from langcell.hub_cards.cards.repository_kinds import MODEL, SHARDS
 from langcell.hub_cards.publishing.publishing import prepare_upload
-from langcell.hub_cards.publishing.repository_kinds import MODEL, SHARDS
 
 NAME = "org/langcell"
 OPTIONS = CardOptions(license_id="mit", data="Random numbers.")

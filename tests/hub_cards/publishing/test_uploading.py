@@ -9,7 +9,7 @@ from hub_processes import run_code
 UPLOAD = """
 import json, sys
 from pathlib import Path
-from langcell.hub_cards.publishing.repository_kinds import KINDS
+from langcell.hub_cards.cards.repository_kinds import KINDS
 from langcell.hub_cards.publishing.uploading import Upload, upload_files
 
 kinds = {kind.name: kind for kind in KINDS}

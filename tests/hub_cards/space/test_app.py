@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from langcell.app.options import AppOptions
 from langcell.cli.commands import app as command_line
-from langcell.cli.demo import BULK_LABELS
+from langcell.sample_data import BULK_LABELS
 
 CHROMIUM = shutil.which("chromium")
 TYPES = ["CL:0000236", "CL:0000623", "CL:0000542", "CL:0000576"]

@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 
 import langcell
 from langcell.cli.commands import app
-from langcell.cli.demo import BULK_LABELS, draw_confusion, draw_umap, run_demo, sample_cells, summary_table
+from langcell.cli.demo import draw_confusion, draw_umap, run_demo, summary_table
 from langcell.loading.load import bundled_model_folder
 from langcell.processing.ontology.terms import Ontology
+from langcell.sample_data import BULK_LABELS, sample_cells
 
 LABELS = list(BULK_LABELS.values())
 PNG = b"\x89PNG\r\n"

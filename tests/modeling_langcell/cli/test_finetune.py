@@ -8,7 +8,7 @@ from tiny_labelled import labelled_cells
 from typer.testing import CliRunner
 
 from langcell.cli.commands import app
-from langcell.cli.demo import sample_cells
+from langcell.sample_data import sample_cells
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from langcell.processing.labels import resolve as labels_module
 from langcell.processing.labels.resolve import (
     Label,
     labels_under,
@@ -12,7 +13,6 @@ from langcell.processing.labels.resolve import (
     resolve_labels,
     typed_labels,
 )
-from langcell.processing.labels.resolve import resolve as labels_module
 from langcell.processing.ontology.terms import Ontology
 
 OBO = """format-version: 1.2

@@ -4,8 +4,8 @@ import doctest
 
 import pytest
 
+from langcell.processing.ontology import terms as ontology_module
 from langcell.processing.ontology.terms import Ontology, Term
-from langcell.processing.ontology.terms import terms as ontology_module
 
 OBO = """format-version: 1.2
 data-version: releases/2024-01-01

@@ -23,8 +23,8 @@ from langcell.training.evaluation.inputs.cells_in_memory import (
     read_cells,
     source_options,
 )
+from langcell.training.evaluation.inputs.expression import log_normalize, principal_components
 from langcell.training.evaluation.inputs.inputs import Subject
-from langcell.training.evaluation.tasks.baselines import log_normalize, principal_components
 from langcell.training.labelled.label_columns import check_label_column
 from langcell.training.labelled.labelled_cells import LabelledCells, read_labelled_cells
 

@@ -5,10 +5,10 @@ from tiny import tiny_batch, tiny_config, tiny_model
 from torch.testing import assert_close
 
 import langcell
-from langcell.cli.demo import BULK_LABELS, sample_cells
 from langcell.inference.scoring.zero_shot import encode_labels, score_cells, score_labels
 from langcell.processing.labels.resolve import labels_under, resolve_labels
 from langcell.processing.ontology.terms import Ontology
+from langcell.sample_data import BULK_LABELS, sample_cells
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 

@@ -7,7 +7,7 @@ import tiny_evaluation
 
 import langcell
 from langcell.training.evaluation.inputs.context import EvaluationContext
-from langcell.training.evaluation.tasks.baselines import log_normalize
+from langcell.training.evaluation.inputs.expression import log_normalize
 
 
 @pytest.fixture(scope="module")

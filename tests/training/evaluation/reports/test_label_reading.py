@@ -2,7 +2,8 @@ import pandas as pd
 import pytest
 
 from langcell.processing.labels.resolve import Label
-from langcell.training.evaluation.reports.label_reading import ids_beside, label_facts, label_section
+from langcell.training.evaluation.reports.label_reading import label_section
+from langcell.training.labelled.label_facts import ids_beside, label_facts
 
 LABELS = [
     Label("CD14+ Mono", "cell type: cd14-positive monocyte. ...; ", "CL:0001054", "shorthand"),

@@ -5,13 +5,12 @@ from anndata import AnnData
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
+from langcell.training.evaluation.inputs.expression import log_normalize, principal_components
 from langcell.training.evaluation.tasks.baselines import (
-    log_normalize,
     logistic_regression,
     logistic_regression_on_genes,
     multi_label_regression,
     nearest_centroid,
-    principal_components,
 )
 
 

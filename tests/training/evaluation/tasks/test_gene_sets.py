@@ -5,7 +5,7 @@ import tiny
 import tiny_evaluation
 from anndata import AnnData
 
-from langcell.training.evaluation.tasks.baselines import log_normalize
+from langcell.training.evaluation.inputs.expression import log_normalize
 from langcell.training.evaluation.tasks.gene_sets import call_active, place_genes, read_gmt, score_gene_sets
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from scipy.stats import pearsonr
 
-from langcell.cli.demo import sample_cells
+from langcell.sample_data import sample_cells
 from langcell.training.evaluation.metrics.metrics import score_predictions
 from langcell.training.evaluation.tasks.nearest_profile import name_by_nearest_profile, read_profiles
 from langcell.training.labelled.labelled_cells import read_labelled_cells

@@ -1,7 +1,7 @@
 import pytest
 import tiny_shards
 
-from langcell.hub_cards.publishing.repository_kinds import (
+from langcell.hub_cards.cards.repository_kinds import (
     ADAPTER,
     MODEL,
     SHARDS,
