@@ -4,7 +4,7 @@ import doctest
 
 import pytest
 
-from langcell.processing.labels.resolve import syntax as label_syntax
+from langcell.processing.labels import syntax as label_syntax
 from langcell.processing.labels.syntax import Field, LabelEntry, read_entries, split_fields
 
 

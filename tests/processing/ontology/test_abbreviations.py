@@ -4,10 +4,10 @@ import doctest
 
 import pytest
 
+from langcell.processing.ontology import abbreviations as shorthand
 from langcell.processing.ontology.abbreviations import Shorthand, take_apart
 from langcell.processing.ontology.sources import Term
 from langcell.processing.ontology.terms import Ontology
-from langcell.processing.ontology.terms import abbreviations as shorthand
 
 
 @pytest.fixture(scope="module")

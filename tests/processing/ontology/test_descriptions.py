@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from langcell.processing.labels.resolve import resolve_labels
+from langcell.processing.ontology import descriptions
 from langcell.processing.ontology.descriptions import (
     ASPECT_COLUMNS,
     ASPECTS,
@@ -15,7 +16,7 @@ from langcell.processing.ontology.descriptions import (
     describe_term,
     text_forms,
 )
-from langcell.processing.ontology.terms import Ontology, Term, descriptions
+from langcell.processing.ontology.terms import Ontology, Term
 
 B_CELL = "cell type: b cell. a lymphocyte of b lineage that is capable of b cell mediated immunity.; "
 BLOOD = "tissue: blood. a fluid that is composed of blood plasma and erythrocytes.; "

@@ -3,7 +3,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from langcell.inference.naming.name_cells import smoothing
+from langcell.inference.naming import smoothing
 from langcell.inference.naming.smoothing import knn_graph, smooth_scores
 
 RNG = np.random.default_rng(0)

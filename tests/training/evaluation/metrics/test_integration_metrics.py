@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, silhouette_score
 
+from langcell.training.evaluation.metrics import integration_metrics
 from langcell.training.evaluation.metrics.integration_metrics import BatchMixing, Biology, import_scib_metrics, overall
-from langcell.training.evaluation.metrics.metrics import integration_metrics
 
 # jax compiles for a while, and jax, numba and igraph say how they work.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]

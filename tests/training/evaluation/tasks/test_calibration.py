@@ -9,8 +9,8 @@ import langcell
 from langcell.cli.commands import app
 from langcell.inference.naming.calibration import Calibration
 from langcell.training.evaluation.inputs.context import EvaluationContext
-from langcell.training.evaluation.registry import calibration
 from langcell.training.evaluation.reports.report import write_report
+from langcell.training.evaluation.tasks import calibration
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import pytest
 import tiny_evaluation
 
 from langcell.training.evaluation.inputs.context import EvaluationContext
-from langcell.training.evaluation.registry import classification
+from langcell.training.evaluation.tasks import classification
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import tiny_evaluation
 
 from langcell.processing.labels.resolve import Label
 from langcell.training.evaluation.inputs.context import EvaluationContext
-from langcell.training.evaluation.registry import disease
+from langcell.training.evaluation.tasks import disease
 
 
 @pytest.fixture(scope="module")

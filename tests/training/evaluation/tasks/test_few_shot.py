@@ -5,8 +5,8 @@ import pytest
 import tiny_evaluation
 
 from langcell.training.evaluation.inputs.context import EvaluationContext
-from langcell.training.evaluation.registry import few_shot
-from langcell.training.evaluation.registry import fine_tuned_models as tuned
+from langcell.training.evaluation.tasks import few_shot
+from langcell.training.evaluation.tasks import fine_tuned_models as tuned
 from langcell.training.evaluation.tasks.splits import stratified_splits
 
 

@@ -5,7 +5,7 @@ import pytest
 import tiny_evaluation
 
 from langcell.training.evaluation.inputs.context import EvaluationContext
-from langcell.training.evaluation.registry import integration
+from langcell.training.evaluation.tasks import integration
 
 # jax compiles for a while; jax, numba and harmonypy say how they work.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]

@@ -5,7 +5,7 @@ import pytest
 import tiny_evaluation
 
 from langcell.training.evaluation.inputs.context import EvaluationContext
-from langcell.training.evaluation.registry import novel_types
+from langcell.training.evaluation.tasks import novel_types
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import pytest
 import tiny_evaluation
 
 from langcell.training.evaluation.inputs.context import EvaluationContext
-from langcell.training.evaluation.registry import pathways
+from langcell.training.evaluation.tasks import pathways
 
 
 @pytest.fixture(scope="module")

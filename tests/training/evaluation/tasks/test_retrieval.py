@@ -8,7 +8,7 @@ from langcell.processing.ontology.descriptions import describe_term
 from langcell.processing.ontology.terms import Ontology
 from langcell.training.evaluation.inputs.context import EvaluationContext
 from langcell.training.evaluation.metrics.ontology_scoring import TermDistances
-from langcell.training.evaluation.registry import retrieval
+from langcell.training.evaluation.tasks import retrieval
 
 TRAINED = ["CL:0000236", "CL:0000084", "CL:0000623", "CL:0000542"]  # B, T, NK, lymphocyte
 
