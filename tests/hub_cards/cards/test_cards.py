@@ -1,20 +1,11 @@
 import pytest
+from conversion_facts import CONVERSION_FACTS
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from langcell.hub_cards.cards.cards import PUBLISHED_RUN, converted_model_card, model_card, render_card
 from langcell.hub_cards.cards.measurements import Measurement
 
 ACCURACY = EvalResult("zero-shot-classification", "h5ad", "PBMC 3k", "accuracy", 0.71)
-FACTS = {
-    "made_by": "langcell 0.1.0",
-    "command": "langcell convert released OUT_DIR --text-tokenizer bert",
-    "sources": {"ctm_head.bin": {"sha256": "c0ffee", "bytes": 2669}},
-    "text_tokenizer": "bert",
-    "has_gene_names": True,
-    "vocabulary": {"fingerprint": "abcdef", "genes": 25424, "published_geneformer_v1": True},
-    "tensors": {"converted": 141, "left_out": [], "added_cls": False},
-    "remarks": [],
-}
 
 
 def _trained(**changes) -> ModelCard:
@@ -66,16 +57,23 @@ def test_measurements_are_shown_per_cell_type_and_stand_in_the_model_index() -> 
     assert data["model-index"][0]["results"][0]["metrics"][0]["value"] == 0.71
     assert (data["base_model"], data["datasets"]) == ("org/base", ["org/cells"])
     assert data["pipeline_tag"] == "zero-shot-classification"
-    converted = converted_model_card("org/x", FACTS, measurements=[measured])
+    converted = converted_model_card("org/x", CONVERSION_FACTS, measurements=[measured])
     assert "### zero-shot on PBMC 3k" in converted.text
     assert "hf download org/x --local-dir download" in converted.text
 
 
 def test_converted_card_has_hashes_commands_licence_and_the_published_run() -> None:
-    card = converted_model_card("langcell-released", FACTS)
+    card = converted_model_card("langcell-released", CONVERSION_FACTS)
     run = PUBLISHED_RUN.format(model="langcell-released")
     assert run.endswith("--expect-accuracy 0.9098 --tolerance 0.005")
-    for text in (run, "c0ffee", FACTS["command"], "langcell verify langcell-released", "0.8518", "MIT licence"):
+    for text in (
+        run,
+        "c0ffee",
+        CONVERSION_FACTS["command"],
+        "langcell verify langcell-released",
+        "0.8518",
+        "MIT licence",
+    ):
         assert text in card.content
     assert card.data.license == "mit"
     assert card.data.eval_results is None  # the published figures were not measured here
@@ -83,7 +81,7 @@ def test_converted_card_has_hashes_commands_licence_and_the_published_run() -> N
 
 
 def test_converted_card_opens_with_the_remarks() -> None:
-    card = converted_model_card("x", {**FACTS, "remarks": ["No row for <cls>."]})
+    card = converted_model_card("x", {**CONVERSION_FACTS, "remarks": ["No row for <cls>."]})
     assert card.text.index("- No row for <cls>.") < card.text.index("## Intended use")
 
 

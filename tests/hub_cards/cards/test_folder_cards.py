@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import tiny_shards
+from conversion_facts import CONVERSION_FACTS
 from huggingface_hub import DatasetCard, EvalResult, ModelCard, SpaceCard
 from tiny_labelled import labelled_cells
 
@@ -96,9 +97,7 @@ def test_an_option_without_a_place_is_refused(model, kind, options, message):
 
 
 def test_a_converted_checkpoint_says_the_rest_itself(model):
-    from test_cards import FACTS
-
-    (model / "conversion.json").write_text(json.dumps(FACTS))
+    (model / "conversion.json").write_text(json.dumps(CONVERSION_FACTS))
     card = ModelCard.load(write_card(model, "org/released", MODEL, CardOptions(measurements=[MEASURED])))
     assert card.data.license == "mit"
     assert "27.5 million" in card.text

@@ -362,7 +362,10 @@ print(json.dumps({"total": total, "peak_mb": peak / 1024}))
 @pytest.mark.parametrize("form", ["csr", "csc", "dense"])
 def test_peak_memory_does_not_grow_with_the_number_of_cells(form: str, tmp_path: Path) -> None:
     genes, entries = 2000, 800
-    bands = "from langcell.processing import matrix_rows; matrix_rows.BAND_SIZE = matrix_rows.BLOCK_SIZE = 1_000_000\n"
+    bands = (
+        "from langcell.processing.cells import matrix_rows\n"
+        "matrix_rows.BAND_SIZE = matrix_rows.BLOCK_SIZE = 1_000_000\n"
+    )
     peaks = {}
     for n_cells in (5_000, 20_000):
         columns = (np.arange(n_cells)[:, None] + np.arange(entries) * 2) % genes

@@ -172,7 +172,7 @@ def test_an_unfit_source_leaves_nothing_behind(specs, tmp_path: Path) -> None:
 KILLED_AT_EVERY_STEP = """
 import logging, os, signal, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = sys.argv[1].split(":")
 logging.disable()
 import tiny, tiny_sources
 from langcell.processing.ontology.terms import Ontology
@@ -222,7 +222,7 @@ def test_killed_at_any_moment_a_second_run_gives_the_same_shards(tmp_path: Path)
     (tmp_path / "work").mkdir()
     tiny_sources.write_h5ad(tmp_path / "sources" / "a.h5ad", 45)
     tiny_sources.write_mtx(tmp_path / "sources" / "d")
-    arguments = [HELPERS, tmp_path / "sources", tmp_path / "work"]
+    arguments = [PLACES, tmp_path / "sources", tmp_path / "work"]
     done = subprocess.run(
         [sys.executable, "-c", KILLED_AT_EVERY_STEP, *map(str, arguments)], capture_output=True, text=True, check=False
     )
@@ -231,11 +231,14 @@ def test_killed_at_any_moment_a_second_run_gives_the_same_shards(tmp_path: Path)
     assert n_steps == killed > 20
 
 
+# What a script needs to import this module: its folder, and that of the helpers.
+PLACES = f"{Path(__file__).parent}:{HELPERS}"
+
 KILLED_WITH_WORKERS = """
 import sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from test_tokenizing import *
+sys.path[:0] = sys.argv[1].split(":")
+from test_tokenize import *
 if __name__ == "__main__":
     run(find_sources([f"{sys.argv[2]}/*"]), Path(sys.argv[3]), workers=2)
 """
@@ -244,7 +247,7 @@ if __name__ == "__main__":
 @pytest.mark.slow
 def test_killed_with_its_workers_at_work(specs, undisturbed: Path, tmp_path: Path) -> None:
     folder, sources = tmp_path / "shards", Path(specs[0].path).parent
-    arguments = [str(HELPERS), str(sources), str(folder)]
+    arguments = [PLACES, str(sources), str(folder)]
     process = subprocess.Popen([sys.executable, "-c", KILLED_WITH_WORKERS, *arguments])
     journal = folder / ".tokenize" / "finished.jsonl"
     while not journal.exists() or not journal.read_text():
@@ -260,8 +263,8 @@ def test_killed_with_its_workers_at_work(specs, undisturbed: Path, tmp_path: Pat
 NO_ROOM = """
 import resource, signal, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from test_tokenizing import *
+sys.path[:0] = sys.argv[1].split(":")
+from test_tokenize import *
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, 8_000))
 try:
@@ -275,7 +278,7 @@ except OSError as error:
 def test_no_room_is_a_clear_error_and_nothing_is_lost(tmp_path: Path) -> None:
     source = tiny_sources.write_h5ad(tmp_path / "cells.h5ad", 3_000)
     folder = tmp_path / "shards"
-    arguments = [str(HELPERS), str(source), str(folder)]
+    arguments = [PLACES, str(source), str(folder)]
     done = subprocess.run([sys.executable, "-c", NO_ROOM, *arguments], capture_output=True, text=True, check=True)
     assert done.stdout.startswith(f"{errno.ENOSPC} no room to write {folder}/data/train-00000.parquet: ")
     assert done.stdout.count("\n") == 1

@@ -9,7 +9,7 @@ from langcell.training.evaluation.registry import TASKS
 @pytest.mark.parametrize("name", list(TASKS))
 def test_every_task_has_a_module_that_takes_its_options(name):
     task = TASKS[name]
-    module = import_module(f"langcell.training.evaluation.{task.module}")
+    module = import_module(f"langcell.training.evaluation.tasks.{task.module}")
     assert name == module.TASK
     parameters = dict(inspect.signature(module.run).parameters)
     parameters.pop("context")
