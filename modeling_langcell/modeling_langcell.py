@@ -33,7 +33,7 @@ from transformers.models.bert.modeling_bert import (
     BertSelfOutput,
     eager_attention_forward,
 )
-from transformers.processing_utils import Unpack
+from transformers.processing_utils import Unpack  # pyright: ignore[reportPrivateImportUsage]  # typing has none in 3.10
 from transformers.utils.generic import ModelOutput
 
 from .configuration_langcell import LangCellConfig, LangCellTextConfig

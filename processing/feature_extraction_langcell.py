@@ -14,6 +14,8 @@ from .reference_cells import REFERENCE_FILE, ReferenceCells
 
 logger = logging.get_logger(__name__)
 
+_PADDING = (True, "longest", "max_length")
+_NO_PADDING = (False, "do_not_pad")
 _HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
 
 
@@ -161,17 +163,14 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
         Raises:
             ValueError: padding is unknown, or a cell is longer than it is to be padded to.
         """
-        columns = _columns(cells)
-        lists = [np.asarray(ids) for ids in columns["cell_input_ids"]]
-        masks = [np.asarray(mask) for mask in columns.get("cell_attention_mask", [np.ones(len(ids)) for ids in lists])]
-        ways = {True: True, "longest": True, "max_length": "max_length", False: False, "do_not_pad": False}
-        if padding not in ways:
+        padding = getattr(padding, "value", padding)  # of transformers' PaddingStrategy
+        if padding not in (*_PADDING, *_NO_PADDING):
             raise ValueError(f"padding is {padding!r}; legal are True, 'longest', 'max_length', False, 'do_not_pad'.")
-        if ways[padding] is False:
-            padded = {"cell_input_ids": [*map(np.int64, lists)], "cell_attention_mask": [*map(np.int64, masks)]}
-            return BatchFeature({**columns, **padded}, tensor_type=return_tensors)
+        columns = _columns(cells)
+        lists = [np.asarray(ids, dtype=np.int64) for ids in columns["cell_input_ids"]]
+        masks = columns.get("cell_attention_mask", [np.ones_like(ids) for ids in lists])
         longest = length = max(map(len, lists), default=0)
-        if ways[padding] == "max_length":
+        if padding == "max_length":
             length = self.max_length if max_length is None else max_length
             if longest > length:
                 raise ValueError(
@@ -179,8 +178,10 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
                 )
         if pad_to_multiple_of:
             length = -(-length // pad_to_multiple_of) * pad_to_multiple_of
-        padded = {"cell_input_ids": _rectangle(lists, length, self.vocabulary.pad_token_id)}
-        padded["cell_attention_mask"] = _rectangle(masks, length, 0)
+        padded: dict[str, Any] = {"cell_input_ids": lists, "cell_attention_mask": masks}
+        if padding not in _NO_PADDING:
+            padded["cell_input_ids"] = _rectangle(lists, length, self.vocabulary.pad_token_id)
+            padded["cell_attention_mask"] = _rectangle(masks, length, 0)
         return BatchFeature({**columns, **padded}, tensor_type=return_tensors)
 
     def to_dict(self) -> dict[str, Any]:
