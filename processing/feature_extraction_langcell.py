@@ -72,6 +72,7 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
         x_is: str = "counts",
         max_length: int | None = None,
         return_tensors: str | None = None,
+        padding: bool | str = True,
     ) -> BatchFeature:
         """Encode cells and pad them to the longest.
 
@@ -82,6 +83,7 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
             x_is: "counts", or "linear" (TPM, counts per 10k) or "log1p": ranks within a cell do not need counts.
             max_length: longest list, `<cls>` included; the extractor's own when None.
             return_tensors: "pt", "np" or None.
+            padding: as in `pad`; with False cells keep their lengths, to be padded batch by batch.
 
         Returns:
             `cell_input_ids` and `cell_attention_mask`, int64, shape (cells, longest).
@@ -97,7 +99,7 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
             if unknown := int((ranked.n_known_genes == 0).sum()):
                 logger.warning(f"{unknown} of {len(ranked)} cells have no known gene: only `<cls>` stands for them.")
             token_lists = list(ranked)
-        return self.pad(token_lists, return_tensors=return_tensors)
+        return self.pad(token_lists, padding, max_length, return_tensors=return_tensors)
 
     def encode(
         self,
@@ -168,7 +170,9 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
             raise ValueError(f"padding is {padding!r}; legal are True, 'longest', 'max_length', False, 'do_not_pad'.")
         columns = _columns(cells)
         lists = [np.asarray(ids, dtype=np.int64) for ids in columns["cell_input_ids"]]
-        masks = columns.get("cell_attention_mask", [np.ones_like(ids) for ids in lists])
+        # What was padded before is no gene, with a mask or without.
+        given = columns.get("cell_attention_mask", [ids != self.vocabulary.pad_token_id for ids in lists])
+        masks = [np.asarray(mask, dtype=np.int64) for mask in given]
         longest = length = max(map(len, lists), default=0)
         if padding == "max_length":
             length = self.max_length if max_length is None else max_length
