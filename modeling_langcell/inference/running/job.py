@@ -78,11 +78,6 @@ class Job:
             refuse_same_file(getattr(self.data, "filename", None) if self.in_memory else self.data, self.output)
         elif not self.in_memory:
             raise ValueError(f"{self.data} is a file: say where the result goes (output=...), or pass an AnnData.")
-        if isinstance(self.model, torch.nn.Module):
-            raise ValueError(
-                f"model is a {type(self.model).__name__} without its processor; give its folder or Hub id, what "
-                "langcell.load returned, or langcell.loading.load.LoadedLangCell(model, processor, name, revision)."
-            )
         if isinstance(self.model, OnnxLangCell) or is_onnx_folder(self.model):
             self._check_onnx()
         elif isinstance(self.model, LoadedLangCell):
