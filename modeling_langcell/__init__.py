@@ -28,11 +28,9 @@ if TYPE_CHECKING:
     from langcell.processing.genes import GeneVocabulary
     from langcell.processing.processing_langcell import LangCellProcessor
     from langcell.reporting.page import write_report
-    from langcell.training.data.data_collator import DataCollatorForCells
 
 __all__ = [
     "DEFAULT_MODEL",
-    "DataCollatorForCells",
     "GeneVocabulary",
     "LabelScores",
     "LangCellCellConfig",
@@ -73,7 +71,6 @@ _HOMES = {
     "langcell.processing.genes": ("GeneVocabulary",),
     "langcell.processing.processing_langcell": ("LangCellProcessor",),
     "langcell.reporting.page": ("write_report",),
-    "langcell.training.data.data_collator": ("DataCollatorForCells",),
 }
 
 
