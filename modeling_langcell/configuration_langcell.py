@@ -2,7 +2,16 @@
 
 from typing import Any
 
+import transformers
 from transformers.configuration_utils import PretrainedConfig
+
+LOWEST_TRANSFORMERS = "5.5"
+# Here, because of a model folder's files this is the first that is read. Older ones fill and load other weights.
+if tuple(map(int, transformers.__version__.split(".")[:2])) < tuple(map(int, LOWEST_TRANSFORMERS.split("."))):
+    raise ImportError(
+        f"LangCell needs transformers {LOWEST_TRANSFORMERS} or later, and this is {transformers.__version__}: "
+        f'pip install -U "transformers>={LOWEST_TRANSFORMERS}"'
+    )
 
 AUTO_MAP = {
     "AutoConfig": "configuration_langcell.LangCellConfig",
@@ -147,6 +156,8 @@ class LangCellConfig(PretrainedConfig):
     """
 
     model_type = "langcell"
+    # What `Trainer` does not collect over an evaluation: states of every gene and token.
+    keys_to_ignore_at_inference = ["cell_model_output", "text_model_output"]  # noqa: RUF012
     # The idiom that 5.0 and 5.23 both read; 5.23 declares it as a property.
     sub_configs = {  # noqa: RUF012  # pyright: ignore[reportAssignmentType]
         "cell_config": LangCellCellConfig,

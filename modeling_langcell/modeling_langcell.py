@@ -6,16 +6,25 @@ and cell match. What depends on the cell alone (keys and values of the cross-att
 alone (everything below the first cross-attention) is computed once and shared by all (cell, text) pairs.
 """
 
+import inspect
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, TypedDict, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers import initialization as init
 from transformers.activations import ACT2FN
+from transformers.loss.loss_utils import ForSequenceClassificationLoss
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.modeling_outputs import BaseModelOutput, SequenceClassifierOutput
+from transformers.modeling_outputs import (
+    BaseModelOutput,
+    BaseModelOutputWithCrossAttentions,
+    BaseModelOutputWithPooling,
+    SequenceClassifierOutput,
+)
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
 from transformers.models.bert.modeling_bert import (
     BertIntermediate,
@@ -24,37 +33,66 @@ from transformers.models.bert.modeling_bert import (
     BertSelfOutput,
     eager_attention_forward,
 )
+from transformers.processing_utils import Unpack  # pyright: ignore[reportPrivateImportUsage]  # typing has none in 3.10
 from transformers.utils.generic import ModelOutput
 
 from .configuration_langcell import LangCellConfig, LangCellTextConfig
 from .pipeline_langcell import LangCellPipeline as LangCellPipeline  # saved with the model: imports are copied
 
 KeysValues = tuple[Tensor, Tensor]
+Layers = bool | int | Sequence[int]
+Weights = list[Tensor | None]
+IGNORED_LABEL = -100  # as everywhere in torch and transformers
+
+
+class OutputOptions(TypedDict, total=False):
+    """What every call takes beside its inputs; what is left out is as the configuration says.
+
+    Attributes:
+        output_attentions: also return the attention weights; needs "eager" attention.
+        output_hidden_states: also return the states of all layers (True), or of some by their places (0 are the
+            embeddings, -1 the last layer), with None for the others.
+        return_dict: False for a tuple.
+    """
+
+    output_attentions: bool | None
+    output_hidden_states: Layers | None
+    return_dict: bool | None
+
+
+class _Asked(NamedTuple):
+    """`OutputOptions`, in their order and with nothing left out."""
+
+    attentions: bool
+    layers: Layers
+    as_dict: bool
 
 
 @dataclass
 class LangCellOutput(ModelOutput):
-    """What `LangCellModel` returns.
+    """What `LangCellModel` returns; as a tuple, what is there in this order.
 
     Attributes:
+        loss: `LangCellForPreTraining` with `labels` only, the mean over the labelled genes.
         logits_per_cell: cos / temperature, shape (cells, texts).
         logits_per_text: its transpose.
         cell_embeds: unit length, shape (cells, projection_dim).
         text_embeds: unit length, shape (texts, projection_dim).
         match_logits: on request, shape (cells, texts, 2); class 1 is "the text describes the cell".
+        masked_gene_logits: `LangCellForPreTraining` only and on request, shape (cells, genes, vocabulary).
         cell_model_output: the cell encoder's states, shape (cells, genes, hidden).
         text_model_output: the text encoder's states, shape (texts, tokens, hidden).
-        masked_gene_logits: `LangCellForPreTraining` only and on request, shape (cells, genes, vocabulary).
     """
 
+    loss: Tensor | None = None
     logits_per_cell: Tensor | None = None
     logits_per_text: Tensor | None = None
     cell_embeds: Tensor | None = None
     text_embeds: Tensor | None = None
     match_logits: Tensor | None = None
+    masked_gene_logits: Tensor | None = None
     cell_model_output: BaseModelOutput | None = None
     text_model_output: BaseModelOutput | None = None
-    masked_gene_logits: Tensor | None = None
 
     def to_tuple(self) -> tuple[Any, ...]:
         """All values that are present, nested outputs as tuples."""
@@ -77,6 +115,16 @@ def _pool(states: Tensor, mask: Tensor | None, pooling: str) -> Tensor:
         return states.mean(1)
     weights = mask.to(states.dtype).unsqueeze(-1)
     return (states * weights).sum(1) / weights.sum(1)
+
+
+def _chosen_states(states: Sequence[Tensor] | None, layers: Layers) -> tuple[Tensor | None, ...] | None:
+    """Hidden states that a call asked for, with None in place of the others; places that are not there select none."""
+    # Done here, because transformers before 5.23 takes True and False only.
+    if states is None or isinstance(layers, bool):
+        return tuple(states) if states is not None and layers else None
+    places = [layers] if isinstance(layers, int) else list(layers)
+    kept = {place + len(states) if place < 0 else place for place in places}
+    return tuple(state if place in kept else None for place, state in enumerate(states)) if places else None
 
 
 class LangCellTextEmbeddings(nn.Module):
@@ -122,8 +170,12 @@ class LangCellAttentionHeads(nn.Module):
         """States (rows, keys, source_size) -> keys and values, each (rows, heads, keys, head size)."""
         return self._split_heads(self.key(source)), self._split_heads(self.value(source))
 
-    def forward(self, states: Tensor, keys_values: KeysValues, mask: Tensor | None) -> Tensor:
-        """Attend from states (rows, queries, hidden); mask is (rows, keys) with 1 for what may be read."""
+    def forward(self, states: Tensor, keys_values: KeysValues, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Attend from states (rows, queries, hidden); mask is (rows, keys) with 1 for what may be read.
+
+        Returns:
+            What was read, (rows, queries, hidden); with "eager" attention the weights, (rows, heads, queries, keys).
+        """
         queries = self._split_heads(self.query(states))
         implementation = self.config._attn_implementation or "eager"
         if implementation == "flash_attention_2" and queries.shape[2] == keys_values[0].shape[2]:
@@ -135,8 +187,8 @@ class LangCellAttentionHeads(nn.Module):
             attention_mask = _additive_mask(mask, states)
         attend = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager_attention_forward)
         dropout = self.dropout.p if self.training else 0.0
-        context, _ = attend(self, queries, *keys_values, attention_mask, dropout=dropout, scaling=self.scaling)
-        return context.flatten(2)
+        context, weights = attend(self, queries, *keys_values, attention_mask, dropout=dropout, scaling=self.scaling)
+        return context.flatten(2), weights
 
 
 class LangCellTextAttention(nn.Module):
@@ -147,9 +199,14 @@ class LangCellTextAttention(nn.Module):
         self.self = LangCellAttentionHeads(config, source_size)
         self.output = BertSelfOutput(config)
 
-    def forward(self, states: Tensor, keys_values: KeysValues, mask: Tensor | None) -> Tensor:
-        """Attend and add; shapes as in LangCellAttentionHeads."""
-        return self.output(self.self(states, keys_values, mask), states)
+    def forward(
+        self, states: Tensor, keys_values: KeysValues, mask: Tensor | None, weights: Weights | None = None
+    ) -> Tensor:
+        """Attend and add; shapes as in LangCellAttentionHeads. `weights` gets the attention weights."""
+        context, found = self.self(states, keys_values, mask)
+        if weights is not None:
+            weights.append(found)
+        return self.output(context, states)
 
 
 class LangCellTextLayer(GradientCheckpointingLayer):
@@ -162,12 +219,16 @@ class LangCellTextLayer(GradientCheckpointingLayer):
         self.intermediate = BertIntermediate(config)
         self.output = BertOutput(config)
 
-    def attend_to_text(self, states: Tensor, mask: Tensor | None, first_position_only: bool = False) -> Tensor:
+    def attend_to_text(
+        self, states: Tensor, mask: Tensor | None, first_position_only: bool = False, weights: Weights | None = None
+    ) -> Tensor:
         """Self-attention; with `first_position_only` only position 0 asks, and all positions answer."""
         keys_values = self.attention.self.keys_values(states)
-        return self.attention(states[:, :1] if first_position_only else states, keys_values, mask)
+        return self.attention(states[:, :1] if first_position_only else states, keys_values, mask, weights)
 
-    def attend_to_cell(self, states: Tensor, keys_values: KeysValues, cell_mask: Tensor | None) -> Tensor:
+    def attend_to_cell(
+        self, states: Tensor, keys_values: KeysValues, cell_mask: Tensor | None, weights: Weights | None = None
+    ) -> Tensor:
         """Cross-attention of pairs (cells * texts, tokens, hidden) to (cells, ...) keys and values.
 
         The texts of one cell stand side by side on the query axis: queries do not see one another, so one call serves
@@ -175,7 +236,7 @@ class LangCellTextLayer(GradientCheckpointingLayer):
         """
         assert self.crossattention is not None, "a layer below cross_attention_start was asked to read a cell"
         by_cell = states.reshape(keys_values[0].shape[0], -1, states.shape[-1])
-        return self.crossattention(by_cell, keys_values, cell_mask).view_as(states)
+        return self.crossattention(by_cell, keys_values, cell_mask, weights).view_as(states)
 
     def feed_forward(self, states: Tensor) -> Tensor:
         """The layer's last part."""
@@ -189,12 +250,16 @@ class LangCellTextLayer(GradientCheckpointingLayer):
         cell_values: Tensor | None = None,
         cell_mask: Tensor | None = None,
         first_position_only: bool = False,
+        weights: Weights | None = None,
     ) -> Tensor:
-        """(pairs, tokens, hidden) -> the same, or (pairs, 1, hidden) with `first_position_only`."""
+        """(pairs, tokens, hidden) -> the same, or (pairs, 1, hidden) with `first_position_only`.
+
+        `weights` gets the weights of the self-attention and, where a cell is read, those of the cross-attention.
+        """
         # Keys and values are two arguments, because reentrant checkpointing sees no tensor inside a tuple.
-        states = self.attend_to_text(states, mask, first_position_only)
+        states = self.attend_to_text(states, mask, first_position_only, weights)
         if cell_keys is not None and cell_values is not None:
-            states = self.attend_to_cell(states, (cell_keys, cell_values), cell_mask)
+            states = self.attend_to_cell(states, (cell_keys, cell_values), cell_mask, weights)
         return self.feed_forward(states)
 
 
@@ -209,10 +274,50 @@ class LangCellPreTrainedModel(PreTrainedModel):
     _supports_sdpa = True
     _supports_flash_attn = True
     _no_split_modules = ["BertLayer", "LangCellTextLayer"]  # noqa: RUF012 (transformers' own idiom)
+    # For transformers' Trainer: losses are means over a batch, whatever `**kwargs` looks like.
+    accepts_loss_kwargs = False
 
-    def _asked(self, given: bool | None, option: str) -> bool:
-        """A call's option, or the configuration's where the call leaves it open."""
-        return bool(getattr(self.config, option) if given is None else given)
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """Fill new weights; transformers fills those of known layers, but no parameter that stands by itself."""
+        super()._init_weights(module)
+        if isinstance(module, LangCellMaskedGeneHead):
+            init.zeros_(module.bias)
+
+    def _asked(self, options: Any) -> _Asked:
+        """What a call asks for. Options that are None, which peft gives for all that it could, are left out.
+
+        Raises:
+            TypeError: one is unknown.
+            ValueError: attention weights are asked of an implementation of attention that has none.
+        """
+        given = {name: value for name, value in options.items() if value is not None}
+        known = OutputOptions.__annotations__
+        if unknown := [name for name in given if name not in known]:
+            own = [name for name in inspect.signature(type(self).forward).parameters if name not in ("self", "options")]
+            raise TypeError(
+                f"{type(self).__name__} takes no {unknown[0]!r}; legal are {', '.join(own)}, {', '.join(known)}."
+            )
+        asked = _Asked(*(given.get(name, getattr(self.config, name)) for name in known))
+        parts = self.modules() if asked.attentions else ()
+        if any(isinstance(part, PreTrainedModel) and part.config._attn_implementation != "eager" for part in parts):
+            raise ValueError(
+                "output_attentions needs 'eager' attention; load the model with attn_implementation='eager', or call "
+                "model.set_attn_implementation('eager') first."
+            )
+        return asked
+
+    def _encode_cells(self, ids: Tensor, mask: Tensor | None, asked: _Asked) -> BaseModelOutput:
+        """Run the cell encoder of a model that has one."""
+        encoded = cast(PreTrainedModel, self.cell_encoder)(
+            input_ids=ids,
+            attention_mask=mask,
+            output_attentions=asked.attentions,
+            output_hidden_states=asked.layers is not False,
+            return_dict=True,
+        )
+        hidden_states: Any = _chosen_states(encoded.hidden_states, asked.layers)
+        return BaseModelOutput(encoded.last_hidden_state, hidden_states, encoded.attentions)
 
 
 class LangCellTextEncoder(LangCellPreTrainedModel):
@@ -268,21 +373,31 @@ class LangCellTextEncoder(LangCellPreTrainedModel):
         attention_mask: Tensor | None = None,
         cell_states: Tensor | None = None,
         cell_attention_mask: Tensor | None = None,
-        output_hidden_states: bool = False,
-        **kwargs: Any,
-    ) -> BaseModelOutput:
+        **options: Unpack[OutputOptions],
+    ) -> BaseModelOutputWithCrossAttentions | tuple[Any, ...]:
         """All states of all texts; with `cell_states` (texts, genes, cell hidden), text i reads cell i."""
+        asked = self._asked(options)
         states = self.embeddings(input_ids)
         hidden_states = [states]
+        attentions: Weights = []
+        cross_attentions: Weights = []
         keys_values = iter(self.cell_keys_values(cell_states) if cell_states is not None else ())
         for layer in self._typed_layers:
             reads_cell = cell_states is not None and layer.crossattention is not None
             keys, values = next(keys_values) if reads_cell else (None, None)
-            states = layer(states, attention_mask, keys, values, cell_attention_mask)
+            weights: Weights = []
+            kept = weights if asked.attentions else None
+            states = layer(states, attention_mask, keys, values, cell_attention_mask, False, kept)
             hidden_states.append(states)
-        return BaseModelOutput(
-            last_hidden_state=states, hidden_states=tuple(hidden_states) if output_hidden_states else None
+            attentions += weights[:1]
+            cross_attentions += weights[1:]
+        output = BaseModelOutputWithCrossAttentions(
+            last_hidden_state=states,
+            hidden_states=cast(Any, _chosen_states(hidden_states, asked.layers)),
+            attentions=cast(Any, tuple(attentions) or None),
+            cross_attentions=cast(Any, tuple(cross_attentions) or None),
         )
+        return output if asked.as_dict else output.to_tuple()
 
     def states_before_cell(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
         """What depends on the text alone: all up to the first cross-attention; (texts, tokens, hidden)."""
@@ -365,30 +480,59 @@ class LangCellModel(LangCellPreTrainedModel):
         """Text embeddings, unit length, (texts, projection_dim)."""
         return F.normalize(self.text_projection(self.pool_texts(text_states, attention_mask)), dim=-1)
 
-    def get_cell_features(self, cell_input_ids: Tensor, cell_attention_mask: Tensor | None = None) -> Tensor:
-        """Cell embeddings, unit length.
+    def get_cell_features(
+        self, cell_input_ids: Tensor, cell_attention_mask: Tensor | None = None, **options: Unpack[OutputOptions]
+    ) -> Any:
+        """Return cell embeddings of unit length.
 
         Args:
             cell_input_ids: ranked gene ids, (cells, genes).
             cell_attention_mask: 1 for genes, 0 for padding, (cells, genes).
+            options: `OutputOptions`.
 
         Returns:
-            (cells, projection_dim).
-        """
-        states = self.get_cell_states(cell_input_ids, cell_attention_mask)
-        return self.project_cells(states, cell_attention_mask)
+            A `BaseModelOutputWithPooling`, whose `pooler_output` are the embeddings, (cells, projection_dim), if any of
+            the options is given; without one the embeddings alone in this release, and from the next one on the same.
 
-    def get_text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Text embeddings, unit length.
+        >>> import langcell
+        >>> loaded = langcell.load("langcell-mini", device="cpu")
+        >>> counts = [[9, 4, 2], [1, 0, 7]]
+        >>> batch = loaded.processor(cells=counts, gene_names=["MS4A1", "CD79A", "CD74"], return_tensors="pt")
+        >>> loaded.model.get_cell_features(**batch, return_dict=True).pooler_output.shape
+        torch.Size([2, 256])
+        """
+        encoded = self._encode_cells(cell_input_ids, cell_attention_mask, self._asked(options))
+        embeds = self.project_cells(cast(Tensor, encoded.last_hidden_state), cell_attention_mask)
+        return _features("get_cell_features", encoded, embeds, options)
+
+    def get_text_features(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, **options: Unpack[OutputOptions]
+    ) -> Any:
+        """Return text embeddings of unit length.
 
         Args:
             input_ids: token ids, (texts, tokens).
             attention_mask: 1 for tokens, 0 for padding, (texts, tokens).
+            options: `OutputOptions`.
 
         Returns:
-            (texts, projection_dim).
+            As `get_cell_features`, for texts.
+
+        >>> import langcell
+        >>> loaded = langcell.load("langcell-mini", device="cpu")
+        >>> batch = loaded.processor(text=["B cell", "natural killer cell"], return_tensors="pt")
+        >>> embeds = loaded.model.get_text_features(**batch, return_dict=True).pooler_output
+        >>> embeds.shape, [round(length, 3) for length in embeds.norm(dim=-1).tolist()]
+        (torch.Size([2, 256]), [1.0, 1.0])
         """
-        return self.project_texts(self.text_encoder(input_ids, attention_mask).last_hidden_state, attention_mask)
+        encoded = self._encode_texts(input_ids, attention_mask, self._asked(options))
+        embeds = self.project_texts(cast(Tensor, encoded.last_hidden_state), attention_mask)
+        return _features("get_text_features", encoded, embeds, options)
+
+    def _encode_texts(self, ids: Tensor, mask: Tensor | None, asked: _Asked) -> BaseModelOutput:
+        """Run the text encoder without cells."""
+        options = {"output_attentions": asked.attentions, "output_hidden_states": asked.layers, "return_dict": True}
+        return self.text_encoder(ids, mask, **options)
 
     def match(
         self,
@@ -410,7 +554,19 @@ class LangCellModel(LangCellPreTrainedModel):
             text_index: text of each pair, (pairs,); the p-th text when None.
 
         Returns:
-            (pairs, 2).
+            (pairs, 2); class 1 is "the text describes the cell".
+
+        >>> import langcell
+        >>> loaded = langcell.load("langcell-mini", device="cpu")
+        >>> cells = loaded.processor(cells=[[9, 4, 2]], gene_names=["MS4A1", "CD79A", "CD74"], return_tensors="pt")
+        >>> texts = loaded.processor(text=["B cell", "natural killer cell"], return_tensors="pt")
+        >>> states = loaded.model.get_cell_states(**cells)
+        >>> one_cell, both_texts = torch.tensor([0, 0]), torch.tensor([0, 1])
+        >>> logits = loaded.model.match(**texts, cell_states=states,
+        ...     cell_attention_mask=cells["cell_attention_mask"], cell_index=one_cell, text_index=both_texts)
+        >>> b_cell, killer_cell = logits.softmax(-1)[:, 1].tolist()
+        >>> b_cell > killer_cell
+        True
         """
         text_states = self.text_encoder.states_before_cell(input_ids, attention_mask)
         keys_values = self.text_encoder.cell_keys_values(cell_states)
@@ -449,9 +605,7 @@ class LangCellModel(LangCellPreTrainedModel):
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         return_match_logits: bool = False,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        **kwargs: Any,
+        **options: Unpack[OutputOptions],
     ) -> LangCellOutput | tuple[Any, ...]:
         """Embed cells and texts and compare them.
 
@@ -461,38 +615,41 @@ class LangCellModel(LangCellPreTrainedModel):
             input_ids: token ids, (texts, tokens).
             attention_mask: (texts, tokens).
             return_match_logits: also let every text read every cell.
-            output_hidden_states: also keep the states of all layers.
-            return_dict: False for a tuple.
+            options: `OutputOptions`.
 
         Raises:
-            ValueError: neither cells nor texts are given, or the match is asked for without both.
+            ValueError: neither cells nor texts are given, the match is asked for without both, or attention weights are
+                asked of an attention that has none.
+            TypeError: an option is unknown.
         """
         if cell_input_ids is None and input_ids is None:
-            raise ValueError("LangCellModel got neither cell_input_ids nor input_ids; give at least one of them.")
-        output_hidden_states = self._asked(output_hidden_states, "output_hidden_states")
-        output = LangCellOutput()
-        cell_states: Tensor | None = None
+            raise ValueError(f"{type(self).__name__} got neither cell_input_ids nor input_ids; give at least one.")
+        if return_match_logits and (cell_input_ids is None or input_ids is None):
+            raise ValueError("return_match_logits needs both cell_input_ids and input_ids.")
+        asked = self._asked(options)
+        cells = texts = cell_embeds = text_embeds = logits = match_logits = None
         if cell_input_ids is not None:
-            output.cell_model_output = cells = self.cell_encoder(
-                input_ids=cell_input_ids,
-                attention_mask=cell_attention_mask,
-                output_hidden_states=output_hidden_states,
-            )
-            cell_states = cells.last_hidden_state
-            output.cell_embeds = self.project_cells(cells.last_hidden_state, cell_attention_mask)
+            cells = self._encode_cells(cell_input_ids, cell_attention_mask, asked)
+            cell_embeds = self.project_cells(cast(Tensor, cells.last_hidden_state), cell_attention_mask)
         if input_ids is not None:
-            output.text_model_output = texts = self.text_encoder(
-                input_ids, attention_mask, output_hidden_states=output_hidden_states
-            )
-            output.text_embeds = self.project_texts(texts.last_hidden_state, attention_mask)
-        if output.cell_embeds is not None and output.text_embeds is not None:
-            logits = output.cell_embeds @ output.text_embeds.T / self.config.logit_temperature
-            output.logits_per_cell, output.logits_per_text = logits, logits.T
-        if return_match_logits:
-            if cell_states is None or input_ids is None:
-                raise ValueError("return_match_logits needs both cell_input_ids and input_ids.")
-            output.match_logits = self.match_all(input_ids, attention_mask, cell_states, cell_attention_mask)
-        return output if self._asked(return_dict, "return_dict") else output.to_tuple()
+            texts = self._encode_texts(input_ids, attention_mask, asked)
+            text_embeds = self.project_texts(cast(Tensor, texts.last_hidden_state), attention_mask)
+        if cell_embeds is not None and text_embeds is not None:
+            logits = cell_embeds @ text_embeds.T / self.config.logit_temperature
+        if return_match_logits and cells is not None and input_ids is not None:
+            states = cast(Tensor, cells.last_hidden_state)
+            match_logits = self.match_all(input_ids, attention_mask, states, cell_attention_mask)
+        # In one call: what is set later would stand behind, whatever the order of the fields.
+        output = LangCellOutput(
+            logits_per_cell=logits,
+            logits_per_text=logits.T if logits is not None else None,
+            cell_embeds=cell_embeds,
+            text_embeds=text_embeds,
+            match_logits=match_logits,
+            cell_model_output=cells,
+            text_model_output=texts,
+        )
+        return output if asked.as_dict else output.to_tuple()
 
 
 class LangCellMaskedGeneHead(nn.Module):
@@ -511,7 +668,11 @@ class LangCellMaskedGeneHead(nn.Module):
 
 
 class LangCellForPreTraining(LangCellModel):
-    """LangCellModel with the masked-gene head; the losses live with the training code, which sees all devices."""
+    """LangCellModel with the masked-gene head.
+
+    A call gives the loss of hidden genes where it gets `labels`, as BertForMaskedLM does. The contrastive losses and
+    that of the match need the cells of all devices and negatives: they live with the training code.
+    """
 
     _keys_to_ignore_on_load_unexpected = [r"^classifier\."]  # noqa: RUF012
 
@@ -522,7 +683,11 @@ class LangCellForPreTraining(LangCellModel):
 
     def masked_gene_logits(self, states: Tensor) -> Tensor:
         """(..., cell hidden) -> (..., gene vocabulary); pass only the masked positions."""
-        return self.masked_gene_head(states, self.cell_encoder.embeddings.word_embeddings.weight)
+        table = cast(nn.Embedding, self.cell_encoder.embeddings.word_embeddings)
+        if not table.weight.is_meta:
+            return self.masked_gene_head(states, table.weight)
+        # Offloaded by accelerate, which brings weights into memory for the call of their own module alone.
+        return self.masked_gene_head(states, table(torch.arange(table.num_embeddings, device=states.device)))
 
     def forward(
         self,
@@ -531,20 +696,45 @@ class LangCellForPreTraining(LangCellModel):
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         return_masked_gene_logits: bool = False,
-        return_dict: bool | None = None,
-        **kwargs: Any,
+        return_match_logits: bool = False,
+        labels: Tensor | None = None,
+        **options: Unpack[OutputOptions],
     ) -> LangCellOutput | tuple[Any, ...]:
-        """As `LangCellModel.forward`; `return_masked_gene_logits` adds (cells, genes, vocabulary) logits."""
-        output = cast(
-            LangCellOutput,
-            super().forward(cell_input_ids, cell_attention_mask, input_ids, attention_mask, return_dict=True, **kwargs),
-        )
+        """As `LangCellModel.forward`, and more on request.
+
+        `return_masked_gene_logits` adds (cells, genes, vocabulary) logits. `labels` add a loss: (cells, genes), the ids
+        of the genes that are hidden in `cell_input_ids`, and -100 everywhere else; the loss is the mean cross-entropy
+        over them, 0 where none is hidden.
+
+        Raises:
+            ValueError: also where there is not one label for each gene.
+        """
+        if cell_input_ids is None and (return_masked_gene_logits or labels is not None):
+            raise ValueError("return_masked_gene_logits and labels need cell_input_ids.")
+        inputs = (cell_input_ids, cell_attention_mask, input_ids, attention_mask, return_match_logits)
+        full: Any = super().forward(*inputs, **{**options, "return_dict": True})
+        added = {}
+        if labels is not None:
+            added["loss"] = self._masked_gene_loss(full.cell_model_output.last_hidden_state, labels)
         if return_masked_gene_logits:
-            cells = output.cell_model_output
-            if cells is None or cells.last_hidden_state is None:
-                raise ValueError("return_masked_gene_logits needs cell_input_ids.")
-            output.masked_gene_logits = self.masked_gene_logits(cells.last_hidden_state)
-        return output if self._asked(return_dict, "return_dict") else output.to_tuple()
+            added["masked_gene_logits"] = self.masked_gene_logits(full.cell_model_output.last_hidden_state)
+        output = LangCellOutput(**{**full, **added})
+        return output if self._asked(options).as_dict else output.to_tuple()
+
+    def _masked_gene_loss(self, states: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross-entropy over the labelled genes, 0-dimensional; states (cells, genes, hidden).
+
+        Raises:
+            ValueError: there is not one label for each gene.
+        """
+        if labels.shape != states.shape[:2]:
+            raise ValueError(
+                f"labels have shape {tuple(labels.shape)}, cell_input_ids {tuple(states.shape[:2])}; give for each "
+                f"gene the id that is hidden there, or {IGNORED_LABEL}."
+            )
+        hidden = labels != IGNORED_LABEL
+        logits = self.masked_gene_logits(states[hidden])
+        return F.cross_entropy(logits.float(), labels[hidden], reduction="sum") / hidden.sum().clamp(min=1)
 
 
 class LangCellForCellClassification(LangCellPreTrainedModel):
@@ -589,21 +779,78 @@ class LangCellForCellClassification(LangCellPreTrainedModel):
         cell_input_ids: Tensor,
         cell_attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        **kwargs: Any,
+        **options: Unpack[OutputOptions],
     ) -> SequenceClassifierOutput | tuple[Any, ...]:
-        """Class logits (cells, num_labels); with integer `labels` (cells,) also the cross-entropy."""
-        encoded = self.cell_encoder(
-            input_ids=cell_input_ids,
-            attention_mask=cell_attention_mask,
-            output_hidden_states=self._asked(output_hidden_states, "output_hidden_states"),
-        )
-        pooled = _pool(encoded.last_hidden_state, cell_attention_mask, self.config.cell_config.pooling)
+        """Classify cells.
+
+        Args:
+            cell_input_ids: ranked gene ids, (cells, genes).
+            cell_attention_mask: (cells, genes).
+            labels: what adds the loss of `config.problem_type`: class indices, (cells,), for
+                "single_label_classification" (cross-entropy); 0 and 1, (cells, num_labels), for
+                "multi_label_classification" (binary cross-entropy); numbers, (cells,) or (cells, num_labels), for
+                "regression" (mean squared error). Without a problem type, num_labels=1 means a regression, otherwise
+                whole numbers mean one class and others several; the first loss writes it into the configuration.
+            options: `OutputOptions`.
+
+        Returns:
+            `logits` (cells, num_labels); before them, with labels, `loss`.
+
+        Raises:
+            ValueError: labels do not fit, or attention weights are asked of an attention that has none.
+            TypeError: an option is unknown.
+        """
+        asked = self._asked(options)
+        encoded = self._encode_cells(cell_input_ids, cell_attention_mask, asked)
+        states = cast(Tensor, encoded.last_hidden_state)
+        pooled = _pool(states, cell_attention_mask, self.config.cell_config.pooling)
         logits = self.classifier(self.dropout(pooled))
-        loss = F.cross_entropy(logits, labels) if labels is not None else None
-        output = SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=encoded.hidden_states)
-        return output if self._asked(return_dict, "return_dict") else output.to_tuple()
+        output = SequenceClassifierOutput(
+            loss=_classification_loss(logits, labels, self.config) if labels is not None else None,
+            logits=logits,
+            hidden_states=encoded.hidden_states,
+            attentions=encoded.attentions,
+        )
+        return output if asked.as_dict else output.to_tuple()
+
+
+def _classification_loss(logits: Tensor, labels: Tensor, config: LangCellConfig) -> Tensor:
+    """The loss that transformers has for a problem type, 0-dimensional.
+
+    Raises:
+        ValueError: there are more or fewer labels than the problem type asks for.
+    """
+    kind, is_one_number = config.problem_type, config.num_labels == 1
+    if kind == "single_label_classification" or (kind is None and not is_one_number and not labels.is_floating_point()):
+        expected, kind = len(logits), "one class"
+    else:
+        expected, kind = logits.numel(), f"{config.num_labels} numbers" if not is_one_number else "one number"
+        labels = labels.to(logits.dtype)
+    if labels.numel() != expected:
+        raise ValueError(
+            f"labels have shape {tuple(labels.shape)} for {len(logits)} cells; this model takes {kind} for each cell "
+            f"(problem_type {config.problem_type!r}, num_labels {config.num_labels})."
+        )
+    return ForSequenceClassificationLoss(labels, logits, config)
+
+
+def _features(method: str, encoded: BaseModelOutput, embeds: Tensor, options: OutputOptions) -> Any:
+    """What `get_cell_features` and `get_text_features` return."""
+    if all(value is None for value in options.values()):
+        warnings.warn(
+            f"{method} returns the embeddings alone in this release; from the next one on they are the pooler_output "
+            "of what it returns, as in transformers 5, and with return_dict=True they are so now.",
+            FutureWarning,
+            stacklevel=3,
+        )
+        return embeds
+    output = BaseModelOutputWithPooling(
+        last_hidden_state=encoded.last_hidden_state,
+        pooler_output=cast(Any, embeds),
+        hidden_states=encoded.hidden_states,
+        attentions=encoded.attentions,
+    )
+    return output.to_tuple() if options.get("return_dict") is False else output
 
 
 LangCellModel.register_for_auto_class("AutoModel")

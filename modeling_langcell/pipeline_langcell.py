@@ -269,7 +269,7 @@ class LangCellPipeline(Pipeline):
     def _embedded_texts(self, texts: Sequence[str]) -> Tensor:
         # One by one, which takes no longer than together with all the padding.
         batches = [self.processor(text=[text], return_tensors="pt").to(self.model.device) for text in texts]
-        return torch.cat([_unit_rows(self.model.get_text_features(**batch)) for batch in batches])
+        return torch.cat([_unit_rows(self.model(**batch).text_embeds) for batch in batches])
 
     def _in_batches(
         self, cells: _Cells, batch_size: int, labels: _Labels | None, alpha: float | None
@@ -319,7 +319,7 @@ class LangCellPipeline(Pipeline):
         tokens = self.processor(text=list(texts.values()), return_tensors="pt").to(self.model.device)
         ids, mask = tokens["input_ids"], tokens["attention_mask"]
         with torch.inference_mode():
-            embeds = _unit_rows(self.model.get_text_features(ids, mask))
+            embeds = _unit_rows(self.model(input_ids=ids, attention_mask=mask).text_embeds)
             return _Labels(list(texts), embeds, self.model.text_encoder.states_before_cell(ids, mask), mask)
 
     def _cells_of_file(self, path: str, reading: Mapping[str, Any]) -> Iterator[_Cells]:

@@ -1,7 +1,7 @@
 """LangCellFeatureExtractor: counts of cells -> padded lists of ranked gene ids."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from .reference_cells import REFERENCE_FILE, ReferenceCells
 
 logger = logging.get_logger(__name__)
 
+_PADDING = (True, "longest", "max_length")
+_NO_PADDING = (False, "do_not_pad")
 _HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
 
 
@@ -70,6 +72,7 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
         x_is: str = "counts",
         max_length: int | None = None,
         return_tensors: str | None = None,
+        padding: bool | str = True,
     ) -> BatchFeature:
         """Encode cells and pad them to the longest.
 
@@ -80,6 +83,7 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
             x_is: "counts", or "linear" (TPM, counts per 10k) or "log1p": ranks within a cell do not need counts.
             max_length: longest list, `<cls>` included; the extractor's own when None.
             return_tensors: "pt", "np" or None.
+            padding: as in `pad`; with False cells keep their lengths, to be padded batch by batch.
 
         Returns:
             `cell_input_ids` and `cell_attention_mask`, int64, shape (cells, longest).
@@ -95,7 +99,7 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
             if unknown := int((ranked.n_known_genes == 0).sum()):
                 logger.warning(f"{unknown} of {len(ranked)} cells have no known gene: only `<cls>` stands for them.")
             token_lists = list(ranked)
-        return BatchFeature(self.pad(token_lists), tensor_type=return_tensors)
+        return self.pad(token_lists, padding, max_length, return_tensors=return_tensors)
 
     def encode(
         self,
@@ -137,15 +141,52 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
             raise ValueError(f"Token ids go from 0 to {self.vocabulary.n_tokens - 1}; got {ids.min()} to {ids.max()}.")
         return ids
 
-    def pad(self, token_lists: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """Pad lists of token ids to the longest; int64, shape (cells, longest)."""
-        longest = max((len(ids) for ids in token_lists), default=0)
-        cell_input_ids = np.full((len(token_lists), longest), self.vocabulary.pad_token_id, dtype=np.int64)
-        cell_attention_mask = np.zeros((len(token_lists), longest), dtype=np.int64)
-        for row, ids in enumerate(token_lists):
-            cell_input_ids[row, : len(ids)] = ids
-            cell_attention_mask[row, : len(ids)] = 1
-        return {"cell_input_ids": cell_input_ids, "cell_attention_mask": cell_attention_mask}
+    def pad(
+        self,
+        cells: Sequence[Any] | Mapping[str, Sequence[Any]],
+        padding: bool | str = True,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        return_tensors: str | None = None,
+    ) -> BatchFeature:
+        """Pad cells to one length, as a tokenizer pads texts; `DataCollatorWithPadding` calls it.
+
+        Args:
+            cells: lists of token ids; or a dict for each cell, or one dict of lists, with `cell_input_ids`, where there
+                is one `cell_attention_mask`, and what else belongs to a cell, such as `labels`.
+            padding: True or "longest", "max_length", or False or "do_not_pad".
+            max_length: what "max_length" pads to; the extractor's own when None. Nothing is cut.
+            pad_to_multiple_of: round the length up to a multiple of it.
+            return_tensors: "pt", "np" or None.
+
+        Returns:
+            `cell_input_ids` and `cell_attention_mask`, int64, shape (cells, length), and the rest as it came.
+
+        Raises:
+            ValueError: padding is unknown, or a cell is longer than it is to be padded to.
+        """
+        padding = getattr(padding, "value", padding)  # of transformers' PaddingStrategy
+        if padding not in (*_PADDING, *_NO_PADDING):
+            raise ValueError(f"padding is {padding!r}; legal are True, 'longest', 'max_length', False, 'do_not_pad'.")
+        columns = _columns(cells)
+        lists = [np.asarray(ids, dtype=np.int64) for ids in columns["cell_input_ids"]]
+        # What was padded before is no gene, with a mask or without.
+        given = columns.get("cell_attention_mask", [ids != self.vocabulary.pad_token_id for ids in lists])
+        masks = [np.asarray(mask, dtype=np.int64) for mask in given]
+        longest = length = max(map(len, lists), default=0)
+        if padding == "max_length":
+            length = self.max_length if max_length is None else max_length
+            if longest > length:
+                raise ValueError(
+                    f"A cell has {longest} ids and is to be padded to {length}; cut it when it is encoded."
+                )
+        if pad_to_multiple_of:
+            length = -(-length // pad_to_multiple_of) * pad_to_multiple_of
+        padded: dict[str, Any] = {"cell_input_ids": lists, "cell_attention_mask": masks}
+        if padding not in _NO_PADDING:
+            padded["cell_input_ids"] = _rectangle(lists, length, self.vocabulary.pad_token_id)
+            padded["cell_attention_mask"] = _rectangle(masks, length, 0)
+        return BatchFeature({**columns, **padded}, tensor_type=return_tensors)
 
     def to_dict(self) -> dict[str, Any]:
         """Configuration without the vocabulary and the reference cells, which have their own files."""
@@ -213,6 +254,31 @@ class _CsrArrays:
             )
         if x_is == "log1p":
             self.data = np.expm1(self.data)
+
+
+def _columns(cells: Sequence[Any] | Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """What belongs to cells, a list for each name; from lists of ids, one dict for each cell, or such columns.
+
+    Raises:
+        ValueError: there are no token ids.
+    """
+    if isinstance(cells, Mapping):
+        columns = dict(cells)
+    elif len(cells) and isinstance(cells[0], Mapping):
+        columns = {name: [cell[name] for cell in cells] for name in cells[0]}
+    else:
+        columns = {"cell_input_ids": cells}
+    if "cell_input_ids" not in columns:
+        raise ValueError(f"Cells to pad need cell_input_ids; there are {', '.join(map(repr, columns)) or 'no names'}.")
+    return columns
+
+
+def _rectangle(rows: Sequence[np.ndarray], length: int, fill: int) -> np.ndarray:
+    """Rows of different lengths as one matrix, int64, shape (rows, length)."""
+    matrix = np.full((len(rows), length), fill, dtype=np.int64)
+    for i, row in enumerate(rows):
+        matrix[i, : len(row)] = row
+    return matrix
 
 
 def _is_token_lists(cells: Any) -> bool:

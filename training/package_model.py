@@ -59,12 +59,15 @@ def package_model(work: Path, to: Path, reports: Sequence[Path], *, alpha: float
         commit: of the code that trained it; what the export's `provenance.json` says when None.
 
     Raises:
-        ValueError: the folder would be larger than 40 MB, there is no report, or a file is none.
+        ValueError: the folder would be larger than 40 MB, weights are missing, there is no report, or a file is
+            none.
     """
     if not reports:
         raise ValueError("There is no report: give --reports, what langcell evaluate zero-shot wrote, for the card.")
     export = work / STAGES[-1] / "export"
-    model = LangCellForPreTraining.from_pretrained(export, dtype="float32")
+    model, report = LangCellForPreTraining.from_pretrained(export, dtype="float32", output_loading_info=True)
+    if missing := sorted(report["missing_keys"]):
+        raise ValueError(f"{export} lacks {len(missing)} weights, such as {missing[0]}; train the last stage again.")
     model.config.alpha = alpha
     measured = [read_measurement(path) for path in reports]
     with atomic_output(to) as building:

@@ -96,6 +96,11 @@ def load_classifier(
         place = found.base if model is None else model
         base = read_model(LangCellForCellClassification, place, **of_base, dtype=torch.float32)
         loaded = with_adapter(base, found, task="classification")
+    if loaded.model.config.problem_type not in (None, "single_label_classification") or loaded.model.num_labels == 1:
+        raise ValueError(
+            f"{loaded.model_id} gives no class for each cell (problem_type {loaded.model.config.problem_type!r}, "
+            f"{loaded.model.num_labels} labels); call it by transformers: its logits are the answer."
+        )
     placed = loaded.model.to(device=chosen_device, dtype=torch_dtype)
     return LoadedClassifier(placed, loaded.processor, loaded.model_id, loaded.revision)
 

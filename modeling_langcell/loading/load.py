@@ -223,6 +223,11 @@ def _find(model: str | Path) -> str | Path:
     Raises:
         ValueError: it is neither, or the folder is not complete.
     """
+    if isinstance(model, torch.nn.Module):
+        raise ValueError(
+            f"model is a {type(model).__name__} without its processor; give its folder or Hub id, what langcell.load "
+            "returned, or langcell.loading.load.LoadedLangCell(model, processor, name, revision)."
+        )
     folder = bundled_model_folder() if str(model) == DEFAULT_MODEL else Path(model)
     if folder.is_dir():
         check_kind(folder, None, name=model)

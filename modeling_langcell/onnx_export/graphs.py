@@ -39,7 +39,8 @@ class TextGraph(nn.Module):
 
         The states have one token where a single layer reads cells: only position 0 of the last layer counts.
         """
-        embeds = self.model.get_text_features(input_ids, attention_mask)
+        states = self.model.text_encoder(input_ids, attention_mask, return_dict=True).last_hidden_state
+        embeds = self.model.project_texts(states, attention_mask)
         return embeds, self.model.text_encoder.states_before_cell(input_ids, attention_mask)
 
 

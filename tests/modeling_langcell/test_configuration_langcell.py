@@ -1,9 +1,21 @@
 import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 from tiny import tiny_config
 
-from langcell.configuration_langcell import AUTO_MAP, LangCellCellConfig, LangCellConfig, LangCellTextConfig
+from langcell.configuration_langcell import (
+    AUTO_MAP,
+    LOWEST_TRANSFORMERS,
+    LangCellCellConfig,
+    LangCellConfig,
+    LangCellTextConfig,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_defaults_are_the_released_langcell():
@@ -83,3 +95,26 @@ def test_cls_is_the_last_row_unless_said_otherwise():
 def test_illegal_values(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("version", "is_old"), [("4.57.3", True), ("5.4.0", True), ("5.5.0", False), ("6.0.dev0", False)]
+)
+def test_transformers_that_are_too_old_are_refused_in_one_line(version, is_old):
+    script = f"import transformers; transformers.__version__ = {version!r}; import langcell.configuration_langcell"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode != 0) == is_old
+    message = f"ImportError: LangCell needs transformers 5.5 or later, and this is {version}: pip install -U "
+    assert (message in done.stderr) == is_old
+
+
+def test_the_cards_name_the_lowest_transformers():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert f"transformers>={LOWEST_TRANSFORMERS},<6" in project["dependencies"]
+    cards = [*(ROOT / "hub_cards/cards").glob("*_card.md"), ROOT / "hub_cards/langcell-mini/README.md"]
+    said = [
+        card.name
+        for card in cards
+        if f"transformers ({LOWEST_TRANSFORMERS} or later) alone loads it" in card.read_text()
+    ]
+    assert {"model_card.md", "adapter_card.md", "README.md"} <= set(said)

@@ -8,6 +8,7 @@ import torch
 from anndata import AnnData, read_h5ad
 from scipy.sparse import coo_matrix, csc_matrix, csr_array, csr_matrix
 from tiny import N_GENES, tiny_counts, tiny_gene_names, tiny_vocabulary
+from transformers import DataCollatorWithPadding
 
 from langcell.processing.feature_extraction_langcell import LangCellFeatureExtractor
 from langcell.processing.genes import VOCABULARY_FILE, GeneVocabulary
@@ -202,3 +203,61 @@ def test_a_vocabulary_file_of_another_model_is_refused(tmp_path, extractor):
     message = f"has fingerprint {other.fingerprint[:12]}, the processor was saved with "
     with pytest.raises(ValueError, match=message + extractor.vocabulary.fingerprint[:12]):
         LangCellFeatureExtractor.from_pretrained(tmp_path)
+
+
+# Padding as a tokenizer's
+
+
+FEATURES = [{"cell_input_ids": [42, 5, 6, 7], "labels": 1}, {"cell_input_ids": [42, 9], "labels": 0}]
+
+
+@pytest.mark.parametrize("form", ["rows", "columns"])
+def test_features_are_padded_with_what_belongs_to_them(extractor, form):
+    columns = {name: [row[name] for row in FEATURES] for name in FEATURES[0]}
+    padded = extractor.pad(FEATURES if form == "rows" else columns, return_tensors="pt")
+    assert padded["cell_input_ids"].tolist() == [[42, 5, 6, 7], [42, 9, 0, 0]]
+    assert padded["cell_attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
+    assert padded["labels"].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("options", "width"),
+    [
+        ({"padding": "longest"}, 4),
+        ({"padding": "max_length", "max_length": 6}, 6),
+        ({"padding": "max_length"}, 32),
+        ({"pad_to_multiple_of": 8}, 8),
+    ],
+)
+def test_ways_to_pad(extractor, options, width):
+    assert extractor.pad(FEATURES, **options)["cell_input_ids"].shape == (2, width)
+
+
+def test_without_padding_cells_keep_their_lengths(extractor, expected):
+    cells = extractor(tiny_counts(), tiny_gene_names(), padding=False)
+    assert [ids.tolist() for ids in cells["cell_input_ids"]] == expected
+    assert unpadded(extractor.pad(dict(cells))) == expected
+
+
+def test_padded_cells_are_padded_further_and_not_read_as_genes(extractor):
+    once = extractor.pad(FEATURES)
+    for again in (extractor.pad(once, pad_to_multiple_of=8), extractor.pad(list(once["cell_input_ids"]))):
+        assert unpadded(again) == [[42, 5, 6, 7], [42, 9]]
+
+
+@pytest.mark.parametrize("collator", [DataCollatorWithPadding, lambda extractor: extractor.pad])
+def test_transformers_own_collator_takes_cells(extractor, collator):
+    assert collator(extractor)(FEATURES)["cell_input_ids"].shape == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("cells", "options", "message"),
+    [
+        (FEATURES, {"padding": "most"}, "padding is 'most'; legal are True"),
+        (FEATURES, {"padding": "max_length", "max_length": 3}, "A cell has 4 ids and is to be padded to 3"),
+        ([{"labels": 1}], {}, "Cells to pad need cell_input_ids; there are 'labels'"),
+    ],
+)
+def test_what_cannot_be_padded(extractor, cells, options, message):
+    with pytest.raises(ValueError, match=message):
+        extractor.pad(cells, **options)

@@ -2,6 +2,7 @@ import pytest
 import torch
 from anndata import AnnData
 from tiny import MAX_TEXT_LENGTH, TEXTS, tiny_counts, tiny_gene_names, tiny_processor
+from transformers import DataCollatorWithPadding
 
 from langcell.processing.processing_langcell import LangCellProcessor
 
@@ -75,3 +76,70 @@ def test_save_and_load(tmp_path):
     inputs = {"cells": tiny_counts(), "text": list(TEXTS), "gene_names": tiny_gene_names(), "return_tensors": "pt"}
     expected = saved(**inputs)
     assert all(torch.equal(tensor, expected[name]) for name, tensor in loaded(**inputs).items())
+
+
+# Options as transformers' processors take them
+
+
+LABELS = ["b cell", "the nk cell that kills"]
+
+
+@pytest.mark.parametrize(
+    ("options", "width"),
+    [
+        pytest.param({}, 7, id="none"),
+        pytest.param({"padding": True, "truncation": True}, 7, id="the_usual"),
+        pytest.param({"max_length": 4}, 4, id="max_length"),
+        pytest.param({"padding": "max_length"}, MAX_TEXT_LENGTH, id="to_the_longest_legal"),
+        pytest.param({"padding": "max_length", "max_length": 16}, 16, id="to_16"),
+        pytest.param({"text_kwargs": {"padding": "max_length", "max_length": 16}}, 16, id="text_kwargs"),
+        pytest.param({"text_kwargs": {}, "add_special_tokens": False}, 5, id="both"),
+    ],
+)
+def test_options_of_texts(processor, options, width):
+    batch = processor(cells=[[42, 3, 4, 5, 6, 7, 8, 9]], text=LABELS, return_tensors="pt", **options)
+    assert batch["input_ids"].shape == (2, width)
+    assert batch["cell_input_ids"].shape == (1, 8)  # cells are not touched
+    assert "token_type_ids" not in batch
+
+
+def test_texts_without_padding(processor):
+    assert [len(ids) for ids in processor(text=LABELS, padding=False)["input_ids"]] == [4, 7]
+
+
+def test_return_tensors_among_common_options(processor):
+    batch = processor(cells=[[42, 3]], text=LABELS, common_kwargs={"return_tensors": "pt"})
+    assert all(isinstance(tensor, torch.Tensor) for tensor in batch.values())
+
+
+@pytest.mark.parametrize("options", [{"paddding": True}, {"text_kwargs": {"paddding": True}}])
+def test_unknown_options_are_refused(processor, options):
+    with pytest.raises(TypeError, match=r"LangCellProcessor takes no 'paddding'; legal are cells, text, .* padding"):
+        processor(text=LABELS, **options)
+
+
+def test_an_option_given_twice_is_refused(processor):
+    with pytest.raises(ValueError, match="padding"):
+        processor(text=LABELS, padding=True, text_kwargs={"padding": False})
+
+
+def test_max_length_does_not_cut_cells(processor):
+    with pytest.raises(ValueError, match=r"max_length is of texts, and there are none; for cells call"):
+        processor(cells=[[42, 3, 4]], max_length=2)
+
+
+def test_cells_with_texts_are_padded_by_transformers_own_collator(processor):
+    rows = [
+        {"cell_input_ids": ids, **processor.tokenizer(text, return_token_type_ids=False), "labels": [0.5, 1.0]}
+        for ids, text in zip([[42, 3, 4], [42, 5]], LABELS, strict=True)
+    ]
+    batch = DataCollatorWithPadding(processor)(rows)
+    assert {name: tuple(tensor.shape) for name, tensor in batch.items()} == {
+        "cell_input_ids": (2, 3),
+        "cell_attention_mask": (2, 3),
+        "input_ids": (2, 7),
+        "attention_mask": (2, 7),
+        "labels": (2, 2),
+    }
+    assert batch["cell_attention_mask"].sum(1).tolist() == [3, 2]
+    assert batch["attention_mask"].sum(1).tolist() == [4, 7]

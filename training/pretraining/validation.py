@@ -231,7 +231,8 @@ def _read_cells(model: LangCellForPreTraining, batch: dict[str, Tensor]) -> dict
 
 
 def _read_texts(model: LangCellForPreTraining, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {"embeds": model.get_text_features(batch["input_ids"], batch["attention_mask"]).float()}
+    features = model.get_text_features(batch["input_ids"], batch["attention_mask"], return_dict=True)
+    return {"embeds": features.pooler_output.float()}
 
 
 def retrieval(cells: Tensor, texts: Tensor, positive: Tensor) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """The model that a run starts from, with the options that make it fast or small: attention, compile, checkpointing."""
 
 import importlib.util
+import logging
 import shutil
 from itertools import chain
 from pathlib import Path
@@ -9,8 +10,11 @@ from typing import cast
 from torch import nn
 
 from langcell.loading.hub_folders import folder_or_download
+from langcell.loading.model_kinds import quiet_loading
 from langcell.modeling_langcell import LangCellForPreTraining
 from langcell.training.settings.sections import ModelSection
+
+logger = logging.getLogger("langcell")
 
 
 def find_start_folder(options: ModelSection) -> Path:
@@ -31,22 +35,18 @@ def find_start_folder(options: ModelSection) -> Path:
 def load_start_model(options: ModelSection) -> LangCellForPreTraining:
     """Load the model that a config names and set its options.
 
+    Where it has no masked-gene head, as a converted LangCell, it gets a new one, drawn by torch's seed, and a line in
+    the log says so.
+
     Raises:
-        ValueError: there is no LangCell model, or an option needs what is not installed.
+        ValueError: there is no LangCell model, it lacks other weights, or an option needs what is not installed.
     """
     if options.attention == "flash_attention_2" and importlib.util.find_spec("flash_attn") is None:
         raise ValueError(
             "model.attention=flash_attention_2 needs the package flash-attn, which is not installed. "
             "Use model.attention=sdpa, or install it."
         )
-    try:
-        model = LangCellForPreTraining.from_pretrained(
-            find_start_folder(options), attn_implementation=options.attention
-        )
-    except OSError as error:
-        raise ValueError(
-            f"model.path {options.path!r} holds no LangCell model: {str(error).splitlines()[0]}"
-        ) from error
+    model = _read(options)
     if options.activation_checkpointing:
         # transformers has renamed it; the older name warns where the newer one is there.
         enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
@@ -54,6 +54,37 @@ def load_start_model(options: ModelSection) -> LangCellForPreTraining:
         enable({"use_reentrant": False})
     if options.compile:
         compile_layers(model)
+    return model
+
+
+def _read(options: ModelSection) -> LangCellForPreTraining:
+    """The model as its files have it.
+
+    Raises:
+        ValueError: there is none, or weights are missing for which there are no new ones.
+    """
+    folder = find_start_folder(options)
+    try:
+        with quiet_loading():
+            model, report = LangCellForPreTraining.from_pretrained(
+                folder, attn_implementation=options.attention, output_loading_info=True
+            )
+    except OSError as error:
+        raise ValueError(
+            f"model.path {options.path!r} holds no LangCell model: {str(error).splitlines()[0]}"
+        ) from error
+    missing = sorted(report["missing_keys"])
+    if lost := [name for name in missing if not name.startswith("masked_gene_head.")]:
+        raise ValueError(
+            f"model.path {options.path!r} lacks {len(lost)} weights, such as {lost[0]}; download or convert it again."
+        )
+    if missing:
+        logger.warning(
+            "%s has no masked-gene head (%d weights, such as %s): the run starts with a new one.",
+            options.path,
+            len(missing),
+            missing[0],
+        )
     return model
 
 

@@ -188,7 +188,7 @@ class PretrainingStage(nn.Module):
             states = model.get_cell_states(batch["cell_input_ids"], mask)
             cells = model.project_cells(states, mask)
         if "cell_cell" in self.on and first is None:
-            first = model.get_cell_features(batch["cell_input_ids"], mask)
+            first = model.project_cells(model.get_cell_states(batch["cell_input_ids"], mask), mask)
         return CellPass(logits, targets, first, cells, states)
 
     def read_texts(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ changes nothing, because the mask hides it.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -44,8 +45,8 @@ def encode_texts(model: LangCellModel, input_ids: Tensor, attention_mask: Tensor
         states = model.text_encoder.embeddings(input_ids[chosen, :longest])
         for layer in model.text_encoder.layer[:start]:
             states = layer(states, mask)
-        first = model.text_encoder.layer[start]
-        assert isinstance(first, LangCellTextLayer)
+        # Of this module's class, or of the same one from a model folder's own code.
+        first = cast(LangCellTextLayer, model.text_encoder.layer[start])
         before_cell[chosen, : 1 if first_only else longest] = first.attend_to_text(states, mask, first_only)
         for layer in model.text_encoder.layer[start:]:
             states = layer(states, mask)

@@ -1,3 +1,5 @@
+import shutil
+
 import anndata
 import numpy as np
 import pytest
@@ -6,6 +8,7 @@ from tiny_labelled import labelled_cells
 
 import langcell
 from langcell.inference.classification import classify, load_classifier
+from langcell.modeling_langcell import LangCellForCellClassification
 from langcell.training.fine_tuning.finetuning import finetune
 
 
@@ -76,3 +79,14 @@ def test_a_text_adapter_is_sent_to_its_command(tiny_model_dir, cells, tmp_path):
     )
     with pytest.raises(ValueError, match="`langcell annotate --adapter` takes it"):
         load_classifier(tiny_model_dir, adapter=tmp_path / "a", device="cpu")
+
+
+@pytest.mark.parametrize(
+    "options", [{"num_labels": 1}, {"num_labels": 3, "problem_type": "multi_label_classification"}]
+)
+def test_a_head_that_gives_no_class_is_refused(tiny_model_dir, tmp_path, options):
+    folder = shutil.copytree(tiny_model_dir, tmp_path / "numbers")
+    LangCellForCellClassification(tiny.tiny_config(**options)).save_pretrained(folder)
+    with pytest.raises(ValueError, match="numbers gives no class for each cell .* its logits are the answer") as error:
+        load_classifier(folder, device="cpu")
+    assert "\n" not in str(error.value)

@@ -85,7 +85,7 @@ def test_nothing_left_to_train_is_refused(tiny_model_dir):
 def test_a_frozen_part_gets_no_gradient():
     model = tiny_model()
     freeze(model, patterns=["^cell_encoder"])
-    model.get_cell_features(torch.tensor([[41, 3, 4]])).sum().backward()
+    model.get_cell_features(torch.tensor([[41, 3, 4]]), return_dict=True).pooler_output.sum().backward()
     assert all(parameter.grad is None for parameter in model.cell_encoder.parameters())
     assert model.cell_projection.weight.grad is not None
 

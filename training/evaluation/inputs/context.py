@@ -195,6 +195,6 @@ def embed_texts(loaded: LoadedLangCell, texts: Sequence[str]) -> np.ndarray:
         rows = order[begin : begin + _TEXTS_PER_BATCH]
         tokens = loaded.processor(text=[texts[i] for i in rows], return_tensors="pt").to(loaded.model.device)
         with torch.inference_mode():
-            embeds = loaded.model.get_text_features(tokens["input_ids"], tokens["attention_mask"])
+            embeds = loaded.model.get_text_features(**tokens, return_dict=True).pooler_output
         found[rows] = torch.nn.functional.normalize(embeds.float(), dim=-1).cpu().numpy()
     return found

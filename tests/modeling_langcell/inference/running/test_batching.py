@@ -63,7 +63,7 @@ def test_the_budget_changes_no_embedding(loaded):
     ranked = loaded.processor.feature_extractor.encode(tiny_counts(9), tiny_gene_names())
 
     def embed(ids, mask):
-        return (loaded.model.get_cell_features(ids, mask),)
+        return (loaded.model.get_cell_features(ids, mask, return_dict=True).pooler_output,)
 
     (together,) = for_each_batch(loaded, ranked, 10**6, embed)
     (alone,) = for_each_batch(loaded, ranked, 1, embed)

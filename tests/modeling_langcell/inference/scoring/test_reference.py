@@ -58,7 +58,9 @@ def test_similarities_are_as_the_nearest_reference_cells_in_the_genes_of_the_dat
     whole = cells(n_cells=60, seed=99)
     extractor, model = loaded.processor.feature_extractor, loaded.model
     of_texts, of_labels = (
-        normalize(model.get_text_features(**loaded.processor(text=texts, return_tensors="pt")), dim=-1).detach().numpy()
+        model.get_text_features(**loaded.processor(text=texts, return_tensors="pt"), return_dict=True)
+        .pooler_output.detach()
+        .numpy()
         for texts in (list(TEXTS), [label.text for label in LABELS])
     )
     known = extractor.reference_cells.known(embeddings(whole, loaded), of_texts)

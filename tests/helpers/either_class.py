@@ -1,0 +1,100 @@
+"""Run in a process of its own: a model of a folder's own code goes through every public function that takes a model.
+
+Arguments: the folder, and which is imported first, "langcell" or "hub". Prints what differs from langcell's own class.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def hub_model(folder: str, *, auto: bool) -> Any:
+    """The model by the folder's own code; once langcell is imported the Auto classes take langcell's."""
+    from transformers import AutoModel
+    from transformers.dynamic_module_utils import get_class_from_dynamic_module
+
+    if auto:
+        return AutoModel.from_pretrained(folder, trust_remote_code=True).eval()
+    return get_class_from_dynamic_module("modeling_langcell.LangCellModel", folder).from_pretrained(folder).eval()
+
+
+def hub_processor(folder: str, *, auto: bool) -> Any:
+    """The processor, likewise."""
+    from transformers import AutoProcessor
+    from transformers.dynamic_module_utils import get_class_from_dynamic_module
+
+    if auto:
+        return AutoProcessor.from_pretrained(folder, trust_remote_code=True)
+    return get_class_from_dynamic_module("processing_langcell.LangCellProcessor", folder).from_pretrained(folder)
+
+
+def results(loaded: Any) -> dict[str, Any]:
+    """What each public function makes of a model."""
+    import tiny
+    from tiny_labelled import TYPES, labelled_cells
+    from transformers import pipeline
+
+    import langcell
+    from langcell.inference.scored_cells import score_data
+    from langcell.processing.labels.resolve import Label
+    from langcell.training.evaluation.inputs.context import embed_texts
+    from langcell.training.fine_tuning.finetuning import finetune
+
+    found: dict[str, Any] = {}
+    batch = dict(loaded.processor(cells=[[42, 3, 4], [42, 9]], text=list(tiny.TEXTS), return_tensors="pt"))
+    for rerank in ("full", "exact", "none"):
+        found[f"score_labels {rerank}"] = langcell.score_labels(loaded.model, **batch, rerank=rerank).score.numpy()
+    cells = labelled_cells(4)
+    langcell.annotate(cells, dict(zip(TYPES, tiny.TEXTS, strict=True)), model=loaded, dtype="float32", progress=False)
+    found["annotate"], found["embed"] = cells.obsm["langcell_scores"], None
+    langcell.embed(cells, model=loaded, dtype="float32", progress=False)
+    found["embed"] = cells.obsm["X_langcell"]
+    labels = [Label(name, text, None, "given") for name, text in zip(TYPES, tiny.TEXTS, strict=True)]
+    found["score_data"] = score_data(cells, labels, loaded=loaded).match
+    found["retrieve"] = langcell.retrieve(
+        cells, labels, model=loaded, rerank=3, counts=cells, dtype="float32"
+    ).score.to_numpy()
+    found["embed_texts"] = embed_texts(loaded, list(tiny.TEXTS))
+    name_cells = pipeline("zero-shot-cell-annotation", model=loaded.model, processor=loaded.processor)
+    found["pipeline"] = [
+        sorted(zip(cell["labels"], cell["scores"], strict=True))[0][1]
+        for cell in name_cells(cells, candidate_labels=list(TYPES))
+    ]
+    for task in ("text", "classification"):
+        tuned = finetune(cells, label_column="type", model=loaded, task=task, steps=2, device="cpu")
+        found[f"finetune {task}"] = tuned.score(cells)
+        with tempfile.TemporaryDirectory() as folder:
+            tuned.save(Path(folder) / "tuned")
+    return {name: np.asarray(values) for name, values in found.items()}
+
+
+def main() -> None:
+    """Run from the command line."""
+    folder, first = sys.argv[1:]
+    auto = first == "hub"
+    parts = (hub_model(folder, auto=True), hub_processor(folder, auto=True)) if auto else None
+    from tiny_labelled import labelled_cells
+
+    import langcell
+    from langcell.loading.load import LoadedLangCell
+
+    own = langcell.load(folder, device="cpu")
+    model, processor = parts or (hub_model(folder, auto=False), hub_processor(folder, auto=False))
+    homes = [type(part).__module__ for part in (model, processor)]
+    wrong = [home for home in homes if not home.startswith("transformers_modules.")]
+    wrong += [] if type(own.model) is langcell.LangCellModel else ["langcell.load gave the folder's class"]
+    theirs = LoadedLangCell(model, processor, own.model_id, own.revision, own.weights)
+    expected, found = results(own), results(theirs)
+    wrong += [name for name in expected if not np.allclose(found[name], expected[name], rtol=0, atol=1e-6)]
+    try:
+        langcell.annotate(labelled_cells(4), ["B cell", "monocyte"], model=model)
+    except ValueError as error:
+        wrong += [] if "without its processor; give its folder or Hub id" in str(error) else [str(error)]
+    print(json.dumps({"wrong": wrong, "compared": list(expected)}))
+
+
+main()

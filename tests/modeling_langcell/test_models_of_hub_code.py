@@ -1,0 +1,27 @@
+"""A model that a folder's own code made is as good as one of langcell's class, whichever was imported first."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HELPERS = Path(__file__).resolve().parents[1] / "helpers"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["langcell", "hub"])
+def test_every_public_function_takes_both_classes(tiny_model_dir, tmp_path, first):
+    done = subprocess.run(
+        [sys.executable, str(HELPERS / "either_class.py"), str(tiny_model_dir), first],
+        env={**os.environ, "HF_MODULES_CACHE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert answer["wrong"] == []
+    assert len(answer["compared"]) == 11
