@@ -101,7 +101,9 @@ def test_illegal_values(make, message):
     ("version", "is_old"), [("4.57.3", True), ("5.4.0", True), ("5.5.0", False), ("6.0.dev0", False)]
 )
 def test_transformers_that_are_too_old_are_refused_in_one_line(version, is_old):
-    script = f"import transformers; transformers.__version__ = {version!r}; import langcell.configuration_langcell"
+    # The file alone, as of a model folder.
+    file = str(ROOT / "modeling_langcell/configuration_langcell.py")
+    script = f"import runpy, transformers; transformers.__version__ = {version!r}; runpy.run_path({file!r})"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.returncode != 0) == is_old
     message = f"ImportError: LangCell needs transformers 5.5 or later, and this is {version}: pip install -U "

@@ -87,6 +87,6 @@ def test_a_text_adapter_is_sent_to_its_command(tiny_model_dir, cells, tmp_path):
 def test_a_head_that_gives_no_class_is_refused(tiny_model_dir, tmp_path, options):
     folder = shutil.copytree(tiny_model_dir, tmp_path / "numbers")
     LangCellForCellClassification(tiny.tiny_config(**options)).save_pretrained(folder)
-    with pytest.raises(ValueError, match="numbers gives no class for each cell .* its logits are the answer") as error:
+    with pytest.raises(ValueError, match=r"numbers gives no class for each cell .* its logits are the answer") as error:
         load_classifier(folder, device="cpu")
     assert "\n" not in str(error.value)

@@ -15,7 +15,6 @@ from tiny import (
     tiny_reference,
     tiny_vocabulary,
 )
-from torch.nn.functional import normalize
 from transformers import pipeline
 from typer.testing import CliRunner
 
