@@ -1,9 +1,9 @@
-"""Errors that a user can mend, as the one line that the command line and the app show."""
+"""Errors of the user, as the one line that the command line and the app show."""
 
 import errno
 
 # What `langcell ...` and the app answer by a line; any other exception is a fault of the program.
-MENDABLE = (ValueError, OSError, MemoryError)
+USER_ERRORS = (ValueError, OSError, MemoryError)
 
 
 def one_line(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """What no library knows of the layout; import-linter holds the rest (pyproject.toml, `make lint`)."""
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
@@ -102,14 +103,25 @@ def test_hub_files_have_no_text_that_looks_like_a_relative_import():
 
 @pytest.mark.parametrize("package", ["langcell.training", "langcell.hub_cards"])
 def test_what_costs_seconds_is_imported_where_it_is_needed(package):
-    # import-linter sees who imports whom, not when.
+    # import-linter sees who imports whom, not when. Groups of options import no library, nor does the table of tasks.
     wrong = [
         place_of(path, node)
         for path in source_files("modeling_langcell")
         for node, lazy in imports_of(path)
-        if not lazy and any(f"{name}.".startswith(f"{package}.") for name in modules_of(node))
+        if not lazy
+        and any(
+            f"{name}.".startswith(f"{package}.") and not name.endswith((".options", ".registry"))
+            for name in modules_of(node)
+        )
     ]
     assert not wrong
+
+
+def test_the_command_line_answers_without_libraries():
+    script = "import sys; sys.orig_argv[:] = ['langcell.cli']; import langcell.cli.commands; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert "langcell.cli.annotate" in loaded
+    assert not {"torch", "transformers", "numpy", "pandas", "anndata", "huggingface_hub"} & set(loaded)
 
 
 def test_files_that_are_no_hub_files_import_absolutely():

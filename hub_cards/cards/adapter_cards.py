@@ -7,7 +7,8 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from langcell.hub_cards.cards.cards import TEXT_PIPELINE, render_card
 from langcell.hub_cards.cards.measurements import Measurement, all_results
-from langcell.loading.hub_folders import BUNDLED_MODEL, is_hub_id
+from langcell.loading.hub_folders import is_hub_id
+from langcell.loading.options import BUNDLED_MODEL
 
 HISTORY_FILE = "history.json"
 """Looks at the losses, beside an adapter or a fine-tuned model, so that its card can be filled again."""

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from safetensors import safe_open
 from langcell.hub_cards.cards.adapter_cards import HISTORY_FILE, fine_tuned_card
 from langcell.hub_cards.cards.cards import converted_model_card, model_card
 from langcell.hub_cards.cards.dataset_cards import write_dataset_card
-from langcell.hub_cards.cards.measurements import Measurement
+from langcell.hub_cards.cards.options import CardOptions
 from langcell.hub_cards.cards.repository_kinds import ADAPTER, CARD_FILE, SHARDS, SPACE, Kind, check_repo_id
 from langcell.hub_cards.cards.space_cards import space_card
 from langcell.loading.weight_files import read_config
@@ -31,35 +31,6 @@ _OF_SHARDS = ("title", "summary", "license_id", "licence")
 _OF_SPACES = (*_OF_SHARDS, "data", "models")
 _OF_FINE_TUNED = (*_OF_SHARDS, "data", "base_model", "limits", "measurements")
 _OF_PRETRAINED = (*_OF_FINE_TUNED, "datasets")
-
-
-@dataclass(frozen=True)
-class CardOptions:
-    """What a card says that no file of the folder knows; None and empty are left out.
-
-    Attributes:
-        title: heading; by default the name in the id.
-        summary: a sentence or two.
-        data: the training data, or a Space's sample data, in Markdown; by default what the files say.
-        license_id: the Hub's identifier, such as "apache-2.0".
-        licence: the licences in words.
-        base_model: Hub ids of the weights that these began as.
-        datasets: Hub ids of training data.
-        models: Hub ids of the models that a Space uses.
-        limits: sentences beside the usual ones.
-        measurements: evaluations.
-    """
-
-    title: str | None = None
-    summary: str | None = None
-    data: str | None = None
-    license_id: str | None = None
-    licence: str | None = None
-    base_model: Sequence[str] = ()
-    datasets: Sequence[str] = ()
-    models: Sequence[str] = ()
-    limits: Sequence[str] = ()
-    measurements: Sequence[Measurement] = ()
 
 
 def write_card(folder: str | Path, repo_id: str, kind: Kind, options: CardOptions) -> Path:

@@ -12,6 +12,7 @@ from langcell.app.actions import BY_CONFIDENCE, BY_LABEL, BY_SIMILARITY, Desk, V
 from langcell.app.messages import NamingRequest, PageFacts
 from langcell.app.options import AppOptions
 from langcell.app.serving import Page, serve
+from langcell.inference.naming.options import Rerank
 
 TYPED, BRANCH = "names", "a branch of the Cell Ontology"
 VALUES = [("raw counts", "counts"), ("TPM or counts per 10k", "linear"), ("log1p of these", "log1p")]
@@ -181,7 +182,7 @@ def _naming(
     labels: str,
     branch: str | None,
     x_is: Any,
-    rerank: str,
+    rerank: Rerank,
     unknown: float | None,
     gene_column: str | None,
     layer: str | None,

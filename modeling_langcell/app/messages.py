@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from langcell.processing.cells.raw_counts import XKind
+from langcell.inference.naming.options import Rerank
+from langcell.processing.options import XKind
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class NamingRequest:
     x_is: XKind = "counts"
     gene_column: str | None = None
     layer: str | None = None
-    rerank: str = "exact"
+    rerank: Rerank = "exact"
     unknown: float | None = None
     max_points: int = 20_000
 

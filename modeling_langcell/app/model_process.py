@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from langcell.app.options import AppOptions
-from langcell.one_line import MENDABLE, one_line
+from langcell.one_line import USER_ERRORS, one_line
 
 if TYPE_CHECKING:
     from langcell.app.model_worker import Bench
@@ -145,7 +145,7 @@ def _outcome(work: Callable[[], Any]) -> tuple[str, Any]:
     """What became of some work: "done" and its result, "refused" and one line, or "failed" and the traceback."""
     try:
         return "done", work()
-    except MENDABLE as error:
+    except USER_ERRORS as error:
         return "refused", one_line(error)
     except Exception:
         return "failed", traceback.format_exc().strip()

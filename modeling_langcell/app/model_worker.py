@@ -13,9 +13,9 @@ import pandas as pd
 from langcell.app.messages import Branch, CellMap, FoundCells, NamedFile, NamingRequest, PageFacts, SearchRequest
 from langcell.app.options import AppOptions
 from langcell.inference.annotation import AnnotationSummary, run_annotation
-from langcell.inference.naming.name_cells import NamingOptions
+from langcell.inference.naming.options import NamingOptions
 from langcell.inference.running.job import Job
-from langcell.inference.running.reading import ReadingOptions
+from langcell.inference.running.options import ReadingOptions
 from langcell.inference.search.retrieval import retrieve
 from langcell.loading.load import LoadedLangCell, load
 from langcell.processing.cells.anndata_io import open_elements, write_annotated

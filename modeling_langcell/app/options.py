@@ -3,38 +3,34 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import ClassVar, Self
+
+from langcell.loading.options import BUNDLED_MODEL
+from langcell.processing.options import option
 
 PREFIX = "LANGCELL_"
 
 
 @dataclass(frozen=True)
 class AppOptions:
-    """Which model the app uses, where it listens, and how much work it takes.
+    """Which model the app uses, where it listens, and how much work it takes."""
 
-    Attributes:
-        model: folder, Hub id, or "langcell-mini".
-        adapter: folder or Hub id of what `langcell finetune` made of that model; none when empty.
-        device: "cpu", "cuda", ...; the best one here when empty.
-        dtype: "float32", "bfloat16", "float16" or "auto".
-        host: address to listen at; only this machine reaches the default.
-        port: the first free one from 7860 on when 0.
-        max_upload_mb: size of an uploaded file at most, in MB.
-        time_limit: seconds that one naming or one search may take.
-        queue_size: how many naming runs and searches may wait.
-        max_points: cells in the map at most; of more, so many are drawn at random.
-    """
+    panel: ClassVar[str] = "App"
 
-    model: str = "langcell-mini"
-    adapter: str = ""
-    device: str = ""
-    dtype: str = "auto"
-    host: str = "127.0.0.1"
-    port: int = 0
-    max_upload_mb: int = 500
-    time_limit: int = 600
-    queue_size: int = 20
-    max_points: int = 20_000
+    model: str = option(BUNDLED_MODEL, "Model: folder, Hub id, or langcell-mini (bundled).")
+    adapter: str = option("", "Adapter for the model: folder or Hub id of what langcell finetune wrote.")
+    device: str = option("", "Device: cpu, cuda, mps, ...; the best one available when not given.")
+    dtype: str = option("auto", "Number format: float32, bfloat16, float16, or auto (bfloat16 where it is fast).")
+    host: str = option(
+        "127.0.0.1",
+        "Address to listen at. 0.0.0.0 lets other machines in, and there is no password; only this machine reaches "
+        "the default.",
+    )
+    port: int = option(0, "Port to listen at; 0 for the first free one from 7860 on.")
+    max_upload_mb: int = option(500, "Largest size of an uploaded file, in MB.")
+    time_limit: int = option(600, "Longest time of one naming run or one search, in seconds.")
+    queue_size: int = option(20, "Largest number of naming runs and searches that wait.")
+    max_points: int = option(20_000, "Largest number of cells in the map; more are drawn at random.")
 
     def __post_init__(self) -> None:
         for name in ("max_upload_mb", "time_limit", "queue_size", "max_points"):

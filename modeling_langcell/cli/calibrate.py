@@ -1,53 +1,60 @@
 """`langcell calibrate`: from cells with known types to the file that `langcell annotate --unknown` takes."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from langcell.cli.annotate import LabelsFile
+from langcell.cli.options import LabelledCells
+from langcell.loading.options import ModelOptions
+from langcell.processing.options import ReadOptions, option
+from langcell.training.labelled.options import LabelColumnOptions
 
 if TYPE_CHECKING:
     import numpy as np
 
     from langcell.inference.annotation import ScoredCells
 
-Command = Callable[..., None]
 _LOW_COVERAGE = 0.5
 
 
-def register(app: typer.Typer, one_line_errors: Callable[[Command], Command]) -> None:
-    """Add `calibrate` to `app`; `one_line_errors` turns what a user can mend into one line and exit code 2."""
-    app.command()(one_line_errors(calibrate))
+@dataclass(frozen=True)
+class CalibratedModelOptions(ModelOptions):
+    """A model whose scores are calibrated: in float32, so that a calibration holds for every device."""
+
+    dtype: str = option("float32", "Number format: float32, bfloat16 or float16.")
+
+
+@dataclass(frozen=True)
+class CalibrationOptions:
+    """What is fitted, and on which cells."""
+
+    panel: ClassVar[str] = "Calibration"
+
+    target_risk: float | None = option(
+        None, "Largest share of wrong labels among the named cells, 0 to 1; 0.1 when not given."
+    )
+    target_accuracy: float | None = option(None, "Smallest share of right labels; in place of --target-risk.")
+    absent_types: str | None = option(
+        None,
+        "Types in the column that are not candidates, with commas between them; the cells of these types should "
+        "become unknown.",
+    )
+    alpha: float | None = option(None, "Weight of the similarity in the score, 0 to 1; the model's own when not given.")
+    fit_share: float = option(0.5, "Share of the cells to fit on; the other cells measure the fit.")
+    seed: int = option(0, "Random seed of the split of the cells.")
 
 
 def calibrate(
-    data: Annotated[Path, typer.Argument(metavar="DATA.h5ad", help="Cells with known types.", show_default=False)],
-    label_column: Annotated[str, typer.Option(help="Column of obs with the types.", show_default=False)],
-    output: Annotated[Path, typer.Option("-o", "--output", help="JSON to write; a picture comes beside it.")] = Path(
-        "calibration.json"
-    ),
-    target_risk: Annotated[float | None, typer.Option(help="Share of wrong labels that is fine; 0.1.")] = None,
-    target_accuracy: Annotated[float | None, typer.Option(help="The same as 1 - target risk.")] = None,
-    absent_types: Annotated[
-        str | None, typer.Option(help="Types in the column that are no candidates: their cells should be unknown.")
-    ] = None,
-    label_ids_column: Annotated[
-        str | None, typer.Option(help="Column of obs with each type's ontology id, which gives its text.")
-    ] = None,
-    labels_file: LabelsFile = None,
-    model: Annotated[
-        str, typer.Option("--model", help="Folder, Hub id, or langcell-mini (bundled).")
-    ] = "langcell-mini",
-    alpha: Annotated[float | None, typer.Option(help="Weight of the similarity, 0 to 1; the model's own.")] = None,
-    fit_share: Annotated[float, typer.Option(help="Share of the cells to fit on; the others measure it.")] = 0.5,
-    seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps, ...; the best one here when not given.")] = None,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
-    x_is: Annotated[str, typer.Option("--x-is", metavar="[counts|linear|log1p]", help="What X holds.")] = "counts",
-    gene_column: Annotated[str | None, typer.Option(help="Column of var with Ensembl ids or symbols.")] = None,
-    layer: Annotated[str | None, typer.Option(help="Layer with the values; found when not given.")] = None,
+    data: LabelledCells,
+    types: LabelColumnOptions,
+    options: CalibrationOptions,
+    model: CalibratedModelOptions,
+    reading: ReadOptions,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="JSON file to write; a picture is written beside it.")
+    ] = Path("calibration.json"),
 ) -> None:
     """Fit temperature and threshold on half of the cells, and show risk and coverage on the other half."""
     import numpy as np
@@ -63,30 +70,29 @@ def calibrate(
 
     if output.suffix != ".json" or not output.parent.is_dir():
         raise ValueError(f"Cannot write {output}; name a .json file in a folder that exists.")
-    reading: dict[str, Any] = {"x_is": x_is, "gene_column": gene_column, "layer": layer}
-    check_label_column(data, label_column, **reading)
-    columns = {"label_column": label_column, "label_ids_column": label_ids_column, "labels_file": labels_file}
-    labelled = read_labelled_cells(data, **columns, **reading)
-    kept = _candidates(labelled.names, absent_types)
-    loaded = load(model, device=device, dtype=dtype)
-    alpha = check_alpha(loaded.config.alpha if alpha is None else alpha)
+    values = vars(reading)
+    check_label_column(data, types.label_column, **values)
+    labelled = read_labelled_cells(data, **vars(types), **values)
+    kept = _candidates(labelled.names, options.absent_types)
+    loaded = load(**vars(model))
+    alpha = check_alpha(loaded.config.alpha if options.alpha is None else options.alpha)
     labels = [labelled.labels[i] for i in kept]
-    scored = score_data(data, labels, loaded=loaded, **reading)
+    scored = score_data(data, labels, loaded=loaded, **values)
     run = fit(
         _scores(scored, alpha)[labelled.has_label],
         np.where(scored.known[:, None], scored.similarity, np.nan)[labelled.has_label],
         _codes_among(kept, labelled.truth[labelled.has_label]),
-        target_risk=target_risk,
-        target_accuracy=target_accuracy,
-        fit_share=fit_share,
-        seed=seed,
+        target_risk=options.target_risk,
+        target_accuracy=options.target_accuracy,
+        fit_share=options.fit_share,
+        seed=options.seed,
         fitted_with=fitting_facts(
             loaded,
             labels,
             alpha=alpha,
             reference_cells=scored.reference_cells,
             data=data.name,
-            label_column=label_column,
+            label_column=types.label_column,
             absent_types=[name for i, name in enumerate(labelled.names) if i not in kept],
         ),
     )
@@ -100,7 +106,7 @@ def calibrate(
     coverage, risk = report["coverage_at_threshold"], report["risk_at_threshold"]
     if coverage < _LOW_COVERAGE:
         console.print(
-            f"Mind: the threshold names {coverage:.0%} of the held-out cells ({risk:.0%} of them wrongly), the others "
+            f"Note: the threshold names {coverage:.0%} of the held-out cells ({risk:.0%} of them wrongly), the others "
             "become unknown. A greater --target-risk names more, and labels with definitions are named better "
             "(--label-ids-column, --labels-file)."
         )

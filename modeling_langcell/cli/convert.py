@@ -1,19 +1,10 @@
 """`langcell convert` and `langcell verify`."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-Command = Callable[..., None]
-
-
-def register(app: typer.Typer, one_line_errors: Callable[[Command], Command]) -> None:
-    """Add the commands to `app`; `one_line_errors` turns what a user can mend into one line and exit code 2."""
-    for command in (convert, verify):
-        app.command()(one_line_errors(command))
 
 
 def convert(

@@ -1,65 +1,85 @@
 """`langcell evaluate TASK`: a model measured on cells with known types; the tasks are those of `evaluation.tasks`."""
 
+import inspect
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
-from langcell.cli.evaluate_options import CONTEXT, LABELS, REQUIRED, RUNNING, SUBJECT, Command, with_options
+from langcell.cli.command_line import CommandLine
+from langcell.cli.options import Command, LabelledCells, all_optional, cli_fields
+from langcell.training.evaluation.options import (
+    COMMON,
+    ExpectationOptions,
+    OptionalLabelOptions,
+    SuiteOptions,
+)
+from langcell.training.evaluation.registry import TASKS, Task
+from langcell.training.labelled.options import LabelColumnOptions
 
-_EXPECTATION = {"expect_accuracy": None, "tolerance": 0.005}
 _ALL = """Run every task that the columns of the file allow, and write one report (report.md, report.html).
 
-Columns that are not named are looked for under the names that files use (cell_type, batch, disease, ...), but for
-ontology ids, which are read from --label-ids-column alone, as in each task. --repeats is for the tasks that train or
-draw; zero-shot, disease and retrieval keep their 200 draws of the cells. What is left out, and why, stands in the
-report.
+Columns that are not named are looked for under the names that files use (cell_type, batch, disease, ...). Ontology ids
+are read from --label-ids-column alone, as in each task. --repeats is for the tasks that train or draw; zero-shot,
+disease and retrieval keep their 200 draws of the cells. The report says what is left out, and why.
 """
+Results = Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")]
+Cache = Annotated[
+    bool, typer.Option("--cache/--no-cache", help="Take a kept result of the same model, data and options.")
+]
 
 
-def register(app: typer.Typer, one_line_errors: Callable[[Command], Command]) -> None:
-    """Add `evaluate` to `app`; `one_line_errors` turns what a user can mend into one line and exit code 2."""
-    from langcell.training.evaluation.registry import TASKS
-
-    group = typer.Typer(help="Measure a model on cells with known types.", no_args_is_help=True, rich_markup_mode=None)
+def evaluation() -> CommandLine:
+    """Return the group `evaluate` with a command per task."""
+    group = CommandLine("Measure a model on cells with known types.")
     for task in TASKS.values():
-        own = {name: _default(value) for name, value in task.options.items()}
-        labels = LABELS if task.needs_labels else {}
-        expectation = _EXPECTATION if task.name == "zero-shot" else {}
-        command = with_options(
-            _runner(task.name), {**SUBJECT, **labels, **own, **expectation, **RUNNING}, doc=task.summary
-        )
-        group.command(task.name)(one_line_errors(command))
-    options = {name: None for task in TASKS.values() for name in task.options}
-    labels = dict.fromkeys(LABELS)
-    more = {"disease_column": None, "disease_labels_file": None}
-    everything = with_options(_run_all, {**SUBJECT, **labels, **options, **more, **RUNNING}, doc=_ALL)
-    group.command("all")(one_line_errors(everything))
-    app.add_typer(group, name="evaluate")
+        group.add(_command(_task_runner(task), _groups_of(task), task.summary), task.name)
+    every = all_optional("TaskOptions", *(task.option_group for task in TASKS.values()))
+    group.add(_command(_run_all, (*_COMMON_OF_ALL, every, SuiteOptions), _ALL), "all")
+    return group
 
 
-def _default(value: Any) -> Any:
-    """A task's default as the command line has it."""
-    from langcell.training.evaluation.registry import REQUIRED as NEEDED
-
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    return REQUIRED if value == NEEDED else value
+_COMMON_OF_ALL = (OptionalLabelOptions, *COMMON)
 
 
-def _runner(task: str) -> Callable[..., None]:
+def _groups_of(task: Task) -> tuple[type, ...]:
+    labels = (LabelColumnOptions,) if task.needs_labels else ()
+    expectation = (ExpectationOptions,) if task.name == "zero-shot" else ()
+    return (*labels, task.option_group, *COMMON, *expectation)
+
+
+def _command(run: Callable[..., None], groups: tuple[type, ...], doc: str) -> Command:
+    """Return a command that takes groups of options and calls `run` with all of them as keywords."""
+
+    def command(data: LabelledCells, output: Results = Path("results"), cache: Cache = True, **options: Any) -> None:
+        given = {one.name: getattr(group, one.name) for group in options.values() for one in cli_fields(type(group))}
+        run(data=data, output=output, cache=cache, **given)
+
+    described: Any = command
+    described.__doc__ = doc
+    explicit = list(inspect.signature(command).parameters.values())[:-1]
+    of_groups = [
+        inspect.Parameter(f"group_{i}", inspect.Parameter.KEYWORD_ONLY, annotation=group)
+        for i, group in enumerate(groups)
+    ]
+    described.__signature__ = inspect.Signature([*explicit, *of_groups])
+    return command
+
+
+def _task_runner(task: Task) -> Callable[..., None]:
     def run(**options: Any) -> None:
-        _run_task(task, **options)
+        _run_task(task.name, **options)
 
     return run
 
 
 def _run_task(task: str, *, data: Path, output: Path, cache: bool, **options: Any) -> None:
     """Run one task, write its files and print its table."""
-    from langcell.training.evaluation.inputs.inputs import Subject
+    from langcell.training.evaluation.inputs.inputs import EvaluationInputs
     from langcell.training.evaluation.reports.report import Expectation
     from langcell.training.evaluation.runner import check_folder, run_task
 
@@ -67,20 +87,20 @@ def _run_task(task: str, *, data: Path, output: Path, cache: bool, **options: An
     expected, tolerance = options.pop("expect_accuracy", None), options.pop("tolerance", None)
     expectation = None if expected is None else Expectation(expected, float(tolerance or 0))
     check_folder(output)
-    subject = Subject(data, **_for_context(options))
+    inputs = EvaluationInputs(data, **_for_inputs(options))
     with _each_line_once() as said:
-        outcome = run_task(task, subject, output, use_cache=cache, **_for_task(options))
+        outcome = run_task(task, inputs, output, use_cache=cache, **_for_task(options))
         _print(outcome, output, said)
     if expectation is not None:
         print(expectation.check(outcome.report))
 
 
 def _run_all(*, data: Path, output: Path, cache: bool, **options: Any) -> None:
-    """Run what the file allows; print what came of each task."""
+    """Run what the file allows; print the result of each task."""
     from langcell.training.evaluation.inputs.context import EvaluationContext
     from langcell.training.evaluation.suite import evaluate_all
 
-    context = EvaluationContext(data, **_for_context(options))
+    context = EvaluationContext(data, **_for_inputs(options))
     with _each_line_once() as said:
         suite = evaluate_all(context, output, use_cache=cache, **_for_task(options))
         for outcome in suite.outcomes.values():
@@ -90,13 +110,16 @@ def _run_all(*, data: Path, output: Path, cache: bool, **options: Any) -> None:
     print(f"Wrote {' and '.join(path.name for path in suite.files)} into {output}/")
 
 
-def _for_context(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name in CONTEXT}
+_OF_INPUTS = frozenset(one.name for group in _COMMON_OF_ALL for one in fields(group))
+
+
+def _for_inputs(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name in _OF_INPUTS}
 
 
 def _for_task(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What is left for the task itself; lists are written with commas."""
-    own = {name: value for name, value in options.items() if name not in CONTEXT}
+    """Return what is left for the task itself; lists are written with commas."""
+    own = {name: value for name, value in options.items() if name not in _OF_INPUTS}
     if isinstance(own.get("shots"), str):
         own["shots"] = _numbers(own["shots"])
     return own

@@ -1,30 +1,22 @@
 """`langcell export onnx`."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from langcell.cli.command_line import CommandLine
+
 if TYPE_CHECKING:
     from langcell.onnx_export.export import OnnxExport
-
-Command = Callable[..., None]
-
-
-def register(app: typer.Typer, one_line_errors: Callable[[Command], Command]) -> None:
-    """Add the command group to `app`; `one_line_errors` turns what a user can mend into one line and exit code 2."""
-    group = typer.Typer(help="Write a model in a format of other runtimes.", no_args_is_help=True)
-    group.command("onnx")(one_line_errors(export_onnx))
-    # A callback keeps the name of the only command: `langcell export onnx`, not `langcell export`.
-    group.callback()(lambda: None)
-    app.add_typer(group, name="export")
 
 
 def export_onnx(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Folder, Hub id, or langcell-mini (bundled).")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write.", show_default=False)],
-    adapter: Annotated[str | None, typer.Option(help="Folder or Hub id of what finetune made of the model.")] = None,
+    adapter: Annotated[
+        str | None, typer.Option(help="Adapter for the model: folder or Hub id of what langcell finetune wrote.")
+    ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Also write files with int8 weights, for CPUs.")] = False,
     opset: Annotated[int, typer.Option(help="ONNX operator set, 18 to 21.")] = 20,
 ) -> None:
@@ -47,3 +39,10 @@ def _print_export(exported: "OnnxExport") -> None:
         if differences:
             listed = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
             print(f"Largest difference from torch, {kind}: {listed}")
+
+
+def exporting() -> CommandLine:
+    """Return the group `export`."""
+    group = CommandLine("Write a model in a format of other runtimes.", keeps_name=True)
+    group.add(export_onnx, "onnx")
+    return group

@@ -1,10 +1,15 @@
 """`langcell retrieve`: text to cells, and cell to texts."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
+
+from langcell.inference.naming.options import LabelOptions
+from langcell.inference.search.options import SearchOptions
+from langcell.loading.options import ModelOptions
+from langcell.processing.options import ReadOptions, option
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -12,54 +17,63 @@ if TYPE_CHECKING:
 
     from langcell.processing.labels.resolve import Label
 
-Command = Callable[..., None]
-
 _SUFFIXES = (".csv", ".parquet", ".json")
 _MOST_QUERIES_SHOWN = 20
 
 
-def register(app: typer.Typer, one_line_errors: Callable[[Command], Command]) -> None:
-    """Add `retrieve` to `app`; `one_line_errors` turns what a user can mend into one line and exit code 2."""
-    app.command()(one_line_errors(retrieve))
+@dataclass(frozen=True)
+class QueryOptions:
+    """What is looked for: texts to find cells, or cells to find texts."""
+
+    panel: ClassVar[str] = "Queries"
+
+    text: list[str] | None = option(
+        None, "Text to find cells for: a sentence, a cell type or an ontology id; may be repeated."
+    )
+    texts_file: Path | None = option(None, "File of texts: one per line, name<TAB>text, or JSON.", show_default=False)
+    cell: list[str] | None = option(None, "Name of a cell to find texts for; may be repeated.")
+    row: list[int] | None = option(None, "Row of a cell to find texts for; may be repeated.")
+
+
+@dataclass(frozen=True)
+class CandidateOptions(LabelOptions):
+    """The texts that are chosen from for a cell."""
+
+    panel: ClassVar[str] = "Candidate texts for --cell and --row"
+
+    labels: str | None = option(None, 'Candidate texts with commas between them, "B cell,NK cell,...".')
+    labels_file: Path | None = option(None, "File of candidate texts, as annotate takes it.", show_default=False)
+    ontology_root: str | None = option(
+        None, "Cell Ontology id or name; the candidates are the model's training types at or below this term."
+    )
 
 
 def retrieve(
     store: Annotated[
-        Path, typer.Argument(metavar="STORE", help="What embed or annotate wrote: h5ad or zarr.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="STORE", help="h5ad file or zarr folder that embed or annotate wrote.", show_default=False
+        ),
     ],
-    text: Annotated[list[str] | None, typer.Option(help="Sentence, cell type or id; may be repeated.")] = None,
-    texts_file: Annotated[
-        Path | None, typer.Option(help="One text a line, name<TAB>text, or JSON.", show_default=False)
-    ] = None,
-    cell: Annotated[list[str] | None, typer.Option(help="Name of a cell to find texts for; may be repeated.")] = None,
-    row: Annotated[list[int] | None, typer.Option(help="Row of a cell to find texts for; may be repeated.")] = None,
-    labels: Annotated[
-        str | None, typer.Option(help='Texts for cells are chosen from these, "B cell,NK cell,...".')
-    ] = None,
-    labels_file: Annotated[Path | None, typer.Option(help="The same from a file.", show_default=False)] = None,
-    ontology_root: Annotated[
-        str | None, typer.Option(help="The same: a term and all below it that the model was trained on.")
-    ] = None,
-    top_k: Annotated[int, typer.Option(help="Finds for each query.")] = 10,
-    rerank: Annotated[int, typer.Option(help="Candidates of each query to re-rank by match; 0 for none.")] = 0,
-    alpha: Annotated[float | None, typer.Option(help="Weight of the similarity in re-ranking, 0 to 1.")] = None,
+    queries: QueryOptions,
+    candidates: CandidateOptions,
+    search: SearchOptions,
+    model: ModelOptions,
+    reading: ReadOptions,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="CSV, parquet or JSON file to write.", show_default=False)
     ] = None,
     counts: Annotated[
-        Path | None, typer.Option(help="The cells with counts, where the store has none.", show_default=False)
+        Path | None,
+        typer.Option(help="File with the counts of the same cells, where the store has none.", show_default=False),
     ] = None,
     index: Annotated[
-        Path | None, typer.Option(help="faiss index, made where there is none: approximate.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="faiss index of the store for approximate search; it is made where there is none.",
+            show_default=False,
+        ),
     ] = None,
-    model: Annotated[
-        str, typer.Option("--model", help="Folder, Hub id, or langcell-mini (bundled).")
-    ] = "langcell-mini",
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps, ...; the best one here when not given.")] = None,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16, or auto, when re-ranking.")] = "auto",
-    x_is: Annotated[str, typer.Option("--x-is", metavar="[counts|linear|log1p]", help="What X holds.")] = "counts",
-    gene_column: Annotated[str | None, typer.Option(help="Column of var with Ensembl ids or symbols.")] = None,
-    layer: Annotated[str | None, typer.Option(help="Layer with the values; found when not given.")] = None,
 ) -> None:
     """Find the cells that fit a text (--text, --texts-file), or the texts that fit a cell (--cell, --row)."""
     from rich.console import Console
@@ -67,57 +81,39 @@ def retrieve(
     from langcell.inference.search.retrieval import retrieve as find
 
     _check_output(output)
-    cells = [*(cell or []), *(row or [])]
-    texts = _texts(text, texts_file, (labels, labels_file, ontology_root), model, bool(cells))
-    found = find(
-        store,
-        texts,
-        cells=cells or None,
-        model=model,
-        top_k=top_k,
-        rerank=rerank,
-        alpha=alpha,
-        counts=counts,
-        index=index,
-        device=device,
-        dtype=dtype,
-        x_is=x_is,
-        gene_column=gene_column,
-        layer=layer,
-    )
+    cells = [*(queries.cell or []), *(queries.row or [])]
+    texts = _texts(queries, candidates, model, for_cells=bool(cells))
+    options = {**vars(search), **vars(model), **vars(reading)}
+    found = find(store, texts, cells=cells or None, counts=counts, index=index, **options)
     console = Console()
-    queries = found["query"].unique()
-    for query in queries[:_MOST_QUERIES_SHOWN]:
+    names = found["query"].unique()
+    for query in names[:_MOST_QUERIES_SHOWN]:
         console.print(_table(str(query), found.query("query == @query"), "text" if cells else "cell"))
-    if len(queries) > _MOST_QUERIES_SHOWN:
-        print(f"and {len(queries) - _MOST_QUERIES_SHOWN} other queries")
+    if len(names) > _MOST_QUERIES_SHOWN:
+        print(f"and {len(names) - _MOST_QUERIES_SHOWN} other queries")
     if output is not None:
         _write(found, output)
         print(f"Wrote {output}")
 
 
 def _texts(
-    text: list[str] | None,
-    texts_file: Path | None,
-    label_options: tuple[str | None, Path | None, str | None],
-    model: str,
-    for_cells: bool,
+    queries: QueryOptions, candidates: CandidateOptions, model: ModelOptions, *, for_cells: bool
 ) -> "list[Label] | None":
-    """The queries, or with cells the candidates; None for the model's training types."""
+    """Return the queries, or with cells the candidates; None stands for the model's training types."""
     from langcell.cli.annotate import candidate_labels
     from langcell.processing.labels.resolve import read_queries, resolve_query
 
-    by_labels = any(option is not None for option in label_options)
-    if by_labels and (text or texts_file or not for_cells):
+    if candidates.given and (queries.text or queries.texts_file or not for_cells):
         raise ValueError(
             "--labels, --labels-file and --ontology-root say what to choose from for --cell or --row alone."
         )
-    if by_labels:
-        return candidate_labels(*label_options, model)
-    queries = [resolve_query(one) for one in text or []] + (read_queries(texts_file) if texts_file else [])
-    if not queries and not for_cells:
+    if candidates.given:
+        return candidate_labels(candidates, model.model)
+    texts = [resolve_query(one) for one in queries.text or []]
+    texts += read_queries(queries.texts_file) if queries.texts_file else []
+    if not texts and not for_cells:
         raise ValueError("Say what to look for: --text or --texts-file to find cells, --cell or --row to find texts.")
-    return queries or None
+    return texts or None
 
 
 def _table(query: str, found: "pd.DataFrame", what: str) -> "Table":

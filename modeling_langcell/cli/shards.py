@@ -1,25 +1,15 @@
 """`langcell shards info` and `langcell push-shards`: look at a folder of shards, and share it."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from langcell.cli.publish import DryRun, LicenceNote, LicenseId, Private, Summary, Tag, Title, send
+from langcell.cli.command_line import CommandLine
+from langcell.cli.publish import UploadOptions, send
+from langcell.hub_cards.cards.options import CardTexts
 
-Command = Callable[..., None]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of finished shards.", show_default=False)]
-
-
-def register(app: typer.Typer, one_line_errors: Callable[[Command], Command]) -> None:
-    """Add the commands to `app`; `one_line_errors` turns what a user can mend into one line and exit code 2."""
-    shards = typer.Typer(help="Look at tokenized shards.", no_args_is_help=True, rich_markup_mode=None)
-    shards.command()(one_line_errors(info))
-    # A group of one command would otherwise be that command.
-    shards.callback()(lambda: None)
-    app.add_typer(shards, name="shards")
-    app.command("push-shards")(one_line_errors(push_shards))
 
 
 def info(
@@ -54,20 +44,22 @@ def info(
 def push_shards(
     folder: Folder,
     repo_id: Annotated[str, typer.Argument(metavar="REPO_ID", help="Dataset on the Hub, such as org/cells.")],
-    private: Private = False,
-    title: Title = None,
-    summary: Summary = None,
-    license_id: LicenseId = None,
-    licence: LicenceNote = None,
-    dry_run: DryRun = False,
-    tag: Tag = None,
+    texts: CardTexts,
+    upload: UploadOptions,
 ) -> None:
     """Write a card that counts the cells of a folder of shards, and publish both as a dataset on the Hub.
 
-    The card takes the place of one that is there; `langcell publish` keeps it.
+    The card replaces one that is there; langcell publish keeps it.
     """
     from langcell.hub_cards.cards.dataset_cards import write_dataset_card
     from langcell.hub_cards.publishing.publishing import prepare_upload
 
-    write_dataset_card(folder, repo_id, title=title, summary=summary, license_id=license_id, licence=licence)
-    send(prepare_upload(folder, repo_id), private=private, dry_run=dry_run, tag=tag)
+    write_dataset_card(folder, repo_id, **vars(texts))
+    send(prepare_upload(folder, repo_id), upload)
+
+
+def shard_folders() -> CommandLine:
+    """Return the group `shards`."""
+    group = CommandLine("Look at tokenized shards.", keeps_name=True)
+    group.add(info)
+    return group

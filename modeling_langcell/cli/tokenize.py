@@ -1,106 +1,78 @@
 """`langcell tokenize`: raw counts and metadata to tokenized shards."""
 
-from collections.abc import Callable, Sequence
-from enum import StrEnum
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 
-Command = Callable[..., None]
+from langcell.cli.options import CellSources
+from langcell.processing.options import ReadOptions, option
+from langcell.processing.sources.options import CensusOptions
+from langcell.processing.tokenization.options import TokenizeOptions
 
 
-class CountValues(StrEnum):
-    """What the matrices hold."""
+@dataclass(frozen=True)
+class GeneOptions:
+    """The gene vocabulary, and how many of its genes a cell has."""
 
-    counts = "counts"
-    linear = "linear"
-    log1p = "log1p"
+    panel: ClassVar[str] = "Gene vocabulary"
+
+    model: str | None = option(
+        None, "Model whose gene vocabulary is used: folder or Hub id; the bundled one when not given."
+    )
+    vocabulary: Path | None = option(None, "Gene vocabulary file (.tsv or .json), in place of --model.")
+    max_length: int | None = option(
+        None, "Largest number of gene ids per cell, <cls> included; the model's own, else 2048, when not given."
+    )
 
 
-def register(app: typer.Typer, one_line_errors: Callable[[Command], Command]) -> None:
-    """Add the command to `app`; `one_line_errors` turns what a user can mend into one line and exit code 2."""
-    app.command()(one_line_errors(tokenize))
+@dataclass(frozen=True)
+class WorkOptions:
+    """Who does the work."""
+
+    panel: ClassVar[str] = "Processes"
+
+    workers: int | None = option(None, "Number of processes; one per core when not given.")
+    scheduler: str | None = option(None, "Address of a Dask scheduler, such as tcp://host:8786, in place of --workers.")
 
 
 def tokenize(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the shards.", show_default=False)],
-    sources: Annotated[
-        list[str] | None, typer.Argument(help="h5ad, zarr, 10x .h5, 10x mtx folders, or quoted globs of them.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Folder or Hub id whose gene vocabulary to use; the bundled one.")
-    ] = None,
-    vocabulary: Annotated[
-        Path | None, typer.Option(help="Gene vocabulary file (.tsv or .json), in place of --model.")
-    ] = None,
-    census_uri: Annotated[
-        str | None,
-        typer.Option(help="CELLxGENE Census: stable, latest, a date, or the URI of one or a SOMA experiment."),
-    ] = None,
-    organism: Annotated[str, typer.Option(help="Organism of the Census.")] = "homo_sapiens",
-    value_filter: Annotated[
-        str | None, typer.Option(help="Condition on obs of the Census, such as \"tissue_general == 'blood'\".")
-    ] = None,
-    joinids: Annotated[str | None, typer.Option(help="Range of soma_joinids of the Census, start:stop.")] = None,
-    max_length: Annotated[int | None, typer.Option(help="Ids a cell at most; the model's own, else 2048.")] = None,
-    min_genes: Annotated[int, typer.Option(help="Drop cells with fewer expressed genes.")] = 0,
-    keep_duplicates: Annotated[
-        bool, typer.Option("--keep-duplicates", help="Keep cells whose is_primary_data is False.")
+    genes: GeneOptions,
+    census: CensusOptions,
+    shards: TokenizeOptions,
+    reading: ReadOptions,
+    work: WorkOptions,
+    sources: CellSources = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace shards that were made with another plan.")
     ] = False,
-    cells_per_shard: Annotated[int, typer.Option(help="Cells a shard is planned for.")] = 20_000,
-    x_is: Annotated[CountValues, typer.Option("--x-is", help="What the values are.")] = CountValues.counts,
-    gene_column: Annotated[str | None, typer.Option(help="Column of var with Ensembl ids or symbols.")] = None,
-    layer: Annotated[str | None, typer.Option(help="Layer with the values; found when not given.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes; all cores when not given.")] = None,
-    scheduler: Annotated[
-        str | None, typer.Option(help="Dask scheduler, such as tcp://host:8786, in place of --workers.")
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace shards of another plan.")] = False,
 ) -> None:
     """Turn raw counts and CELLxGENE metadata into tokenized shards; the same command goes on where it was stopped."""
-    from langcell.processing.sources.open_source import ReadOptions, find_sources
-    from langcell.processing.tokenization.plan import TokenizeOptions
+    from langcell.processing.sources.open_source import find_sources
     from langcell.processing.tokenization.scheduling import default_workers
     from langcell.processing.tokenization.tokenize import tokenize as write_shards
 
-    specs = find_sources(sources or [])
-    if census_uri is not None:
-        specs.append(_census(census_uri, organism, value_filter, joinids))
-    elif value_filter is not None or joinids is not None:
-        raise ValueError("--value-filter and --joinids choose cells of a Census; give --census-uri, or leave them out.")
-    genes, settings = _gene_vocabulary(model, vocabulary)
-    if max_length is not None:
-        settings["max_length"] = max_length
-    options = TokenizeOptions(
-        **settings,
-        cells_per_shard=cells_per_shard,
-        min_genes=min_genes,
-        keep_duplicates=keep_duplicates,
-        read=ReadOptions(x_is=x_is.value, gene_column=gene_column, layer=layer),
-    )
+    specs = find_sources(sources or []) + census.sources()
+    vocabulary, settings = _gene_vocabulary(genes.model, genes.vocabulary)
+    if genes.max_length is not None:
+        settings["max_length"] = genes.max_length
     manifest = write_shards(
         specs,
         output,
-        genes,
-        options=options,
-        workers=default_workers() if workers is None else workers,
-        scheduler=scheduler,
+        vocabulary,
+        options=replace(shards, **settings, read=reading),
+        workers=default_workers() if work.workers is None else work.workers,
+        scheduler=work.scheduler,
         overwrite=overwrite,
     )
     _report(manifest.sources, len(manifest.shards), output)
 
 
-def _census(uri: str, organism: str, value_filter: str | None, joinids: str | None) -> Any:
-    from langcell.processing.sources.census import CensusSelection, parse_joinids, resolve_census
-    from langcell.processing.sources.open_source import census_source
-
-    chosen = None if joinids is None else parse_joinids(joinids)
-    return census_source(CensusSelection(resolve_census(uri), organism, value_filter, chosen))
-
-
 def _gene_vocabulary(model: str | None, vocabulary: Path | None) -> tuple[Any, dict[str, Any]]:
-    """The gene vocabulary, and what its model says of the length of cells and of genes with several columns."""
+    """Return the gene vocabulary, and its model's settings for the length of cells and duplicate genes."""
     from langcell.loading.load import DEFAULT_MODEL, bundled_model_folder
     from langcell.processing.feature_extraction_langcell import LangCellFeatureExtractor
     from langcell.processing.vocabulary.vocabulary_files import read_vocabulary

@@ -18,27 +18,30 @@ from langcell.inference.naming.label_counts import LabelCounts, count_labels
 from langcell.inference.naming.name_cells import (
     UNASSIGNED,
     NamedCells,
-    NamingOptions,
     masked_scores,
     name_cells,
     storable,
 )
+from langcell.inference.naming.options import NamingOptions
 from langcell.inference.running.batching import BatchFunction
 from langcell.inference.running.cell_run import CellRun, Finished
-from langcell.inference.running.job import Job, Model, model_facts, row_blocks, settings
+from langcell.inference.running.job import Job, model_facts, row_blocks, settings
 from langcell.inference.running.memory import TEXT_TOKENS_PER_GENE
+from langcell.inference.running.options import ReadingOptions
 from langcell.inference.running.processes import Processes
-from langcell.inference.running.reading import Coverage, ReadingOptions
+from langcell.inference.running.reading import Coverage
 from langcell.inference.scored_cells import ScoredCells, encode_label_texts, score_data
 from langcell.inference.scoring.onnx_scores import onnx_embedder, onnx_scorer
 from langcell.inference.scoring.reference import measured_reference, with_reference
-from langcell.inference.scoring.zero_shot import DEFAULT_K, EncodedLabels, check_alpha, score_cells, unit_rows
-from langcell.loading.load import AUTO_DTYPE, LoadedLangCell
+from langcell.inference.scoring.zero_shot import EncodedLabels, check_alpha, score_cells, unit_rows
+from langcell.loading.load import LoadedLangCell
 from langcell.loading.onnx_model import OnnxLangCell
+from langcell.loading.options import AdaptedModelOptions
 from langcell.processing.cells.anndata_io import open_cells
 from langcell.processing.cells.obsm_matrix import read_obsm
 from langcell.processing.cells.row_blocks import RowBlocks
 from langcell.processing.labels.resolve import Label, resolve_labels
+from langcell.processing.options import from_keywords, takes
 from langcell.processing.reference_cells import MeasuredReference
 
 __all__ = [
@@ -58,25 +61,14 @@ Labels = Sequence[str] | Mapping[str, str] | Sequence[Label]
 _LEAST_TOKENS_PER_MATCH = 4096
 
 
+@takes(AdaptedModelOptions, NamingOptions, ReadingOptions)
 def annotate(
     adata: AnnData | str | Path,
     labels: Labels | None = None,
     *,
     output: str | Path | None = None,
-    model: Model | None = None,
-    adapter: str | Path | None = None,
-    alpha: float | None = None,
-    rerank: str = "exact",
-    k: int = DEFAULT_K,
-    unknown: float | str | Path | None = None,
-    smooth: float | None = None,
-    smooth_over: str | None = None,
-    ontology_backoff: float | None = None,
-    reference: bool = True,
-    device: str | None = None,
-    dtype: str = AUTO_DTYPE,
     distributed: bool = False,
-    **reading: Any,
+    **options: Any,
 ) -> AnnData | None:
     """Name each cell by the label whose text fits it best, without any labelled cell.
 
@@ -84,37 +76,19 @@ def annotate(
     until they are joined at the end: memory does not grow with the number of cells, and a run that was killed goes on
     where it stopped when it is started again with the same arguments.
 
+    Scores that `rerank` did not need are NaN. For cells with such scores, scores and confidence are lower bounds.
+    `smooth`, `ontology_backoff` and a number for `unknown` need all scores: "exact" then becomes "full". With a
+    calibration file for `unknown`, the confidence is the calibrated one.
+
     Args:
         adata: an AnnData (which gets the results) or the path of an h5ad or zarr file (read in chunks).
         labels: a list of names, {name: text}, or resolved `Label`s, in the order in which results keep them. Names
             that the Cell Ontology knows (names, synonyms, ids) get its definition as text, others are used as they are.
             When None those that the adapter or the model was fine-tuned on; other labels than these are legal, too.
         output: h5ad or zarr file to write, another than is read; required for a path.
-        model: folder, Hub id, "langcell-mini", or what `langcell.load` returned; a folder of `langcell export onnx`
-            or an `OnnxLangCell` as well. When None "langcell-mini", or the base that the adapter names.
-        adapter: folder or Hub id of what `langcell finetune` made of that model.
-        alpha: weight of the similarity in the score; the model's own when None.
-        rerank: "exact" (the labels of "full" from fewer matches), "full", "top-k" (an approximation) or "none", as in
-            `score_labels`. Scores that were not needed are NaN, and the scores and the confidence of such a cell are
-            the least that they can be; with "full" they are all there.
-        k: labels that "top-k" looks at.
-        unknown: call a cell "unknown" if its confidence is below this number, or below the threshold of the
-            calibration in this JSON file (then the confidence is the calibrated one).
-        smooth: strength of a smoothing of the scores over neighbouring cells, such as 1. It holds the scores of all
-            cells in memory.
-        smooth_over: matrix of obsm in which cells are neighbours, such as "X_pca"; the model's embeddings when None.
-        ontology_backoff: where the two best labels are siblings whose scores differ by less than this, the answer is
-            their lowest common ancestor. This, `smooth` and a number for `unknown` need all scores: "exact" then
-            becomes "full".
-        reference: compare the cells with the model's reference cells, too, where it has some and is not fine-tuned on
-            other labels than types (`langcell.processing.reference_cells`); False leaves similarities as the encoder
-            alone gives them.
-        device: "cpu", "cuda", ...; the best one here when None.
-        dtype: "float32", "bfloat16", "float16", or "auto": bfloat16 where the device is fast at it. An ONNX folder has
-            "float32" (its "auto") and "int8".
         distributed: share the cells of a file with the other processes that `torchrun` or `accelerate launch` started;
             each of them has to call this. Rank 0 writes the output. They need a common file system.
-        reading: fields of `ReadingOptions`: x_is, gene_column, layer, rows_per_chunk, max_batch_tokens, progress.
+        {options}
 
     Returns:
         The AnnData with obs `langcell_label`, `langcell_ontology_term_id`, `langcell_confidence`, obsm `X_langcell`
@@ -125,11 +99,13 @@ def annotate(
 
     Raises:
         ValueError: unusable labels, cells, model or options, or an output that is the input; nothing is written then.
+        TypeError: an option that does not exist.
     """
-    naming = NamingOptions(alpha, rerank, k, unknown, smooth, smooth_over, ontology_backoff, reference)
+    model, naming, reading = from_keywords(
+        options, AdaptedModelOptions, NamingOptions, ReadingOptions, function="annotate"
+    )
     with Processes.launched() if distributed else Processes() as processes:
-        job = Job(adata, output, model, device, dtype, ReadingOptions(**reading), processes, adapter)
-        run_annotation(job, labels, naming)
+        run_annotation(Job.of(adata, output, model, reading, processes), labels, naming)
     return adata if isinstance(adata, AnnData) else None
 
 
@@ -183,25 +159,31 @@ def run_annotation(job: Job, labels: Labels | None, naming: NamingOptions) -> An
         return _summary(named, uns, source.n_cells * len(resolved))
 
 
+@takes(AdaptedModelOptions, ReadingOptions)
 def embed(
     adata: AnnData | str | Path,
     *,
     output: str | Path | None = None,
-    model: Model | None = None,
-    adapter: str | Path | None = None,
     hidden: bool = False,
-    device: str | None = None,
-    dtype: str = AUTO_DTYPE,
     distributed: bool = False,
-    **reading: Any,
+    **options: Any,
 ) -> AnnData | None:
     """Add cell embeddings: obsm `X_langcell` (projected, unit length) and, with `hidden`, `X_langcell_hidden`.
 
-    Args and errors are those of `annotate`; `hidden` adds the cell encoder's last state of `<cls>`.
+    Args:
+        adata: as in `annotate`, like `output` and `distributed`.
+        output: h5ad or zarr file to write; required for a path.
+        hidden: whether to add the cell encoder's last state of `<cls>`, too.
+        distributed: share the cells with the other processes of a launcher.
+        {options}
+
+    Raises:
+        ValueError: as `annotate`.
+        TypeError: an option that does not exist.
     """
+    model, reading = from_keywords(options, AdaptedModelOptions, ReadingOptions, function="embed")
     with Processes.launched() if distributed else Processes() as processes:
-        job = Job(adata, output, model, device, dtype, ReadingOptions(**reading), processes, adapter)
-        run_embedding(job, hidden=hidden)
+        run_embedding(Job.of(adata, output, model, reading, processes), hidden=hidden)
     return adata if isinstance(adata, AnnData) else None
 
 

@@ -17,11 +17,13 @@ from langcell.inference.naming.label_counts import LabelCounts, count_labels
 from langcell.inference.naming.name_cells import UNASSIGNED
 from langcell.inference.running.cell_run import CellRun, run_in_memory
 from langcell.inference.running.job import Job, settings
-from langcell.inference.running.reading import ReadingOptions
+from langcell.inference.running.options import ReadingOptions
 from langcell.loading.adapter_files import find_adapter
 from langcell.loading.load import LoadedLangCell, as_dtype, choose_device, read_model, with_adapter
+from langcell.loading.options import ClassifierOptions
 from langcell.modeling_langcell import LangCellForCellClassification
 from langcell.processing.cells.anndata_io import open_cells
+from langcell.processing.options import from_keywords, takes
 from langcell.processing.processing_langcell import LangCellProcessor
 
 
@@ -105,27 +107,17 @@ def load_classifier(
     return LoadedClassifier(placed, loaded.processor, loaded.model_id, loaded.revision)
 
 
+@takes(ClassifierOptions, ReadingOptions)
 def classify(
-    adata: AnnData | str | Path,
-    *,
-    model: str | Path | LoadedClassifier | None = None,
-    adapter: str | Path | None = None,
-    output: str | Path | None = None,
-    device: str | None = None,
-    dtype: str = "float32",
-    **reading: Any,
+    adata: AnnData | str | Path, *, output: str | Path | None = None, dtype: str = "float32", **options: Any
 ) -> AnnData | None:
     """Name each cell by the class that a fine-tuned classification head prefers.
 
     Args:
         adata: an AnnData (which gets the results) or the path of an h5ad or zarr file (read in chunks, resumable).
-        model: folder or Hub id of a classifier or, with `adapter`, of its base, which is the one that the adapter names
-            when None; or what `load_classifier` returned.
-        adapter: folder or Hub id of a classification adapter.
         output: h5ad or zarr file to write; required for a path.
-        device: "cpu", "cuda", ...; the best one here when None.
         dtype: "float32", "bfloat16", "float16" or "auto".
-        reading: fields of `ReadingOptions`.
+        {options}
 
     Returns:
         The AnnData with what `annotate` writes, without embeddings: obs `langcell_label`,
@@ -134,9 +126,11 @@ def classify(
 
     Raises:
         ValueError: unusable cells, model or options, or an output that is the input; nothing is written then.
+        TypeError: an option that does not exist.
     """
-    job = Job(adata, output, device=device, dtype=dtype, options=ReadingOptions(**reading))
-    run_classification(job, model, adapter)
+    model, reading = from_keywords({**options, "dtype": dtype}, ClassifierOptions, ReadingOptions, function="classify")
+    job = Job(adata, output, device=model.device, dtype=model.dtype, options=reading)
+    run_classification(job, model.model, model.adapter)
     return adata if isinstance(adata, AnnData) else None
 
 

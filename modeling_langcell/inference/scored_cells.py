@@ -9,7 +9,8 @@ from torch import Tensor
 
 from langcell.inference.running.cell_run import CellRun, run_in_memory
 from langcell.inference.running.job import settings
-from langcell.inference.running.reading import Coverage, ReadingOptions
+from langcell.inference.running.options import ReadingOptions
+from langcell.inference.running.reading import Coverage
 from langcell.inference.scoring.reference import measured_reference, with_reference
 from langcell.inference.scoring.zero_shot import EncodedLabels, encode_labels, score_cells
 from langcell.loading.load import LoadedLangCell

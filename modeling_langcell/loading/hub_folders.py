@@ -6,8 +6,7 @@ from typing import Any
 
 from huggingface_hub import snapshot_download
 
-BUNDLED_MODEL = "langcell-mini"
-"""What the weights that come with the package are called; no id on the Hub."""
+from langcell.loading.options import BUNDLED_MODEL
 
 
 def is_hub_id(name: str) -> bool:

@@ -14,9 +14,9 @@ import langcell.loading.auto_classes  # noqa: F401  (AutoModel below has to know
 from langcell.configuration_langcell import LangCellConfig
 from langcell.loading.adapter_files import AdapterFiles, find_adapter, merge_into
 from langcell.loading.download_checks import check_download
-from langcell.loading.hub_folders import BUNDLED_MODEL
 from langcell.loading.model_kinds import ModelKind, check_kind, quiet_loading
 from langcell.loading.onnx_model import is_onnx_folder
+from langcell.loading.options import AUTO_DTYPE, BUNDLED_MODEL
 from langcell.loading.precision import fast_dtype
 from langcell.modeling_langcell import LangCellModel
 from langcell.processing.genes import VOCABULARY_FILE, check_same_vocabulary
@@ -25,7 +25,6 @@ from langcell.processing.processing_langcell import LangCellProcessor
 DEFAULT_MODEL = BUNDLED_MODEL
 _NEEDED_FILES = ("config.json", "processor_config.json", "tokenizer.json", VOCABULARY_FILE)
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-AUTO_DTYPE = "auto"
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from scipy import sparse
 
-XKind = Literal["counts", "linear", "log1p"]
+from langcell.processing.options import XKind
+
 X_KINDS: tuple[XKind, ...] = get_args(XKind)
 
 # ln(1 + 1e10): no expression unit comes near it, so larger "log1p" values are not logarithms at all.

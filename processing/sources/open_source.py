@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import sparse
 
 from langcell.processing.cells.anndata_io import open_cells
-from langcell.processing.cells.raw_counts import XKind
+from langcell.processing.options import ReadOptions
 from langcell.processing.shards.manifest import sha256_of
 from langcell.processing.sources.census import CensusSelection, CensusSource
 from langcell.processing.sources.tenx import is_tenx_h5, open_tenx_h5
@@ -40,15 +40,6 @@ class SourceSpec:
     name: str
     path: str
     census: CensusSelection | None = None
-
-
-@dataclass(frozen=True)
-class ReadOptions:
-    """How the values of sources are read; see `open_cells`."""
-
-    x_is: XKind = "counts"
-    gene_column: str | None = None
-    layer: str | None = None
 
 
 class RowSource(Protocol):

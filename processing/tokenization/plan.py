@@ -7,7 +7,7 @@ the options alone. So each shard is a task of its own, and the shards are the sa
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,46 +28,15 @@ from langcell.processing.sources.cell_metadata import (
 )
 from langcell.processing.sources.census import CensusSource
 from langcell.processing.sources.open_source import (
-    ReadOptions,
     RowSource,
     SourceSpec,
     checksum_of,
     open_source,
 )
+from langcell.processing.tokenization.options import TokenizeOptions
 
 # A shard that would need more rows than this many times its cells, because most are duplicates, is left smaller.
 _MOST_ROWS_PER_CELL = 10
-
-
-@dataclass(frozen=True)
-class TokenizeOptions:
-    """What the shards depend on beside their sources and the gene vocabulary.
-
-    Attributes:
-        max_length: Most ids a cell may have, `<cls>` included.
-        cells_per_shard: Cells that a shard is planned for; it has fewer where some are dropped for what they express.
-        min_genes: Cells with fewer expressed genes are dropped.
-        keep_duplicates: Keep cells that CELLxGENE marks as copies of cells in another data set (`is_primary_data`).
-        duplicate_genes: Of several columns of one gene, "sum" their counts or read the "first" alone.
-        read: How values are read.
-
-    Raises:
-        ValueError: A number is out of range.
-    """
-
-    max_length: int = 2048
-    cells_per_shard: int = 20_000
-    min_genes: int = 0
-    keep_duplicates: bool = False
-    duplicate_genes: str = "sum"
-    read: ReadOptions = field(default_factory=ReadOptions)
-
-    def __post_init__(self) -> None:
-        for name, least in {"max_length": 2, "cells_per_shard": 1, "min_genes": 0}.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}; give at least {least}.")
-        if self.duplicate_genes not in ("sum", "first"):
-            raise ValueError(f"duplicate_genes is {self.duplicate_genes!r}; legal are 'sum' and 'first'.")
 
 
 @dataclass(frozen=True)

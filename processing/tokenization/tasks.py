@@ -30,7 +30,8 @@ from langcell.processing.sources.cell_metadata import (
     is_kept,
 )
 from langcell.processing.sources.open_source import RowSource, SourceSpec, open_source
-from langcell.processing.tokenization.plan import Plan, PlannedShard, TokenizeOptions
+from langcell.processing.tokenization.options import TokenizeOptions
+from langcell.processing.tokenization.plan import Plan, PlannedShard
 from langcell.processing.tokenization.rank_kernel import rank_encode_compiled
 
 WORK_FOLDER = ".tokenize"  # hidden, so that `datasets` does not look into it

@@ -40,7 +40,8 @@ from langcell.processing.tokenization.journal import (
     results_of,
     stands,
 )
-from langcell.processing.tokenization.plan import Plan, TokenizeOptions, make_plan
+from langcell.processing.tokenization.options import TokenizeOptions
+from langcell.processing.tokenization.plan import Plan, make_plan
 from langcell.processing.tokenization.scheduling import run_tasks
 from langcell.processing.tokenization.tasks import (
     OUTSIDE_FILTER,

@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from langcell.processing.cells.cell_source import gene_names
 from langcell.processing.genes import strip_version
+from langcell.processing.options import ReadOptions
 from langcell.processing.sources.cell_metadata import PRIMARY_COLUMN, is_kept
 from langcell.processing.sources.open_source import (
-    ReadOptions,
     RowSource,
     SourceSpec,
     open_source,

@@ -10,7 +10,7 @@ import pandas as pd
 import tiny
 from scipy import sparse
 
-from langcell.processing.tokenization.plan import TokenizeOptions
+from langcell.processing.tokenization.options import TokenizeOptions
 
 N_CELLS = 60
 OPTIONS = TokenizeOptions(max_length=12, cells_per_shard=20, min_genes=3)

@@ -5,10 +5,24 @@ measures in `report.HEADLINES`, and add it here; the command line makes its comm
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
+
+from langcell.training.evaluation.options import (
+    CELL_DRAWS,
+    CalibrationTaskOptions,
+    ClassificationOptions,
+    DiseaseOptions,
+    FewShotOptions,
+    IntegrationOptions,
+    NovelTypeOptions,
+    PathwayOptions,
+    RetrievalOptions,
+    TaskOptions,
+    ZeroShotOptions,
+)
 
 if TYPE_CHECKING:
     from langcell.training.evaluation.inputs.context import EvaluationContext
@@ -34,26 +48,32 @@ class Task:
         name: what the command and its files are called.
         summary: one line of help.
         module: last part of its module's name.
-        options: its own options and their defaults, beyond what the context takes.
+        option_group: dataclass of its own options, beyond those of the context.
         needs_labels: whether it needs a label column.
         files: options that are paths of files, which count by their contents.
         reads_texts: whether the texts of the labels count.
 
-    A task of which a repeat is no more than another draw of the cells (`spread`) has 200 of them; the others have few.
+    A task of which a repeat is no more than another draw of the cells (`metrics.uncertainty`) has 200 of them; the
+    others have few.
     """
 
     name: str
     summary: str
     module: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    option_group: type[TaskOptions]
     needs_labels: bool = True
     files: tuple[str, ...] = ()
     reads_texts: bool = True
 
     @property
+    def options(self) -> dict[str, Any]:
+        """Its own options and their defaults; REQUIRED where there is none."""
+        return {one.name: REQUIRED if one.default is MISSING else one.default for one in fields(self.option_group)}
+
+    @property
     def draws_cells_alone(self) -> bool:
         """Whether a repeat is only another draw of the cells, which costs nothing."""
-        return self.options.get("repeats") == _DRAWS
+        return self.options.get("repeats") == CELL_DRAWS
 
     def run(self, context: "EvaluationContext", **options: Any) -> "TaskResult":
         """Measure the model of the context; options not given have the defaults of the table.
@@ -88,9 +108,6 @@ class Task:
         return replace(result, report=result.report | {"chance": facts(found)}, sections=sections)
 
 
-_DRAWS = 200  # of the cells, where nothing else is drawn: `spread.BOOTSTRAP_DRAWS`, without importing numpy
-_TUNING: dict[str, Any] = {"repeats": 3, "method": "lora", "steps": None}
-
 TASKS: Mapping[str, Task] = MappingProxyType(
     {
         task.name: task
@@ -99,52 +116,52 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 "zero-shot",
                 "Name cells by text alone, beside similarity only, match only, the majority and the nearest profile.",
                 "zero_shot",
-                {"alpha": None, "profiles": None, "repeats": _DRAWS},
+                ZeroShotOptions,
                 files=("profiles",),
             ),
             Task(
                 "few-shot",
                 "Learn from K cells of each type, beside logistic regression and the nearest centroid.",
                 "few_shot",
-                {"shots": (1, 2, 5, 10, 20), **_TUNING},
+                FewShotOptions,
             ),
             Task(
                 "novel-types",
                 "Name types that were held out of training by their text, beside learning without text.",
                 "novel_types",
-                {"held_out": None, "cells_per_type": 5, **_TUNING},
+                NovelTypeOptions,
             ),
             Task(
                 "retrieval",
                 "Find the text of each cell among all Cell Ontology terms, and the cells of each text.",
                 "retrieval",
-                {"candidates": "ontology", "repeats": _DRAWS},
+                RetrievalOptions,
             ),
             Task(
                 "classification",
                 "Fine-tune the cell encoder with a head on 2/3 of the cells, beside the same from random weights.",
                 "classification",
-                {**_TUNING, "method": "full"},
+                ClassificationOptions,
                 reads_texts=False,
             ),
             Task(
                 "disease",
                 "Name disease subtypes, or any column with label texts, by text alone.",
                 "disease",
-                {"alpha": None, "repeats": _DRAWS},
+                DiseaseOptions,
             ),
             Task(
                 "integration",
                 "Batch mixing and biology of the cell embeddings, beside PCA and Harmony (extra [eval]).",
                 "integration",
-                {"batch_column": REQUIRED, "repeats": 3},
+                IntegrationOptions,
                 reads_texts=False,
             ),
             Task(
                 "pathways",
                 "Read active gene sets from the embedding, beside the same encoder untrained.",
                 "pathways",
-                {"gene_sets": REQUIRED, "active_share": 0.25, "repeats": 3},
+                PathwayOptions,
                 needs_labels=False,
                 files=("gene_sets",),
                 reads_texts=False,
@@ -153,7 +170,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
                 "calibration",
                 "What a confidence is worth: calibration error, risk and coverage, threshold for --unknown.",
                 "calibration",
-                {"alpha": None, "target_risk": 0.1, "repeats": 5},
+                CalibrationTaskOptions,
             ),
         )
     }

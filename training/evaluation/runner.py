@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from langcell.processing.files.atomic_output import atomic_output
 from langcell.training.evaluation.inputs.fingerprints import digest_of_code, digest_of_data, result_key
-from langcell.training.evaluation.inputs.inputs import Subject
+from langcell.training.evaluation.inputs.inputs import EvaluationInputs
 from langcell.training.evaluation.registry import TASKS, Task
 from langcell.training.evaluation.reports.pages import Section
 from langcell.training.evaluation.reports.report import write_report
@@ -47,12 +47,14 @@ class Outcome:
     replaced: bool
 
 
-def run_task(name: str, subject: Subject, output: str | Path, *, use_cache: bool = True, **options: Any) -> Outcome:
+def run_task(
+    name: str, inputs: EvaluationInputs, output: str | Path, *, use_cache: bool = True, **options: Any
+) -> Outcome:
     """Run a task, or find its result, and write its files into `output`.
 
     Args:
         name: one of `tasks.TASKS`.
-        subject: data and model; an `EvaluationContext` keeps what is computed for the next task.
+        inputs: data and model; an `EvaluationContext` keeps what is computed for the next task.
         output: folder, made where it does not exist.
         use_cache: take a kept result of the same question; a new one is kept either way.
         options: the task's own.
@@ -66,11 +68,11 @@ def run_task(name: str, subject: Subject, output: str | Path, *, use_cache: bool
     if name not in TASKS:
         raise ValueError(f"Unknown task {name!r}; legal are {', '.join(TASKS)}.")
     task, output = TASKS[name], check_folder(output)
-    before = check_results(output, subject).get(name)
-    kept = output / CACHE / (question := question_key(task, subject, options))
+    before = check_results(output, inputs).get(name)
+    kept = output / CACHE / (question := question_key(task, inputs, options))
     was_kept = use_cache and (kept / _PAGE).is_file()
     if not was_kept:
-        result = task.run(_opened(subject), **options)
+        result = task.run(_opened(inputs), **options)
         result.report["question"] = question
         kept.parent.mkdir(parents=True, exist_ok=True)
         with atomic_output(kept) as building:
@@ -99,8 +101,8 @@ def check_folder(output: str | Path) -> Path:
     return output
 
 
-def check_results(folder: Path, subject: Subject) -> dict[str, dict[str, Any]]:
-    """The reports that lie in a folder, by task, if they are on the same data and model as the subject's.
+def check_results(folder: Path, inputs: EvaluationInputs) -> dict[str, dict[str, Any]]:
+    """The reports that lie in a folder, by task, if they are on the same data and model.
 
     Raises:
         ValueError: they are on others, which would be lost, or a file with the name of a report is none.
@@ -110,7 +112,7 @@ def check_results(folder: Path, subject: Subject) -> dict[str, dict[str, Any]]:
     for task in TASKS:
         if not (path := folder / f"{task}.json").is_file():
             continue
-        digests = subject.data_digest, subject.model_digest
+        digests = inputs.data_digest, inputs.model_digest
         try:
             report = found[task] = json.loads(path.read_text(encoding="utf-8"))
             data, model = report["data"], report["model"]
@@ -128,7 +130,7 @@ def check_results(folder: Path, subject: Subject) -> dict[str, dict[str, Any]]:
     return found
 
 
-def question_key(task: Task, subject: Subject, options: Mapping[str, Any]) -> str:
+def question_key(task: Task, inputs: EvaluationInputs, options: Mapping[str, Any]) -> str:
     """Name of the kept result of a task on these data with this model and these options.
 
     Raises:
@@ -137,16 +139,16 @@ def question_key(task: Task, subject: Subject, options: Mapping[str, Any]) -> st
     """
     chosen = dict(task.options) | dict(options)
     files = {name: digest_of_data(chosen[name]) for name in task.files if chosen[name] is not None}
-    reading = {name: value for name, value in subject.reading.items() if name not in _NO_DIFFERENCE}
+    reading = {name: value for name, value in inputs.reading.items() if name not in _NO_DIFFERENCE}
     return result_key(
         task.name,
-        data=[subject.data.name, subject.data_digest],
-        model=[_name(subject.model), subject.model_digest],
-        labels=None if subject.labels_file is None else digest_of_data(subject.labels_file),
-        columns=[subject.label_column, subject.label_ids_column],
+        data=[inputs.data.name, inputs.data_digest],
+        model=[_name(inputs.model), inputs.model_digest],
+        labels=None if inputs.labels_file is None else digest_of_data(inputs.labels_file),
+        columns=[inputs.label_column, inputs.label_ids_column],
         # Another device or precision differs in the last digits, and the report says which it was.
-        machine=[subject.device, subject.dtype],
-        draws=[subject.max_cells, subject.seed],
+        machine=[inputs.device, inputs.dtype],
+        draws=[inputs.max_cells, inputs.seed],
         reading=reading,
         options={name: value for name, value in chosen.items() if name not in files},
         files=files,
@@ -154,12 +156,12 @@ def question_key(task: Task, subject: Subject, options: Mapping[str, Any]) -> st
     )
 
 
-def _opened(subject: Subject) -> "EvaluationContext":
+def _opened(inputs: EvaluationInputs) -> "EvaluationContext":
     from langcell.training.evaluation.inputs.context import (
         EvaluationContext,  # takes seconds, which a kept result need not
     )
 
-    return subject if isinstance(subject, EvaluationContext) else EvaluationContext.of(subject)
+    return inputs if isinstance(inputs, EvaluationContext) else EvaluationContext.of(inputs)
 
 
 def _name(model: Any) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from langcell.loading.adapter_files import ADAPTER_WEIGHTS, adapter_tensors, quiet_peft
 from langcell.loading.hub_folders import is_hub_id
-from langcell.training.fine_tuning.tuning_options import TuningOptions
+from langcell.training.fine_tuning.options import TuningOptions
 
 _ATTENTION = r"(self\.(query|key|value)|output\.dense)"
 CELL_ENCODER_TARGETS = (

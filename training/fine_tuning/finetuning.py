@@ -3,7 +3,7 @@
 import copy
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,40 +13,36 @@ import torch
 from accelerate import Accelerator
 from anndata import AnnData
 
-from langcell.inference.running.job import TorchModel
-from langcell.inference.running.reading import ReadingOptions
-from langcell.loading.load import DEFAULT_MODEL, LoadedLangCell, base_facts, load
+from langcell.inference.running.options import ReadingOptions
+from langcell.loading.load import LoadedLangCell, base_facts, load
+from langcell.loading.options import PlacedModel
 from langcell.modeling_langcell import LangCellForCellClassification
 from langcell.processing.cells.anndata_io import open_cells
 from langcell.processing.files.atomic_output import require_new_folder
 from langcell.processing.labels.notes import label_notes
 from langcell.processing.labels.resolve import Label, resolve_labels
+from langcell.processing.options import from_keywords, takes
 from langcell.training.fine_tuning.adapters import Adapter, count_trainable, mark_trainable
 from langcell.training.fine_tuning.few_shot_data import RankedRows, choose_rows, hold_out
 from langcell.training.fine_tuning.fine_tuned import FineTuned
 from langcell.training.fine_tuning.label_learners import ClassLearner, TextLearner
 from langcell.training.fine_tuning.label_training import train_on_labels
-from langcell.training.fine_tuning.tuning_options import Method, Task, TuningOptions
+from langcell.training.fine_tuning.options import Method, Task, TuningOptions
 from langcell.training.labelled.label_columns import check_label_column, column_in
 from langcell.training.labelled.labelled_cells import LabelledCells, read_labelled_cells
+from langcell.training.labelled.options import LabelColumnOptions
 
 __all__ = ["FineTuned", "Method", "Task", "TuningOptions", "finetune"]
 
 logger = logging.getLogger("langcell")
 
-_TUNING_FIELDS = frozenset(field.name for field in fields(TuningOptions))
 
-
+@takes(LabelColumnOptions, PlacedModel, TuningOptions, ReadingOptions)
 def finetune(
     adata: AnnData | str | Path,
     *,
-    label_column: str,
     output: str | Path | None = None,
     rows: Sequence[int] | np.ndarray | None = None,
-    model: TorchModel = DEFAULT_MODEL,
-    label_ids_column: str | None = None,
-    labels_file: str | Path | None = None,
-    device: str | None = None,
     accelerator: Accelerator | None = None,
     **options: Any,
 ) -> FineTuned:
@@ -54,37 +50,34 @@ def finetune(
 
     Cells without a label (a missing value, "unknown", "unassigned") and cells without a known gene are left out and
     counted in the log. A type of a single cell is learned from that cell, in either task: it is never held out, and a
-    warning names it.
+    warning names it. A `LoadedLangCell` that is given as the model is copied and stays as it was, so that one load
+    serves many calls.
 
     Args:
         adata: AnnData, or path of an h5ad file or zarr folder.
-        label_column: column of obs with the types: names, or numbers of clusters; see `check_label_column`.
         output: folder for the adapter (method "lora") or the model, written whole; nothing is written when None.
         rows: rows to choose among, such as a training split; all when None.
-        model: what to start from; a `LoadedLangCell` is copied and stays as it was, so that one load serves many calls.
-        label_ids_column: column of obs with the ontology id of each type, which gives the texts.
-        labels_file: labels with texts; has to name every type in the column.
-        device: "cpu", "cuda", ...; the best one here when None.
         accelerator: of a run on several processes, each of which calls this with the same arguments.
-        options: fields of `TuningOptions` (method, task, shots, seed, steps, ...), and x_is, gene_column and layer of
-            `ReadingOptions`.
+        {options}
 
     Returns:
         The model, and what it learned from.
 
     Raises:
         ValueError: unusable data, labels, model or options; nothing is written then.
+        TypeError: an option that does not exist, or no label column.
         OSError: `output` cannot be written.
     """
-    tuning = TuningOptions(**{name: value for name, value in options.items() if name in _TUNING_FIELDS})
-    reading = ReadingOptions(**{name: value for name, value in options.items() if name not in _TUNING_FIELDS})
+    types, start, tuning, reading = from_keywords(
+        options, LabelColumnOptions, PlacedModel, TuningOptions, ReadingOptions, function="finetune"
+    )
     _check_output(output)
     source = {"x_is": reading.x_is, "gene_column": reading.gene_column, "layer": reading.layer}
-    check_label_column(adata, label_column, **source)
-    base = _copied(model) if isinstance(model, LoadedLangCell) else load(model, device=_device(device, accelerator))
-    columns = {"label_column": label_column, "label_ids_column": label_ids_column}
-    labelled = _read_labels(adata, tuning.task, labels_file, columns | source)
-    cells = _read_cells(adata, labelled, base, tuning, rows, source, where=column_in(adata, label_column))
+    check_label_column(adata, types.label_column, **source)
+    base = _loaded(start, accelerator)
+    columns = {"label_column": types.label_column, "label_ids_column": types.label_ids_column}
+    labelled = _read_labels(adata, tuning.task, types.labels_file, columns | source)
+    cells = _read_cells(adata, labelled, base, tuning, rows, source, where=column_in(adata, types.label_column))
     facts = {"data": "AnnData" if isinstance(adata, AnnData) else Path(adata).name, **columns}
     is_cautious = cells.validation is None and _are_cell_types(cells.labels)
     tuning = tuning.completed(len(cells.train), is_cautious=is_cautious)
@@ -117,13 +110,11 @@ def _check_output(output: str | Path | None) -> None:
         raise ValueError(f"The folder of {output} does not exist; create it first.")
 
 
-def _device(device: str | None, accelerator: Accelerator | None) -> str | None:
-    return device if accelerator is None else str(accelerator.device)
-
-
-def _copied(loaded: LoadedLangCell) -> LoadedLangCell:
-    """A model of its own, whose weights may change."""
-    return replace(loaded, model=copy.deepcopy(loaded.model).float())
+def _loaded(start: PlacedModel, accelerator: Accelerator | None) -> LoadedLangCell:
+    """Return the model to start from, whose weights may change: loaded, or a copy of one that is loaded."""
+    if isinstance(start.model, LoadedLangCell):
+        return replace(start.model, model=copy.deepcopy(start.model.model).float())
+    return load(start.model, device=start.device if accelerator is None else str(accelerator.device))
 
 
 def _read_labels(

@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from langcell.loading.load import as_dtype
 from langcell.training.fine_tuning.few_shot_data import RankedRows, cell_weights, endless_batches
 from langcell.training.fine_tuning.label_learners import ClassLearner, TextLearner
-from langcell.training.fine_tuning.tuning_options import TuningOptions
+from langcell.training.fine_tuning.options import TuningOptions
 
 _LOOKS = 20  # at the losses, and at the validation cells, in a run
 _WARM_UP_SHARE = 0.1

@@ -217,6 +217,24 @@ def fit_temperature(similarity: np.ndarray, truth: np.ndarray) -> float:
     return math.exp(minimize_scalar(negative_log_likelihood, bounds=_LOG_TEMPERATURES, method="bounded").x)
 
 
+def confidence_of(unknown: float | str | Path | None) -> tuple[Calibration | None, float]:
+    """The calibration (None where there is none) and the least confidence that `unknown` stands for.
+
+    Raises:
+        ValueError: it is neither a number from 0 to 1 nor a calibration.
+    """
+    if unknown is None:
+        return None, 0.0
+    try:
+        threshold = float(unknown)  # pyright: ignore[reportArgumentType]  # a Path is no number, which is the question
+    except (TypeError, ValueError):
+        calibration = Calibration.load(str(unknown))
+        return calibration, calibration.threshold
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"unknown is {threshold}; give a confidence from 0 to 1, or the path of a calibration.")
+    return None, threshold
+
+
 def best_labels(scores: np.ndarray) -> np.ndarray:
     """Column of each cell's best score, int, (cells,); -1 where all are NaN."""
     scored = ~np.isnan(scores).all(axis=1)

@@ -1,107 +1,21 @@
-"""What turns scores into labels: the options, and the columns that come of them."""
+"""From scores to labels: which cell gets which name, and the output columns."""
 
-import logging
-import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from langcell.inference.naming.calibration import UNKNOWN, Calibration, best_labels, named_probabilities
+from langcell.inference.naming.calibration import UNKNOWN, best_labels, confidence_of, named_probabilities
 from langcell.inference.naming.ontology_backoff import back_off
+from langcell.inference.naming.options import NamingOptions
 from langcell.inference.naming.smoothing import smooth_scores
 from langcell.inference.running.parts import Parts
-from langcell.inference.scoring.zero_shot import DEFAULT_K, check_alpha, check_rerank
 from langcell.processing.labels.resolve import Label
 from langcell.processing.ontology.terms import Ontology
 
-logger = logging.getLogger("langcell")
-
 UNASSIGNED = "unassigned"
-
-
-@dataclass(frozen=True)
-class NamingOptions:
-    """How cells get their labels; see `annotate`.
-
-    Attributes:
-        alpha: weight of the similarity; the model's own when None.
-        rerank: "exact", "full", "top-k" or "none".
-        k: labels that "top-k" looks at.
-        unknown: least confidence, or the path of a calibration that has one; None calls every cell by a label.
-        smooth: strength of the smoothing over neighbouring cells; none when None.
-        smooth_over: matrix of obsm in which cells are neighbours; the model's embeddings when None.
-        ontology_backoff: lead (in score) below which two siblings become their common ancestor; none when None.
-        reference: compare the cells with the model's reference cells, too.
-    """
-
-    alpha: float | None = None
-    rerank: str = "exact"
-    k: int = DEFAULT_K
-    unknown: float | str | Path | None = None
-    smooth: float | None = None
-    smooth_over: str | None = None
-    ontology_backoff: float | None = None
-    reference: bool = True
-
-    def checked(self) -> "NamingOptions":
-        """The options, if they are legal, with all labels scored where something needs all scores.
-
-        Raises:
-            ValueError: one of them is not legal, or two do not go together.
-            OSError: the calibration cannot be read.
-        """
-        check_rerank(self.rerank, self.k)
-        if self.alpha is not None:
-            check_alpha(self.alpha)
-        if self.smooth is not None and not 0 <= self.smooth < math.inf:
-            raise ValueError(f"smooth is {self.smooth}; give a strength of 0 (no smoothing) or more, such as 1.")
-        if self.smooth_over is not None and self.smooth is None:
-            raise ValueError(f"smooth_over is {self.smooth_over!r} without smooth; give its strength, such as 1.")
-        if self.ontology_backoff is not None and not 0 <= self.ontology_backoff <= 1:
-            raise ValueError(f"ontology_backoff is {self.ontology_backoff}; give a margin of scores, 0 to 1.")
-        needs = [name for name in ("unknown", "smooth", "ontology_backoff") if getattr(self, name) is not None]
-        if self.needs_similarity:
-            needs.remove("unknown")
-        if not needs or self.rerank in ("full", "none"):
-            return self
-        if self.rerank == "top-k":
-            raise ValueError(f"rerank 'top-k' leaves most scores out, and {needs[0]} needs them; use 'full' or 'none'.")
-        logger.info("%s needs the scores of all labels: rerank is 'full' instead of 'exact'.", " and ".join(needs))
-        return replace(self, rerank="full")
-
-    @property
-    def needs_similarity(self) -> bool:
-        """Whether a calibration turns similarities into confidence, for which scores may be missing."""
-        return confidence_of(self.unknown)[0] is not None
-
-    def check_calibration(self, **used: Any) -> None:
-        """Refuse a calibration that was fitted with another model, alpha or list of labels.
-
-        Raises:
-            ValueError: one of what `used` names differs.
-        """
-        calibration, _ = confidence_of(self.unknown)
-        if calibration is not None:
-            calibration.check_used_with(**used)
-
-    def settings(self) -> dict[str, Any]:
-        """What uns["langcell"] says of them; what was not used is not there."""
-        found: dict[str, Any] = {"rerank": self.rerank}
-        if self.rerank == "top-k":
-            found["k"] = self.k
-        if self.unknown is not None:
-            found["unknown_below"] = confidence_of(self.unknown)[1]
-        if self.smooth is not None:
-            found["smooth"] = float(self.smooth)
-        if self.smooth_over is not None:
-            found["smooth_over"] = self.smooth_over
-        if self.ontology_backoff is not None:
-            found["ontology_backoff"] = float(self.ontology_backoff)
-        return found
 
 
 @dataclass(frozen=True)
@@ -175,24 +89,6 @@ def name_cells(
     named = [namer.name(block) for block in blocks]
     codes, confidence = (np.concatenate(columns) for columns in zip(*named, strict=True))
     return NamedCells(codes, list(namer.term_ids), list(namer.term_ids.values()), confidence, smoothed)
-
-
-def confidence_of(unknown: float | str | Path | None) -> tuple[Calibration | None, float]:
-    """The calibration (None where there is none) and the least confidence that `unknown` stands for.
-
-    Raises:
-        ValueError: it is neither a number from 0 to 1 nor a calibration.
-    """
-    if unknown is None:
-        return None, 0.0
-    try:
-        threshold = float(unknown)  # pyright: ignore[reportArgumentType]  # a Path is no number, which is the question
-    except (TypeError, ValueError):
-        calibration = Calibration.load(str(unknown))
-        return calibration, calibration.threshold
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"unknown is {threshold}; give a confidence from 0 to 1, or the path of a calibration.")
-    return None, threshold
 
 
 class _Block(NamedTuple):

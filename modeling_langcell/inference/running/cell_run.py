@@ -12,9 +12,10 @@ from tqdm.auto import tqdm
 
 from langcell.inference.running.batching import BatchFunction, TokenBudget, for_each_batch
 from langcell.inference.running.memory import find_max_batch_tokens
+from langcell.inference.running.options import ReadingOptions
 from langcell.inference.running.parts import MemoryParts, Parts, PartsFolder, ResumableRun
 from langcell.inference.running.processes import Processes
-from langcell.inference.running.reading import Coverage, ReadingOptions, ranked_chunks
+from langcell.inference.running.reading import Coverage, ranked_chunks
 from langcell.loading.load import LoadedLangCell
 from langcell.processing.cells.anndata_io import CellSource
 from langcell.processing.reference_cells import MeasuredReference

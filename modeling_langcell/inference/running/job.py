@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, Self, cast
 
 import numpy as np
 import pandas as pd
@@ -13,11 +13,13 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from langcell.inference.running.cell_run import CellRun, Finished, run_in_memory, run_on_disk
+from langcell.inference.running.options import ReadingOptions
 from langcell.inference.running.parts import Parts, identity_of
 from langcell.inference.running.processes import Processes
-from langcell.inference.running.reading import Coverage, ReadingOptions
+from langcell.inference.running.reading import Coverage
 from langcell.loading.load import AUTO_DTYPE, LoadedLangCell, as_dtype, choose_device, load
 from langcell.loading.onnx_model import OnnxLangCell, check_dtype, is_onnx_folder
+from langcell.loading.options import ModelOptions
 from langcell.loading.precision import dtype_name
 from langcell.processing.cells.anndata_io import CellSource, check_output, write_annotated
 from langcell.processing.cells.annotation_values import refuse_same_file
@@ -59,6 +61,20 @@ class Job:
     options: ReadingOptions = field(default_factory=ReadingOptions)
     processes: Processes = field(default_factory=Processes)
     adapter: str | Path | None = None
+
+    @classmethod
+    def of(
+        cls,
+        data: Any,
+        output: str | Path | None,
+        model: ModelOptions,
+        reading: ReadingOptions,
+        processes: Processes | None = None,
+    ) -> Self:
+        """Make the job from groups of options; the adapter is that of `AdaptedModelOptions`."""
+        shared = Processes() if processes is None else processes
+        adapter = getattr(model, "adapter", None)
+        return cls(data, output, model.model, model.device, model.dtype, reading, shared, adapter)
 
     @property
     def in_memory(self) -> bool:

@@ -1,50 +1,17 @@
-"""How cells are read, and the ranked chunks that come of it; the same for naming and embedding."""
+"""Reading cells: ranked chunks that are ready to be batched, and how much of the data the vocabulary covers."""
 
 from collections.abc import Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from langcell.inference.running.batching import TokenBudget
 from langcell.inference.running.prefetch import prefetched
 from langcell.loading.load import LoadedLangCell
-from langcell.processing.cells.anndata_io import CellChunk, CellSource, XKind
+from langcell.processing.cells.anndata_io import CellChunk, CellSource
 from langcell.processing.rank_values import RankedCells, rank_encode
 from langcell.processing.reference_cells import MeasuredReference, ReferenceCells
-
-
-@dataclass(frozen=True)
-class ReadingOptions:
-    """How the cells are read and batched; the same for naming and embedding.
-
-    Attributes:
-        x_is: "counts" (checked), "linear" (TPM, counts per 10k) or "log1p".
-        gene_column: column of var with Ensembl ids or symbols; var_names when None.
-        layer: where the values are; found when None.
-        rows_per_chunk: cells read at once, within which those of like length are batched.
-        max_batch_tokens: padded tokens in a batch; found from the free memory when None.
-        progress: show a progress bar.
-    """
-
-    x_is: XKind = "counts"
-    gene_column: str | None = None
-    layer: str | None = None
-    rows_per_chunk: int = 2000
-    max_batch_tokens: int | None = None
-    progress: bool = True
-
-    def __post_init__(self) -> None:
-        if self.rows_per_chunk < 1:
-            raise ValueError(f"rows_per_chunk is {self.rows_per_chunk}; give at least one row a chunk.")
-        if self.max_batch_tokens is not None:
-            TokenBudget(self.max_batch_tokens)
-
-    @property
-    def source(self) -> dict[str, Any]:
-        """What `open_cells` has to know; of the table of cells only the names are ever read."""
-        return {"x_is": self.x_is, "gene_column": self.gene_column, "layer": self.layer, "read_obs": False}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from langcell.inference.running.batching import token_batches
 from langcell.inference.running.memory import find_max_batch_tokens
-from langcell.inference.running.reading import ReadingOptions
+from langcell.inference.running.options import ReadingOptions
 from langcell.inference.scoring.zero_shot import TOKENS_PER_MATCH, EncodedLabels
 from langcell.loading.load import LoadedLangCell
 from langcell.processing.cells.anndata_io import Source, open_cells

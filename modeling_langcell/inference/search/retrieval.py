@@ -10,16 +10,19 @@ import numpy as np
 import pandas as pd
 import torch
 
-from langcell.inference.running.job import Job, Model, model_facts
-from langcell.inference.running.reading import ReadingOptions
+from langcell.inference.running.job import Job, model_facts
+from langcell.inference.running.options import ReadingOptions
 from langcell.inference.scored_cells import encode_label_texts
 from langcell.inference.scoring.pair_matches import CellReader, match_pairs
-from langcell.inference.scoring.zero_shot import EncodedLabels, check_alpha, unit_rows
+from langcell.inference.scoring.zero_shot import EncodedLabels, unit_rows
 from langcell.inference.search.nearest import search_exact
-from langcell.loading.load import AUTO_DTYPE, DEFAULT_MODEL, LoadedLangCell
+from langcell.inference.search.options import SearchOptions
+from langcell.loading.load import LoadedLangCell
+from langcell.loading.options import ModelOptions
 from langcell.processing.cells.anndata_io import Source
 from langcell.processing.cells.embedding_store import EmbeddingStore, open_embeddings
 from langcell.processing.labels.resolve import Label, resolve_labels, resolve_query
+from langcell.processing.options import from_keywords, takes
 
 if TYPE_CHECKING:
     from langcell.inference.search.faiss_index import FaissIndex
@@ -42,20 +45,15 @@ class Candidates:
     place: np.ndarray
 
 
+@takes(SearchOptions, ModelOptions, ReadingOptions)
 def retrieve(
     store: Source,
     texts: Texts | None = None,
     *,
     cells: Sequence[str | int] | None = None,
-    model: Model = DEFAULT_MODEL,
-    top_k: int = 10,
-    rerank: int = 0,
-    alpha: float | None = None,
     counts: Source | None = None,
     index: "str | Path | FaissIndex | None" = None,
-    device: str | None = None,
-    dtype: str = AUTO_DTYPE,
-    **reading: Any,
+    **options: Any,
 ) -> pd.DataFrame:
     """Find the cells that fit each text or, with `cells`, the texts that fit each cell.
 
@@ -69,16 +67,10 @@ def retrieve(
         texts: sentences, names or ids of cell types (which get their definition as text), or resolved `Label`s. To
             search texts for cells, the candidates: the types that the model was trained on when None.
         cells: names of cells (obs_names) or their rows: find texts for these.
-        model: folder, Hub id, "langcell-mini", or what `langcell.load` returned: the one that made the store.
-        top_k: how many to return for each query.
-        rerank: how many candidates of each query have their match probability evaluated; none when 0.
-        alpha: weight of the similarity in the score when re-ranking; the model's own when None.
         counts: where the cells' counts are when not in the store; the same cells in the same order.
         index: path of a faiss index of the store (made where there is none), or an opened one: approximate search for
             stores beyond some ten million cells. Needs the extra "scale".
-        device: "cpu", "cuda", ...; the best one here when None.
-        dtype: of the model, as in `annotate`; similarities are float32.
-        reading: x_is, gene_column, layer and max_batch_tokens of `ReadingOptions`, for re-ranking.
+        {options}
 
     Returns:
         One row for each query and find: `query` (the text's name, or the cell's), `rank` (1 is best), `found` (name of
@@ -89,29 +81,30 @@ def retrieve(
 
     Raises:
         ValueError: unusable store, texts, cells or options; or a store that another model made.
+        TypeError: an option that does not exist.
     """
-    options = ReadingOptions(**reading)
-    _check_numbers(top_k, rerank, alpha)
+    search, model, reading = from_keywords(options, SearchOptions, ModelOptions, ReadingOptions, function="retrieve")
     with ExitStack() as stack:
         opened = stack.enter_context(open_embeddings(store))
-        loaded, torch_dtype = Job(store, model=model, device=device, dtype=dtype).load()
+        # The model has to be the one that made the store.
+        loaded, torch_dtype = Job.of(store, None, model, reading).load()
         check_made_by(opened, loaded)
         labels = _labels(texts, loaded, for_cells=cells is not None)
         encoded = encode_label_texts(loaded, labels)
-        wanted = max(top_k, rerank)
+        wanted = max(search.top_k, search.rerank)
         rows = None if cells is None else _rows(opened, cells)
         if rows is None:
             found = _nearest_cells(opened, encoded, wanted, index, loaded.model.device)
         else:
             found = _nearest_texts(opened, encoded, wanted, rows)
         match = None
-        if rerank:
-            reader = stack.enter_context(CellReader(store if counts is None else counts, opened.n_cells, options))
+        if search.rerank:
+            reader = stack.enter_context(CellReader(store if counts is None else counts, opened.n_cells, reading))
             loaded.model.to(torch_dtype)  # pyright: ignore[reportArgumentType]  # decorated without its types
             match = _match(loaded, encoded, reader, found, rows)
-        alpha = loaded.config.alpha if alpha is None else alpha
-        found, score, match = _in_order(found, match, rerank, alpha, loaded.config.logit_temperature)
-        return _table(opened, labels, rows, found, score, match, top_k)
+        alpha = loaded.config.alpha if search.alpha is None else search.alpha
+        found, score, match = _in_order(found, match, alpha, loaded.config.logit_temperature)
+        return _table(opened, labels, rows, found, score, match, search.top_k)
 
 
 def check_made_by(store: EmbeddingStore, loaded: LoadedLangCell) -> None:
@@ -130,15 +123,6 @@ def check_made_by(store: EmbeddingStore, loaded: LoadedLangCell) -> None:
             )
     if store.dim != loaded.config.projection_dim:
         raise ValueError(f"{store.name}: embeddings of {store.dim}, but the model has {loaded.config.projection_dim}.")
-
-
-def _check_numbers(top_k: int, rerank: int, alpha: float | None) -> None:
-    if top_k < 1:
-        raise ValueError(f"top_k is {top_k}; give the number of finds wanted, 1 or more.")
-    if rerank < 0:
-        raise ValueError(f"rerank is {rerank}; give the number of candidates to re-rank, 0 for none.")
-    if alpha is not None:
-        check_alpha(alpha)
 
 
 def _labels(texts: Texts | None, loaded: LoadedLangCell, *, for_cells: bool) -> list[Label]:
@@ -198,7 +182,7 @@ def _match(
 
 
 def _in_order(
-    found: Candidates, match: np.ndarray | None, rerank: int, alpha: float, temperature: float
+    found: Candidates, match: np.ndarray | None, alpha: float, temperature: float
 ) -> tuple[Candidates, np.ndarray, np.ndarray]:
     """Candidates, scores and match probabilities in the order of the score."""
     if match is None:

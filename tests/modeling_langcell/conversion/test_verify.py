@@ -7,22 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
-import typer
 from released_layout import N_GENES, TINY_CELL, released_parts, write_geneformer_v1, write_pickle, write_tokenizer
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 from typer.testing import CliRunner
 
 import langcell
-from langcell.cli.commands import one_line_errors
-from langcell.cli.convert import register
+from langcell.cli.commands import app
 from langcell.conversion.self_test import SELF_TEST_FILE
 from langcell.conversion.verify import MANIFEST_FILE, verify
 from langcell.loading.weight_files import read_tensors
 from langcell.modeling_langcell import LangCellModel
-
-app = typer.Typer()
-register(app, one_line_errors)
 
 
 def run(*arguments: object):

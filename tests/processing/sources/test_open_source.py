@@ -9,8 +9,9 @@ import pytest
 import tiny
 import tiny_sources
 
+from langcell.processing.options import ReadOptions
 from langcell.processing.sources.census import CensusSelection
-from langcell.processing.sources.open_source import ReadOptions, census_source, checksum_of, find_sources, open_source
+from langcell.processing.sources.open_source import census_source, checksum_of, find_sources, open_source
 
 COUNTS = tiny_sources.counts_of().toarray()
 

@@ -24,7 +24,7 @@ from langcell.processing.shards.writer import read_descriptions
 from langcell.processing.sources.census import CensusSelection
 from langcell.processing.sources.open_source import SourceSpec, census_source, find_sources
 from langcell.processing.tokenization import tasks as shard_tasks
-from langcell.processing.tokenization.plan import TokenizeOptions
+from langcell.processing.tokenization.options import TokenizeOptions
 from langcell.processing.tokenization.tokenize import tokenize
 
 COUNTS, OBS, VOCABULARY = tiny_sources.counts_of(), tiny_sources.obs_of(), tiny.tiny_vocabulary()

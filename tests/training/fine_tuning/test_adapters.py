@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from langcell.loading.adapter_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_tensors, quiet_peft
 from langcell.modeling_langcell import LangCellForCellClassification, LangCellModel
 from langcell.training.fine_tuning.adapters import HEADS, TARGETS, Adapter, count_trainable, mark_trainable
-from langcell.training.fine_tuning.tuning_options import TuningOptions
+from langcell.training.fine_tuning.options import TuningOptions
 
 
 def model_for(task):

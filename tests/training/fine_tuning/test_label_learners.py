@@ -7,7 +7,7 @@ from langcell.modeling_langcell import LangCellForCellClassification, LangCellMo
 from langcell.training.fine_tuning import label_learners
 from langcell.training.fine_tuning.adapters import mark_trainable
 from langcell.training.fine_tuning.label_learners import ClassLearner, TextLearner
-from langcell.training.fine_tuning.tuning_options import TuningOptions
+from langcell.training.fine_tuning.options import TuningOptions
 from langcell.training.objectives.label_naming import label_matching_loss, similarity_loss
 
 

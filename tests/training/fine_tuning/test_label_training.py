@@ -10,7 +10,7 @@ from langcell.processing.cells.anndata_io import open_cells
 from langcell.training.fine_tuning.few_shot_data import RankedRows
 from langcell.training.fine_tuning.label_learners import ClassLearner, TextLearner
 from langcell.training.fine_tuning.label_training import _products, train_on_labels
-from langcell.training.fine_tuning.tuning_options import TuningOptions
+from langcell.training.fine_tuning.options import TuningOptions
 
 
 class GeneCounter(nn.Module):

@@ -24,7 +24,7 @@ from langcell.training.evaluation.inputs.cells_in_memory import (
     source_options,
 )
 from langcell.training.evaluation.inputs.expression import log_normalize, principal_components
-from langcell.training.evaluation.inputs.inputs import Subject
+from langcell.training.evaluation.inputs.inputs import EvaluationInputs
 from langcell.training.labelled.label_columns import check_label_column
 from langcell.training.labelled.labelled_cells import LabelledCells, read_labelled_cells
 
@@ -33,15 +33,15 @@ _LIBRARIES = ("langcell", "torch", "transformers", "peft", "anndata", "scanpy", 
 _TEXTS_PER_BATCH = 64
 
 
-class EvaluationContext(Subject):
+class EvaluationContext(EvaluationInputs):
     """A data set and a model; every property is computed at its first use and kept.
 
     Args:
         data: h5ad file or zarr folder.
-        options: the other arguments of `Subject`.
+        options: the other arguments of `EvaluationInputs`.
 
     Raises:
-        ValueError: see `Subject`.
+        ValueError: see `EvaluationInputs`.
     """
 
     def __init__(self, data: str | Path, **options: Any) -> None:
@@ -49,10 +49,10 @@ class EvaluationContext(Subject):
         self._scored: dict[tuple[bool | str, ...], ScoredCells] = {}
 
     @classmethod
-    def of(cls, subject: Subject) -> "EvaluationContext":
-        """The subject, with what can be computed of it."""
-        context = cls(subject.data)
-        context.__dict__.update(subject.__dict__)
+    def of(cls, inputs: EvaluationInputs) -> "EvaluationContext":
+        """The inputs, with what can be computed of it."""
+        context = cls(inputs.data)
+        context.__dict__.update(inputs.__dict__)
         return context
 
     @cached_property

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import langcell.processing
-from langcell.loading.hub_folders import BUNDLED_MODEL
+from langcell.loading.options import BUNDLED_MODEL
 from langcell.processing.shards.manifest import sha256_of
 
 _NOT_OF_THE_MODEL = (".md", ".png")  # a better card makes no other model

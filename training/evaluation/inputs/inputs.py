@@ -8,58 +8,46 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from langcell.inference.running.options import ReadingOptions
 from langcell.loading.adapter_base import base_of
-from langcell.loading.hub_folders import BUNDLED_MODEL
+from langcell.loading.options import BUNDLED_MODEL
+from langcell.processing.options import from_keywords, takes
 from langcell.training.evaluation.inputs.fingerprints import digest_of_data, digest_of_model
+from langcell.training.evaluation.options import DrawOptions, EvaluatedModelOptions, OptionalLabelOptions
 
 if TYPE_CHECKING:
     from langcell.inference.running.job import TorchModel
 
 
-class Subject:
-    """Data and model of an evaluation.
+class EvaluationInputs:
+    """Data, model and labels of an evaluation."""
 
-    Args:
-        data: h5ad file or zarr folder.
-        model: folder, Hub id, "langcell-mini", or what `langcell.load` returned; when None "langcell-mini", or the base
-            that the adapter names.
-        adapter: folder or Hub id of an adapter for the model.
-        label_column: column of obs with the types.
-        label_ids_column: column of obs with the ontology id of each type, which gives the texts.
-        labels_file: labels with texts; has to name every type in the column.
-        max_cells: evaluate on this many cells at most, drawn with `seed`; all when None.
-        seed: of every draw.
-        device: "cpu", "cuda", ...; the best one here when None.
-        dtype: "float32", "bfloat16" or "float16".
-        progress: show progress bars.
-        reading: fields of `ReadingOptions`: x_is, gene_column, layer, rows_per_chunk, max_batch_tokens.
+    @takes(EvaluatedModelOptions, OptionalLabelOptions, DrawOptions, ReadingOptions)
+    def __init__(self, data: str | Path, **options: Any) -> None:
+        """Take the inputs as they were named; errors of data and model come at the first use.
 
-    Raises:
-        ValueError: illegal `max_cells`. What is wrong with data or model is told at the first use.
-    """
+        Args:
+            data: h5ad file or zarr folder.
+            {options}
 
-    def __init__(
-        self,
-        data: str | Path,
-        *,
-        model: "TorchModel | None" = None,
-        adapter: str | Path | None = None,
-        label_column: str | None = None,
-        label_ids_column: str | None = None,
-        labels_file: str | Path | None = None,
-        max_cells: int | None = None,
-        seed: int = 0,
-        device: str | None = None,
-        dtype: str = "float32",
-        progress: bool = True,
-        **reading: Any,
-    ) -> None:
-        if max_cells is not None and max_cells < 2:
-            raise ValueError(f"max_cells is {max_cells}; give at least 2, or leave it out for all cells.")
-        self.data, self._named_model, self.adapter = Path(data), model, adapter
-        self.label_column, self.label_ids_column, self.labels_file = label_column, label_ids_column, labels_file
-        self.max_cells, self.seed, self.device, self.dtype = max_cells, seed, device, dtype
-        self.reading = {"progress": progress, **reading}
+        Raises:
+            ValueError: an illegal option.
+            TypeError: an option that does not exist.
+        """
+        model, labels, draws, reading = from_keywords(
+            options,
+            EvaluatedModelOptions,
+            OptionalLabelOptions,
+            DrawOptions,
+            ReadingOptions,
+            function=type(self).__name__,
+        )
+        self.data, self._named_model, self.adapter = Path(data), model.model, model.adapter
+        self.device, self.dtype = model.device, model.dtype
+        self.label_column, self.label_ids_column = labels.label_column, labels.label_ids_column
+        self.labels_file = labels.labels_file
+        self.max_cells, self.seed = draws.max_cells, draws.seed
+        self.reading: dict[str, Any] = vars(reading).copy()
 
     def with_labels(
         self, *, label_column: str | None, label_ids_column: str | None, labels_file: str | Path | None

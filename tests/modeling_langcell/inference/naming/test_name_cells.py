@@ -5,7 +5,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from langcell.inference.naming.calibration import Calibration
-from langcell.inference.naming.name_cells import NamingOptions, confidence_of, masked_scores, name_cells, storable
+from langcell.inference.naming.name_cells import confidence_of, masked_scores, name_cells, storable
+from langcell.inference.naming.options import NamingOptions
 from langcell.inference.running.parts import MemoryParts
 from langcell.processing.labels.resolve import resolve_labels
 

@@ -6,7 +6,8 @@ import pytest
 from anndata import AnnData
 from tiny import tiny_counts, tiny_gene_names
 
-from langcell.inference.running.reading import Coverage, ReadingOptions, ranked_chunks
+from langcell.inference.running.options import ReadingOptions
+from langcell.inference.running.reading import Coverage, ranked_chunks
 from langcell.loading.load import load
 from langcell.processing.cells.anndata_io import open_cells
 

@@ -5,15 +5,15 @@ import pytest
 import tiny_evaluation
 
 from langcell.training.evaluation.inputs.context import EvaluationContext
-from langcell.training.evaluation.inputs.inputs import Subject
+from langcell.training.evaluation.inputs.inputs import EvaluationInputs
 
 
 def test_a_context_of_a_subject_is_about_the_same(tmp_path, tiny_model_dir):
     cells = tiny_evaluation.save_cells(tmp_path / "cells.h5ad")
     options = {"model": tiny_model_dir, "label_column": "cell_type", "max_cells": 9, "seed": 3, "device": "cpu"}
-    subject = Subject(cells, progress=False, **options)
-    digests = subject.data_digest, subject.model_digest
-    context = EvaluationContext.of(subject)
+    inputs = EvaluationInputs(cells, progress=False, **options)
+    digests = inputs.data_digest, inputs.model_digest
+    context = EvaluationContext.of(inputs)
     assert (context.data_digest, context.model_digest) == digests
     assert context.cells.n_obs == 9
     assert context.labelled.names == list(tiny_evaluation.TYPES)
@@ -21,22 +21,22 @@ def test_a_context_of_a_subject_is_about_the_same(tmp_path, tiny_model_dir):
 
 
 def test_other_labels_leave_the_subject_as_it_is():
-    subject = Subject("cells.h5ad", label_column="a")
-    other = subject.with_labels(label_column="b", label_ids_column="c", labels_file=None)
-    assert (subject.label_column, other.label_column, other.label_ids_column) == ("a", "b", "c")
-    assert other.data == subject.data
+    inputs = EvaluationInputs("cells.h5ad", label_column="a")
+    other = inputs.with_labels(label_column="b", label_ids_column="c", labels_file=None)
+    assert (inputs.label_column, other.label_column, other.label_ids_column) == ("a", "b", "c")
+    assert other.data == inputs.data
 
 
 def test_the_bundled_model_is_taken_where_none_is_named():
-    assert Subject("cells.h5ad").model == "langcell-mini"
-    assert Subject("cells.h5ad", model="org/langcell", adapter="org/adapter").model == "org/langcell"
+    assert EvaluationInputs("cells.h5ad").model == "langcell-mini"
+    assert EvaluationInputs("cells.h5ad", model="org/langcell", adapter="org/adapter").model == "org/langcell"
 
 
 def test_no_file_and_too_few_cells_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such file; give an h5ad file"):
-        Subject(tmp_path / "absent.h5ad").data_digest  # noqa: B018
+        EvaluationInputs(tmp_path / "absent.h5ad").data_digest  # noqa: B018
     with pytest.raises(ValueError, match="max_cells is 1; give at least 2"):
-        Subject(tmp_path / "absent.h5ad", max_cells=1)
+        EvaluationInputs(tmp_path / "absent.h5ad", max_cells=1)
 
 
 def test_a_kept_result_is_found_without_torch(tmp_path, tiny_model_dir):

@@ -1,6 +1,6 @@
 import pytest
 
-from langcell.training.fine_tuning.tuning_options import LEARNING_RATES, NEW_HEAD_LEARNING_RATE, TuningOptions
+from langcell.training.fine_tuning.options import LEARNING_RATES, NEW_HEAD_LEARNING_RATE, TuningOptions
 
 
 @pytest.mark.parametrize(

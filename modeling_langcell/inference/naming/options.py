@@ -1,0 +1,150 @@
+"""Options of naming cells: candidate labels, and how scores become labels; imports no library."""
+
+import logging
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from langcell.processing.options import option
+
+logger = logging.getLogger("langcell")
+
+Rerank = Literal["exact", "full", "top-k", "none"]
+
+LABELS_FILE = (
+    "File of labels: one per line, label<TAB>text, or JSON ([names], {label: text, ontology id or null}, or a list of "
+    "{name, text, ontology_term_id})."
+)
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """The candidate labels: one of the three, or none for a model that was fine-tuned on label texts."""
+
+    panel: ClassVar[str] = "Candidate labels"
+
+    labels: str | None = option(
+        None,
+        'Candidate labels with commas between them, "B cell,NK cell,..."; put a name that has commas in quotes. A '
+        "model or an adapter that was fine-tuned on label texts needs none.",
+    )
+    labels_file: Path | None = option(None, LABELS_FILE, show_default=False)
+    ontology_root: str | None = option(
+        None, "Cell Ontology id or name; the candidates are the model's training types at or below this term."
+    )
+
+    @property
+    def given(self) -> list[str]:
+        """Names of the options that were given."""
+        return [name for name, value in vars(self).items() if value is not None]
+
+
+@dataclass(frozen=True)
+class NamingOptions:
+    """How cells get their labels; see `annotate`."""
+
+    panel: ClassVar[str] = "Naming"
+
+    alpha: float | None = option(
+        None, "Weight of the similarity in the score, 0 to 1; the rest is the match. The model's own when not given."
+    )
+    rerank: Rerank = option(
+        "exact",
+        "Which matches are evaluated. exact: as many as the best label of full needs; full: all; top-k: those of the "
+        "k most similar labels, an approximation; none: similarity alone.",
+    )
+    k: int = option(10, "With rerank top-k: number of labels per cell whose match is evaluated.", names=("--k",))
+    unknown: float | str | Path | None = option(
+        None,
+        "Call a cell unknown if its confidence is below this number, 0 to 1, or below the threshold of a calibration "
+        "file (JSON, as langcell calibrate writes it).",
+        metavar="NUMBER|FILE",
+        cli_type=str,
+    )
+    smooth: float | None = option(
+        None,
+        "Strength of the smoothing of scores over neighbouring cells, 0 or more; 1 is moderate. It holds the scores of "
+        "all cells in memory.",
+        metavar="STRENGTH",
+    )
+    smooth_over: str | None = option(
+        None,
+        "Matrix of obsm in which cells are neighbours, such as X_pca; the model's cell embeddings when not given.",
+        metavar="OBSM",
+    )
+    ontology_backoff: float | None = option(
+        None,
+        "Score difference, 0 to 1, below which the two best labels, if they are siblings in the Cell Ontology, become "
+        "their lowest common ancestor.",
+        metavar="MARGIN",
+    )
+    reference: bool = option(
+        True,
+        "Whether to compare the cells with the model's reference cells, too, where it has some and is not fine-tuned "
+        "on labels other than types.",
+    )
+
+    def checked(self) -> "NamingOptions":
+        """Return the options, if they are legal, with all labels scored where something needs all scores.
+
+        Raises:
+            ValueError: one of them is not legal, or two do not go together.
+            OSError: the calibration cannot be read.
+        """
+        from langcell.inference.scoring.zero_shot import check_alpha, check_rerank
+
+        check_rerank(self.rerank, self.k)
+        if self.alpha is not None:
+            check_alpha(self.alpha)
+        if self.smooth is not None and not 0 <= self.smooth < math.inf:
+            raise ValueError(f"smooth is {self.smooth}; give a strength of 0 (no smoothing) or more, such as 1.")
+        if self.smooth_over is not None and self.smooth is None:
+            raise ValueError(f"smooth_over is {self.smooth_over!r} without smooth; give its strength, such as 1.")
+        if self.ontology_backoff is not None and not 0 <= self.ontology_backoff <= 1:
+            raise ValueError(f"ontology_backoff is {self.ontology_backoff}; give a margin of scores, 0 to 1.")
+        needs = [name for name in ("unknown", "smooth", "ontology_backoff") if getattr(self, name) is not None]
+        if self.needs_similarity:
+            needs.remove("unknown")
+        if not needs or self.rerank in ("full", "none"):
+            return self
+        if self.rerank == "top-k":
+            raise ValueError(f"rerank 'top-k' leaves most scores out, and {needs[0]} needs them; use 'full' or 'none'.")
+        logger.info("%s needs the scores of all labels: rerank is 'full' instead of 'exact'.", " and ".join(needs))
+        return replace(self, rerank="full")
+
+    @property
+    def needs_similarity(self) -> bool:
+        """Whether a calibration turns similarities into confidence, for which scores may be missing."""
+        from langcell.inference.naming.calibration import confidence_of
+
+        return confidence_of(self.unknown)[0] is not None
+
+    def check_calibration(self, **used: Any) -> None:
+        """Refuse a calibration that was fitted with another model, alpha or list of labels.
+
+        Raises:
+            ValueError: one of what `used` names differs.
+        """
+        from langcell.inference.naming.calibration import confidence_of
+
+        calibration, _ = confidence_of(self.unknown)
+        if calibration is not None:
+            calibration.check_used_with(**used)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what uns["langcell"] says of the options; what was not used is not there."""
+        from langcell.inference.naming.calibration import confidence_of
+
+        found: dict[str, Any] = {"rerank": self.rerank}
+        if self.rerank == "top-k":
+            found["k"] = self.k
+        if self.unknown is not None:
+            found["unknown_below"] = confidence_of(self.unknown)[1]
+        if self.smooth is not None:
+            found["smooth"] = float(self.smooth)
+        if self.smooth_over is not None:
+            found["smooth_over"] = self.smooth_over
+        if self.ontology_backoff is not None:
+            found["ontology_backoff"] = float(self.ontology_backoff)
+        return found

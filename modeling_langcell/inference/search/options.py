@@ -1,0 +1,27 @@
+"""Options of searching saved cell embeddings; imports no library."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from langcell.processing.options import option
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How many hits a search returns, and how they are ordered; see `retrieve`."""
+
+    panel: ClassVar[str] = "Search"
+
+    top_k: int = option(10, "Number of hits per query.", names=("--top-k",))
+    rerank: int = option(0, "Number of candidates per query that are re-ranked by their match; 0 for none.")
+    alpha: float | None = option(
+        None, "Weight of the similarity in the score of re-ranking, 0 to 1; the model's own when not given."
+    )
+
+    def __post_init__(self) -> None:
+        if self.top_k < 1:
+            raise ValueError(f"top_k is {self.top_k}; give the number of hits wanted, 1 or more.")
+        if self.rerank < 0:
+            raise ValueError(f"rerank is {self.rerank}; give the number of candidates to re-rank, 0 for none.")
+        if self.alpha is not None and not 0 <= self.alpha <= 1:
+            raise ValueError(f"alpha is {self.alpha}; legal are 0 (match only) to 1 (similarity only).")
