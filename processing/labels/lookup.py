@@ -1,30 +1,17 @@
 """One label looked up: a name, a synonym, a shorthand, an id or a text of the user's, to a `Label`."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from langcell.processing.labels.field_names import find_field_name
+from langcell.processing.labels.id_in_name import name_and_id
+from langcell.processing.labels.several import aspect_of, describe_several, ids_in, parts_of
 from langcell.processing.labels.syntax import LabelEntry
 from langcell.processing.ontology.descriptions import describe_term
-from langcell.processing.ontology.terms import (
-    MatchKind,
-    Ontology,
-    Term,
-    looks_like_id,
-)
+from langcell.processing.ontology.terms import MatchKind, Ontology, Term, looks_like_id
 
-LabelMatch = Literal["id", "name", "synonym", "shorthand", "given"]
-
-# The aspect that a term is described under, by id or by the prefix of the id. All others are cell types.
-_ASPECT_OF = {
-    "UBERON": "tissue",
-    "HsapDv": "development stage",
-    "MmusDv": "development stage",
-    "MONDO": "disease",
-    "PATO:0000461": "disease",  # "normal", the disease of healthy cells in CELLxGENE
-    "PATO": "sex",
-    "HANCESTRO": "self-reported ethnicity",
-    "EFO": "assay",
-}
+LabelMatch = Literal["id", "name", "synonym", "table", "shorthand", "given"]
 
 
 @dataclass(frozen=True)
@@ -34,24 +21,34 @@ class Label:
     Attributes:
         name: what results call it: the name as the user typed it; for an id, the name of its term.
         text: what the text encoder reads.
-        ontology_term_id: the term behind it, None where none was found.
-        match: where the text comes from: a term found by its "id", "name" or "synonym", or by a "shorthand" of its name
-            ("Naive CD4 T"), or "given" by the user. None: the name is used as it is, without a definition.
+        ontology_term_id: the term behind it, None where none was found, or several.
+        match: where the text comes from: a term found by its "id", "name" or "synonym", by the "table" of the names
+            that the field's vocabularies use ("CD16 Mono") or by a "shorthand" of its name ("Naive CD4 T"), or "given"
+            by the user. None: the name is used as it is, without a definition.
+        remark: what else there is to say of the reading, such as that an id is obsolete; None where there is nothing.
     """
 
     name: str
     text: str
     ontology_term_id: str | None = None
     match: LabelMatch | None = None
+    remark: str | None = None
 
 
-def look_up(entry: LabelEntry, ontology: Ontology) -> Label:
-    """Look one label up: by its id, else by its name, else as shorthand; a text that was given is kept.
+def look_up(entry: LabelEntry, ontology: Ontology, *, context: Iterable[str] = ()) -> Label:
+    """Look one label up: by its id, else by its name; a text that was given is kept.
 
-    A text that looks like an ontology id is one: nobody wants the model to read "CL:0000084".
+    A text that looks like an ontology id is one: nobody wants the model to read "CL:0000084". So is an id within a
+    name, as in "T cell (CL:0000084)". An obsolete id stands for its successor.
+
+    Args:
+        entry: the label as written.
+        ontology: where it is looked up.
+        context: words around it, for names that mean several types (`field_names.context_words`).
 
     Raises:
-        ValueError: an empty name, or an ontology id that is unknown or obsolete.
+        ValueError: an empty name, an ontology id that is unknown or has no successor, or words and an id that mean
+            different types.
 
     >>> look_up(LabelEntry("my T cells", "CL:0000084"), Ontology.cellxgene()).text[:26]
     'cell type: t cell. a type '
@@ -59,27 +56,53 @@ def look_up(entry: LabelEntry, ontology: Ontology) -> Label:
     if not isinstance(entry.name, str):
         raise ValueError(f"Label {entry.name!r} is not text. Give names or ontology ids as strings.")
     entry = _with_its_id(entry)
-    name, term, match = entry.name.strip(), None, None
+    name = entry.name.strip()
     if entry.ontology_term_id is not None:
-        term, match = _term_of(entry.name, entry.ontology_term_id, ontology), "id"
-    elif looks_like_id(name):
-        term, match = usable_term(name, ontology), "id"
-        name = term.name
-    elif found := find_term(name, ontology):
-        term, match = found
-    elif entry.text is None and "CL" in ontology.prefixes and (read := ontology.find_shorthand(name)):
-        term, match = read, "shorthand"
-    term_id = term.id if term else None
-    if entry.text is not None:
-        return Label(name, entry.text, term_id, "given")
-    if not name:
-        raise ValueError("A label is empty. Give each label a name.")
-    return Label(name, describe_term(_aspect(term), term or name), term_id, match)
+        term, remark = _term_of(entry.name, entry.ontology_term_id, ontology)
+        return _label(name, term, "id", entry.text, remark)
+    if entry.text is None and (several := _several(name, ontology, context)):
+        return several
+    if looks_like_id(name):
+        term, remark = current_term(name, ontology)
+        return _label(term.name, term, "id", entry.text, remark)
+    if (both := name_and_id(name)) and entry.text is None:
+        words, term_id = both
+        term, remark = _term_of(name, term_id, ontology)
+        _check_agreement(name, words, term, ontology)
+        return _label(name, term, "id", None, remark)
+    term, match = read_name(name, ontology, context=context, shortened=entry.text is None) or (None, None)
+    return _label(name, term, match, entry.text, None)
 
 
-def plain_label(name: str) -> Label:
+def plain_label(name: str, *, remark: str | None = None) -> Label:
     """A name that stands for itself."""
-    return Label(name, describe_term("cell type", name))
+    return Label(name, describe_term("cell type", name), remark=remark)
+
+
+def read_name(
+    name: str, ontology: Ontology, *, context: Iterable[str] = (), shortened: bool = True
+) -> tuple[Term, LabelMatch] | None:
+    """The term that a name means: by the ontology's name, the table of names, an exact synonym, or a shorthand.
+
+    Args:
+        name: as it is written.
+        ontology: where terms are; names that laboratories use are read in the Cell Ontology alone.
+        context: words around it.
+        shortened: also read names of the table and shorthands.
+
+    Raises:
+        ValueError: the name is that of several terms.
+    """
+    found = find_term(name, ontology)
+    if not shortened or "CL" not in ontology.prefixes or (found and found[1] == "name"):
+        return found
+    term_id = find_field_name(name, context=context)
+    if term_id is not None and term_id in ontology and not ontology.term(term_id).obsolete:
+        return ontology.term(term_id), "table"
+    if found:
+        return found
+    term = ontology.find_shorthand(name)
+    return (term, "shorthand") if term else None
 
 
 def find_term(name: str, ontology: Ontology) -> tuple[Term, MatchKind] | None:
@@ -89,30 +112,74 @@ def find_term(name: str, ontology: Ontology) -> tuple[Term, MatchKind] | None:
 
 
 def term_at(text: str, ontology: Ontology) -> Term:
-    """The term that an id or a name means.
+    """The term that an id or a name means; of an obsolete id the successor.
 
     Raises:
-        ValueError: there is none, or it is obsolete.
+        ValueError: there is none.
     """
     if looks_like_id(text := text.strip()):
-        return usable_term(text, ontology)
-    if found := find_term(text, ontology):
+        return current_term(text, ontology)[0]
+    if found := read_name(text, ontology):
         return found[0]
     raise ValueError(f"No cell type is called {text!r}; give the name or the id of a term, such as CL:0000542.")
 
 
-def usable_term(term_id: str, ontology: Ontology) -> Term:
-    """The term with this id.
+def current_term(term_id: str, ontology: Ontology) -> tuple[Term, str | None]:
+    """The term that stands for an id today, and a remark where it is not the id as given.
 
     Raises:
-        ValueError: there is none, or it is obsolete; its successor is named.
+        ValueError: the id is unknown, or obsolete without a successor at hand.
     """
-    term = ontology.term(term_id)
-    if not term.obsolete:
-        return term
-    successor = ontology.current(term_id)
-    advice = "Give another id" if successor.obsolete else f"Give its successor {successor.id} ({successor.name})"
-    raise ValueError(f"Ontology id {term.id} ({term.name}) is obsolete. {advice}.")
+    term_id = _with_colon(term_id, ontology)
+    old, term = ontology.term(term_id), ontology.current(term_id)
+    called = f" ({old.name})" if old.name else ""
+    if term.obsolete:
+        raise ValueError(f"Ontology id {old.id}{called} is obsolete, and no successor is known. Give another id.")
+    if term.id == old.id:
+        return term, None
+    return term, f"{old.id}{called} is obsolete; its successor {term.id} ({term.name}) is taken"
+
+
+def _several(name: str, ontology: Ontology, context: Iterable[str]) -> Label | None:
+    """A label of several terms ("A || B"), by their ids or names; None for one term, or where one is not found."""
+    if ids := ids_in(name):
+        if len(ids) == 1:
+            return look_up(LabelEntry(ids[0]), ontology)
+        described, text = describe_several([current_term(term_id, ontology)[0] for term_id in ids])
+        return Label(described, text, None, "id")
+    parts = parts_of(name)
+    found = [read_name(part, ontology, context=context) for part in parts] if len(parts) > 1 else []
+    terms = [read[0] for read in found if read]
+    if len(terms) < max(len(parts), 2):
+        return None
+    return Label(name, describe_several(terms)[1], None, "name")
+
+
+def _label(name: str, term: Term | None, match: LabelMatch | None, text: str | None, remark: str | None) -> Label:
+    term_id = term.id if term else None
+    if text is not None:
+        return Label(name, text, term_id, "given", remark)
+    if not name:
+        raise ValueError("A label is empty. Give each label a name.")
+    return Label(name, describe_term(aspect_of(term.id) if term else "cell type", term or name), term_id, match, remark)
+
+
+def _check_agreement(name: str, words: str, term: Term, ontology: Ontology) -> None:
+    """Refuse "B cell (CL:0000084)": its words and its id mean types of which neither is the other's kind."""
+    meant = find_term(words, ontology)
+    if meant is None or meant[0].id == term.id:
+        return
+    if meant[0].id in ontology.ancestors(term.id) or term.id in ontology.ancestors(meant[0].id):
+        return
+    raise ValueError(
+        f"Label {name!r}: its words mean {meant[0].name} ({meant[0].id}), its id {term.name} ({term.id}). Keep one."
+    )
+
+
+def _with_colon(term_id: str, ontology: Ontology) -> str:
+    """CL:0000623 for CL_0000623, as addresses on the web write it."""
+    with_colon = term_id.strip().replace("_", ":", 1)
+    return with_colon if term_id not in ontology and with_colon in ontology else term_id.strip()
 
 
 def _with_its_id(entry: LabelEntry) -> LabelEntry:
@@ -124,14 +191,8 @@ def _with_its_id(entry: LabelEntry) -> LabelEntry:
     return LabelEntry(entry.name, None, text)
 
 
-def _term_of(name: str, term_id: str, ontology: Ontology) -> Term:
+def _term_of(name: str, term_id: str, ontology: Ontology) -> tuple[Term, str | None]:
     try:
-        return usable_term(term_id, ontology)
+        return current_term(term_id, ontology)
     except ValueError as error:
         raise ValueError(f"Label {name!r}: {error}") from error
-
-
-def _aspect(term: Term | None) -> str:
-    if term is None:
-        return "cell type"
-    return _ASPECT_OF.get(term.id) or _ASPECT_OF.get(term.id.partition(":")[0], "cell type")

@@ -1,18 +1,12 @@
 """Labels: what a user types or keeps in a file, resolved to a name, a text and, where known, an ontology term."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from langcell.processing.labels.checks import check_labels
-from langcell.processing.labels.lookup import (
-    Label,
-    look_up,
-    plain_label,
-    term_at,
-)
+from langcell.processing.labels.lookup import Label, look_up, term_at
 from langcell.processing.labels.splitting import split_labels
 from langcell.processing.labels.syntax import LabelEntry, line_entries, read_entries
+from langcell.processing.labels.together import resolve_entries
 from langcell.processing.ontology.terms import Ontology
 
 __all__ = [
@@ -27,19 +21,28 @@ __all__ = [
 
 
 def resolve_labels(
-    labels: Sequence[str] | Mapping[str, str] | Sequence[Label], *, ontology: Ontology | None = None
+    labels: Sequence[str] | Mapping[str, str] | Sequence[Label],
+    *,
+    ontology: Ontology | None = None,
+    tissue: str | None = None,
+    accept_suggestions: bool = False,
 ) -> list[Label]:
     """Turn labels into names with texts, in the order given.
+
+    A name that means several types ("HSC") is read by what is around it: the other labels, and the tissue.
 
     Args:
         labels: names, synonyms or ontology ids, and names as laboratories shorten them, as long as no two labels mean
             the same term then; a mapping from label to its text, or to an ontology id whose text is taken; or
             finished labels, which are only checked.
         ontology: where names are looked up; by default the bundled Cell Ontology.
+        tissue: where the cells are from, in words.
+        accept_suggestions: read each label that is left as it is as the term that its name is nearest to, where
+            `suggest.suggest` knows one.
 
     Raises:
         ValueError: fewer than two labels, an empty name or text, duplicate names (case, blanks and underscores do not
-            count), labels with the same text, or an ontology id that is unknown or obsolete.
+            count), labels with the same text, or an ontology id that is unknown or obsolete without a successor.
 
     >>> for label in resolve_labels(["NK cell", "CL:0000236", "CD14+ Mono", "My odd cells"]):
     ...     print(label.name, label.ontology_term_id, label.match, label.text[:40].strip(), sep=" | ")
@@ -52,11 +55,10 @@ def resolve_labels(
     if isinstance(labels, str):
         raise ValueError(f"Labels are one string. Give a list: {split_labels(labels, ontology=ontology)!r}.")
     if isinstance(labels, Mapping):
-        return _resolve_together([LabelEntry(name, text) for name, text in labels.items()], ontology)
-    return _resolve_together(
-        [label if isinstance(label, Label) else LabelEntry(label) for label in labels],
-        ontology,
-    )
+        entries = [LabelEntry(name, text) for name, text in labels.items()]
+    else:
+        entries = [label if isinstance(label, Label) else LabelEntry(label) for label in labels]
+    return resolve_entries(entries, ontology, tissue=tissue, accept_suggestions=accept_suggestions)
 
 
 def labels_under(root: str, *, among: Iterable[str], ontology: Ontology) -> list[Label]:
@@ -100,7 +102,7 @@ def typed_labels(text: str, *, ontology: Ontology | None = None) -> list[Label]:
     for entry in line_entries(text, "Labels"):
         names = [entry.name] if entry.text is not None else split_labels(entry.name, ontology=ontology)
         entries += [LabelEntry(name, entry.text) for name in names]
-    return _resolve_together(entries, ontology)
+    return resolve_entries(entries, ontology)
 
 
 def read_labels(path: str | Path, *, ontology: Ontology | None = None) -> list[Label]:
@@ -120,7 +122,7 @@ def read_labels(path: str | Path, *, ontology: Ontology | None = None) -> list[L
     entries = read_entries(Path(path))
     ontology = ontology or Ontology.cellxgene()
     try:
-        return _resolve_together(entries, ontology)
+        return resolve_entries(entries, ontology)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -153,13 +155,3 @@ def read_queries(path: str | Path, *, ontology: Ontology | None = None) -> list[
         resolve_query(entry.name, ontology=ontology) if is_plain else look_up(entry, ontology)
         for entry, is_plain in zip(entries, plain, strict=True)
     ]
-
-
-def _resolve_together(entries: Sequence[LabelEntry | Label], ontology: Ontology) -> list[Label]:
-    """Look labels up; shorthands that mean what another label means stay as they are, so that no two share a text."""
-    labels = [entry if isinstance(entry, Label) else look_up(entry, ontology) for entry in entries]
-    meant = Counter(label.ontology_term_id for label in labels)
-    shared = [label.match == "shorthand" and meant[label.ontology_term_id] > 1 for label in labels]
-    labels = [plain_label(label.name) if is_shared else label for label, is_shared in zip(labels, shared, strict=True)]
-    check_labels(labels, [entry.name for entry in entries])
-    return labels

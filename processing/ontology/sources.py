@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -19,7 +19,17 @@ def _prefix(term_id: str) -> str:
 
 @dataclass(frozen=True)
 class Term:
-    """One ontology term; `synonyms` are the exact ones, sorted; `replaced_by` is known for some obsolete terms."""
+    """One ontology term.
+
+    Attributes:
+        id: with its prefix.
+        name: "" for some obsolete terms.
+        definition: None where there is none.
+        synonyms: the exact ones, sorted.
+        obsolete: no longer used; so are ids that were merged into another term.
+        replaced_by: the successor of an obsolete term, where one is known.
+        taxa: ids of the taxa that its cells are in, where the ontology's axioms say so.
+    """
 
     id: str
     name: str
@@ -27,6 +37,7 @@ class Term:
     synonyms: tuple[str, ...] = ()
     obsolete: bool = False
     replaced_by: str | None = None
+    taxa: tuple[str, ...] = ()
 
 
 class TermSource(Protocol):
@@ -121,6 +132,7 @@ class FileSource:
             reason = _one_line(str(error)) or type(error).__name__
             raise ValueError(f"Cannot read ontology {path}: {reason}. {advice}") from error
         self._terms = {term.id: _from_pronto(term) for term in self._ontology.terms() if term.name}
+        self._terms |= _merged(self._ontology, self._terms)
         if not self._terms:
             raise ValueError(f"Cannot read ontology {path}: no term has a name. {advice}")
         self._prefixes = tuple(sorted({_prefix(term_id) for term_id in self._terms}))
@@ -149,6 +161,30 @@ class FileSource:
         return set(related.to_set().ids) & self._terms.keys()
 
 
+def _merged(ontology: Any, terms: Mapping[str, Term]) -> dict[str, Term]:
+    """Ids that were merged into another term (alt_id), as obsolete terms that it stands for today."""
+    return {
+        old_id: Term(old_id, term.name, obsolete=True, replaced_by=term.id)
+        for term in ontology.terms()
+        if term.id in terms
+        for old_id in sorted(term.alternate_ids)
+        if old_id not in terms
+    }
+
+
+# `only in taxon` and `in taxon`, by name in OBO files and by id in OWL files.
+_IN_TAXON = ("only_in_taxon", "in_taxon", "RO:0002160", "RO:0002162")
+
+
+def _taxa(term: Any) -> tuple[str, ...]:
+    """Taxa that a term's own axioms name; none where the file does not define what they refer to."""
+    try:
+        related = term.relationships
+        return tuple(sorted(taxon.id for kind, taxa in related.items() if kind.id in _IN_TAXON for taxon in taxa))
+    except KeyError:
+        return ()
+
+
 def _from_pronto(term: Any) -> Term:
     # Several successors mean that a person has to choose: the same as none.
     successors = sorted(term.replaced_by.ids)
@@ -159,4 +195,5 @@ def _from_pronto(term: Any) -> Term:
         synonyms=tuple(sorted({_one_line(s.description) for s in term.synonyms if s.scope == "EXACT"})),
         obsolete=bool(term.obsolete),
         replaced_by=successors[0] if len(successors) == 1 else None,
+        taxa=_taxa(term),
     )

@@ -13,6 +13,8 @@ from langcell.processing.ontology.sources import (
     Term,
     TermSource,
 )
+from langcell.processing.ontology.trusted_names import trusted_synonyms
+from langcell.processing.ontology.typeset import plain_signs
 
 __all__ = ["MatchKind", "Ontology", "Term", "looks_like_id", "normalize_name"]
 
@@ -32,20 +34,23 @@ def looks_like_id(text: str) -> bool:
 
 
 def normalize_name(text: str) -> str:
-    """The form in which names are compared: case, underscores and runs of blanks do not count.
+    """The form in which names are compared: case, underscores, runs of blanks and typeset signs do not count.
 
     Hyphens do: behind a marker they mean "negative" (`CD4-`).
 
-    >>> normalize_name(" CD4-positive,alpha-beta_T  Cell ")
-    'cd4-positive, alpha-beta t cell'
+    >>> normalize_name(" CD4-positive,alpha-beta_T  Cell "), normalize_name("CD4⁻ T")
+    ('cd4-positive, alpha-beta t cell', 'cd4- t')
     """
-    text = re.sub(r"[\s_]+", " ", text.casefold()).strip()
+    text = re.sub(r"[\s_]+", " ", plain_signs(text).casefold()).strip()
     return re.sub(r" ?, ?", ", ", text)
 
 
 def _fold(normalized: str) -> str:
-    """The last resort: hyphens inside words become blanks, and the plural "s" of the last word goes."""
-    text = re.sub(r"(?<=\w)-(?=\w)", " ", normalized)
+    """The last resort: hyphens inside words become blanks, and the plural "s" of the last word goes.
+
+    Between two markers ("cd14-cd16+") a hyphen is a minus and stays.
+    """
+    text = re.sub(r"(?<=\w)-(?=\w)(?!cd\d|ig[adegm]\b)", " ", normalized)
     return re.sub(r"(?<=\w\w)(?<![sui])s$", "", text)
 
 
@@ -110,8 +115,13 @@ class Ontology:
         prefix, _, local = term_id.strip().replace("_", ":", 1).partition(":")
         real_prefix = next((known for known in self.prefixes if known.casefold() == prefix.casefold()), prefix)
         likely = self._source.get(f"{real_prefix}:{local}")
-        hint = f" Did you mean {likely.id} ({likely.name})?" if likely else " Give the id of a term that it has."
+        hint = f" Did you mean {likely.id} ({likely.name})?" if likely else self._may_be_newer(prefix)
         raise ValueError(f"Unknown ontology id {term_id!r} in {self._source.where}.{hint}")
+
+    def _may_be_newer(self, prefix: str) -> str:
+        if prefix in self.prefixes:
+            return f" It is newer than {self.version}, or mistyped: give the id of a term that it has."
+        return " Give the id of a term that it has."
 
     def current(self, term_id: str) -> Term:
         """The term that stands for this id today: itself or, if obsolete, the last of its successors.
@@ -133,7 +143,7 @@ class Ontology:
     def find(self, text: str, *, prefix: str = "CL") -> tuple[Term, MatchKind] | None:
         """Find a term by its name, then by an exact synonym; None when there is neither.
 
-        Case, underscores and blanks do not count. When nothing matches so, a plural last word ("B cells") and
+        Of the Cell Ontology's exact synonyms only `trusted_synonyms` count. Case, underscores and blanks do not count. When nothing matches so, a plural last word ("B cells") and
         hyphens inside words ("T-helper cell") are forgiven. Obsolete terms are not found.
 
         Args:
@@ -164,7 +174,8 @@ class Ontology:
         'naive thymus-derived CD4-positive, alpha-beta T cell'
         """
         if prefix not in self._shorthand:
-            self._shorthand[prefix] = Shorthand(self.term(term_id) for term_id in self.ids(prefix))
+            terms = [self.term(term_id) for term_id in self.ids(prefix)]
+            self._shorthand[prefix] = Shorthand(terms, ancestors=self.ancestors)
         return self._shorthand[prefix].find(text)
 
     def ancestors(self, term_id: str) -> set[str]:
@@ -184,7 +195,8 @@ class Ontology:
             terms = [term for term_id in sorted(self._source.ids(prefix)) if (term := self._source.get(term_id))]
             terms = [term for term in terms if not term.obsolete]
             names = [(normalize_name(term.name), term.id) for term in terms]
-            synonyms = [(normalize_name(synonym), term.id) for term in terms for synonym in term.synonyms]
+            counted = {term.id: trusted_synonyms(term) if prefix == "CL" else term.synonyms for term in terms}
+            synonyms = [(normalize_name(synonym), term.id) for term in terms for synonym in counted[term.id]]
             kinds: list[tuple[MatchKind, list[tuple[str, str]]]] = [("name", names), ("synonym", synonyms)]
             self._names[prefix] = [(kind, form, _index(pairs, form)) for form in (str, _fold) for kind, pairs in kinds]
         return self._names[prefix]

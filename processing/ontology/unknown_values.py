@@ -1,5 +1,7 @@
 """Words and ids by which data sets say that something is not known: no type, no aspect, nothing to learn from."""
 
+import pandas as pd
+
 from langcell.processing.ontology.sources import Term
 
 _NO_VALUE = frozenset(
@@ -36,6 +38,7 @@ _OF_EVERY_CELL = frozenset(
         "EFO:0000001",  # experimental factor
         "PATO:0000001",  # quality
         "PATO:0000047",  # biological sex
+        "HsapDv:0000000",  # life cycle stage
         "HsapDv:0000001",  # life cycle
         "HANCESTRO:0004",  # ancestry category
     }
@@ -51,10 +54,9 @@ def says_nothing(word: object) -> bool:
     >>> [says_nothing(word) for word in (" NA ", "N/A", "Unclassified", None, float("nan"), "B cell", "other")]
     [True, True, True, True, True, False, False]
     """
-    if word is None or word != word:  # NaN is not equal to itself
-        return True
-    text = str(word)
-    return " ".join(text.replace("_", " ").split()).casefold() in _NO_VALUE
+    if not isinstance(word, str):
+        return bool(pd.api.types.is_scalar(word) and pd.isna(word))
+    return " ".join(word.replace("_", " ").split()).casefold() in _NO_VALUE
 
 
 def is_of_every_cell(term: Term) -> bool:
