@@ -2,8 +2,8 @@
 
 import re
 
-_ID = r"(?:[A-Za-z]+[:_]\d{7}|[A-Za-z]+:\d{4,})"
-_AT_THE_END = re.compile(rf"(?P<words>.*\S)\s*[\[({{|,;:-]?\s*(?P<id>{_ID})\s*[\])}}]?")
+_ID = r"(?:[A-Za-z]+[:_]\d{7}|[A-Za-z]+:\d{4,})(?!\w)"
+_AT_THE_END = re.compile(rf"(?P<words>.*?\S)\s*[\[({{|,;:-]?\s*(?<![A-Za-z0-9])(?P<id>{_ID})\s*[\])}}]?")
 _AT_THE_START = re.compile(rf"[\[({{]?\s*(?P<id>{_ID})\s*[\])}}]?\s*[|,;:({{\[-]*\s*(?P<words>\S.*)")
 
 

@@ -97,8 +97,9 @@ def read_name(
     if not shortened or "CL" not in ontology.prefixes or (found and found[1] == "name"):
         return found
     term_id = find_field_name(name, context=context)
-    if term_id is not None and term_id in ontology and not ontology.term(term_id).obsolete:
-        return ontology.term(term_id), "table"
+    is_usable = term_id is not None and term_id in ontology and not ontology.term(term_id).obsolete
+    if is_usable and not (found and found[0].id == term_id):
+        return ontology.term(str(term_id)), "table"
     if found:
         return found
     term = ontology.find_shorthand(name)

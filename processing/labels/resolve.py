@@ -48,7 +48,7 @@ def resolve_labels(
     ...     print(label.name, label.ontology_term_id, label.match, label.text[:40].strip(), sep=" | ")
     NK cell | CL:0000623 | synonym | cell type: natural killer cell. a lympho
     B cell | CL:0000236 | id | cell type: b cell. a lymphocyte of b lin
-    CD14+ Mono | CL:0001054 | shorthand | cell type: cd14-positive monocyte. a mon
+    CD14+ Mono | CL:0001054 | table | cell type: cd14-positive monocyte. a mon
     My odd cells | None | None | cell type: my odd cells;
     """
     ontology = ontology or Ontology.cellxgene()

@@ -52,13 +52,14 @@ def is_foreign(term: Term) -> bool:
 def is_symbol(synonym: str) -> bool:
     """Whether a synonym is a symbol rather than words.
 
-    >>> [is_symbol(word) for word in ("DC2", "IC", "K cell", "pDC", "ovum", "B lymphocyte")]
-    [True, True, True, True, False, False]
+    >>> [is_symbol(word) for word in ("DC2", "IC", "K cell", "pDC", "NK cell", "ovum", "B lymphocyte")]
+    [True, True, True, True, False, False, False]
     """
     word = re.sub(r"[- ]cells?$", "", synonym)
     if " " in word or len(word) > _LONGEST_SYMBOL:
         return False
-    return len(word) == 1 or sum(letter.isupper() or letter.isdigit() for letter in word) > 1
+    capitals = sum(letter.isupper() or letter.isdigit() for letter in word)
+    return len(word) == 1 or (word == synonym and capitals > 1)
 
 
 def trusted_synonyms(term: Term) -> tuple[str, ...]:

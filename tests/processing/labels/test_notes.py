@@ -20,8 +20,35 @@ name: monocyte of ours
 """
 
 
-def test_there_is_nothing_to_say_of_names_and_synonyms():
-    assert label_notes(resolve_labels(["NK cell", "B cell"])) == []
+def test_there_is_nothing_to_say_of_names_as_the_ontology_has_them():
+    assert label_notes(resolve_labels(["T_Cell", "B cell", "CL:0000623"])) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "reading"),
+    [
+        pytest.param("NK cell", "natural killer cell (CL:0000623)", id="synonym"),
+        pytest.param("CD16 Mono", "CD14-low, CD16-positive monocyte (CL:0002396)", id="table"),
+        pytest.param("memory CD56hi NK", None, id="none"),
+        pytest.param("CD4+CD8- T", "CD4-positive, alpha-beta T cell (CL:0000624)", id="shorthand"),
+        pytest.param("hepatocytes", "hepatocyte (CL:0000182)", id="plural"),
+        pytest.param("my T (CL:0000084)", "T cell (CL:0000084)", id="id in the name"),
+    ],
+)
+def test_every_reading_is_told_whatever_it_came_by(name, reading):
+    told = " ".join(label_notes(resolve_labels([name, "B cell"])))
+    assert (f"{name} as {reading}" in told) == (reading is not None)
+
+
+def test_numbers_and_words_without_a_type_are_told():
+    numbers, nothing = label_notes(resolve_labels(["0", "12", "B cell", "Unknown"]))
+    assert numbers.startswith("Only numbers, which say nothing to a model that reads texts: 0, 12. Give names")
+    assert nothing == "Words for cells without a type, which no model can name by text: Unknown"
+
+
+def test_names_that_are_near_to_a_term_come_with_it():
+    *_, offered = label_notes(resolve_labels(["hepatocite", "B cell"]))
+    assert offered.startswith("Did you mean (--accept-suggestions takes the first of each): hepatocite: hepatocyte (CL")
 
 
 def test_shorthands_and_names_without_a_term_are_told():

@@ -60,12 +60,13 @@ class TestShorthand:
     def test_a_shorthand_has_the_text_of_its_term_and_keeps_its_name(self, ontology):
         label = resolve_labels(["Naive CD4 T", "my cells"], ontology=ontology)[0]
         term = ontology.term("CL:0000895")
-        assert (label.name, label.ontology_term_id, label.match) == ("Naive CD4 T", term.id, "shorthand")
+        assert (label.name, label.ontology_term_id, label.match) == ("Naive CD4 T", term.id, "table")
         assert label.text == resolve_labels([term.id, "my cells"], ontology=ontology)[0].text
 
     def test_shorthands_of_one_term_stay_as_they_are(self, ontology):
         labels = resolve_labels(["NK", "CD56+ NK", "B"], ontology=ontology)
-        assert [label.match for label in labels] == [None, None, "shorthand"]
+        assert [label.match for label in labels] == [None, None, "table"]
+        assert labels[0].remark == "NK is used as it is: it means natural killer cell (CL:0000623), as CD56+ NK does"
         assert labels[0].text == "cell type: nk; "
 
     def test_a_name_counts_before_a_shorthand_of_the_same_term(self, ontology):
@@ -145,7 +146,8 @@ class TestResolve:
             pytest.param(["NK cell", "natural killer cell"], "same text.*'NK cell' and 'natural", id="same_term"),
             pytest.param({"a": "Text.", "b": "text. "}, "same text.*'a' and 'b'", id="same_text"),
             pytest.param(["B cell", "CL:9999999"], "Unknown ontology id 'CL:9999999'", id="unknown_id"),
-            pytest.param(["B cell", "CL:0000003"], r"obsolete. Give its successor CL:0000000 \(cell\)", id="obsolete"),
+            pytest.param(["B cell", "CL:0000004"], r"CL:0000004 \(obsolete.*is obsolete, and no successor", id="obsolete"),
+            pytest.param(["B cell (CL:0000084)", "x"], r"words mean B cell \(CL:0000236\), its id T cell", id="disagree"),
         ],
     )
     def test_errors(self, labels, message):
@@ -153,10 +155,18 @@ class TestResolve:
             resolve_labels(labels)
         assert "\n" not in str(caught.value)
 
-    @pytest.mark.parametrize(("term_id", "advice"), [("LAB:03", "successor LAB:01"), ("LAB:04", "Give another id")])
-    def test_obsolete_ids_of_a_file(self, lab, term_id, advice):
-        with pytest.raises(ValueError, match=advice):
-            resolve_labels([term_id, "red cell"], ontology=lab)
+    def test_an_obsolete_id_is_read_as_its_successor_which_is_said(self, lab):
+        label = resolve_labels(["LAB:03", "cell, blue"], ontology=lab)[0]
+        assert (label.name, label.ontology_term_id, label.match) == ("red cell", "LAB:01", "id")
+        assert label.remark == "LAB:03 (obsolete rouge cell) is obsolete; its successor LAB:01 (red cell) is taken"
+
+    def test_an_obsolete_id_without_a_name_is_told_without_brackets(self, ontology):
+        label = resolve_labels(["CL:0000044", "B cell"], ontology=ontology)[0]
+        assert label.remark.startswith("CL:0000044 is obsolete; its successor CL:0000051 (common lymphoid progenitor)")
+
+    def test_an_obsolete_id_of_a_file_without_successor_is_refused(self, lab):
+        with pytest.raises(ValueError, match="no successor is known. Give another id"):
+            resolve_labels(["LAB:04", "red cell"], ontology=lab)
 
 
 class TestUnder:
@@ -183,7 +193,7 @@ class TestUnder:
             pytest.param("CL:0000542", ["CL:0000236"], r"only CL:0000236 \(B cell\) is .* at least two", id="one"),
             pytest.param("CL:9999999", ["CL:0000236"], "Unknown ontology id 'CL:9999999'", id="unknown"),
             pytest.param("lymphocites", ["CL:0000236"], "No cell type is called 'lymphocites'", id="unknown_name"),
-            pytest.param("CL:0000003", ["CL:0000236"], "is obsolete. Give its successor CL:0000000", id="obsolete"),
+            pytest.param("CL:0000004", ["CL:0000236"], "is obsolete, and no successor is known", id="obsolete"),
         ],
     )
     def test_errors(self, ontology, root_id, among, message):
