@@ -6,7 +6,7 @@ from typing import Literal
 
 from langcell.processing.labels.field_names import find_field_name
 from langcell.processing.labels.id_in_name import name_and_id
-from langcell.processing.labels.several import aspect_of, describe_several, ids_in, parts_of
+from langcell.processing.labels.several import describe_in_its_aspect, describe_several, ids_in, parts_of
 from langcell.processing.labels.syntax import LabelEntry
 from langcell.processing.ontology.descriptions import describe_term
 from langcell.processing.ontology.terms import MatchKind, Ontology, Term, looks_like_id
@@ -162,7 +162,7 @@ def _label(name: str, term: Term | None, match: LabelMatch | None, text: str | N
         return Label(name, text, term_id, "given", remark)
     if not name:
         raise ValueError("A label is empty. Give each label a name.")
-    return Label(name, describe_term(aspect_of(term.id) if term else "cell type", term or name), term_id, match, remark)
+    return Label(name, describe_in_its_aspect(term) if term else describe_term("cell type", name), term_id, match, remark)
 
 
 def _check_agreement(name: str, words: str, term: Term, ontology: Ontology) -> None:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from langcell.processing.ontology.descriptions import describe_term
+from langcell.processing.ontology.descriptions import describe_term, describe_tissue
 from langcell.processing.ontology.terms import Term, looks_like_id
 from langcell.processing.ontology.unknown_values import says_nothing
 
@@ -21,7 +21,7 @@ _ASPECT_OF = {
     "HANCESTRO": "self-reported ethnicity",
     "EFO": "assay",
     "CHEBI": "experimental condition",
-    "UniProt": "experimental condition",
+    "uniprot": "experimental condition",
 }
 
 
@@ -32,6 +32,16 @@ def aspect_of(term_id: str) -> str:
     ('tissue', 'tissue', 'cell type')
     """
     return _ASPECT_OF.get(term_id) or _ASPECT_OF.get(re.split("[:_]", term_id)[0], "cell type")
+
+
+def describe_in_its_aspect(term: Term) -> str:
+    """The text of a term under its own aspect.
+
+    >>> describe_in_its_aspect(Term("CVCL_0030", "HeLa"))
+    'tissue: cell line hela; '
+    """
+    aspect = aspect_of(term.id)
+    return describe_tissue(term) if aspect == "tissue" else describe_term(aspect, term)
 
 
 def parts_of(value: str) -> list[str]:
@@ -62,5 +72,5 @@ def describe_several(terms: Sequence[Term]) -> tuple[str, str]:
     >>> describe_several([ontology.term("MONDO:0004975"), ontology.term("MONDO:0100096")])[0]
     'Alzheimer disease || COVID-19'
     """
-    text = "".join(describe_term(aspect_of(term.id), term) for term in terms)
+    text = "".join(describe_in_its_aspect(term) for term in terms)
     return SEVERAL.join(term.name for term in terms), text

@@ -24,6 +24,8 @@ ASPECTS = (
     "self-reported ethnicity",
     "assay",
     "suspension type",
+    "experimental condition",
+    "genetic perturbation",
 )
 ALWAYS_KEPT = ("cell type",)
 """What aspect dropout leaves in: without its cell type a text is true of cells that the losses take for negatives."""
@@ -113,6 +115,10 @@ def _sentence(pieces: Sequence[Piece], rng: np.random.Generator) -> str:
     if names["disease"]:
         healthy = names["disease"] == ["normal"]
         parts.append("in health" if healthy else f"with {_and(names['disease'])}")
+    if names["experimental condition"]:
+        parts.append(f"treated with {_and(names['experimental condition'])}")
+    if names["genetic perturbation"]:
+        parts.append(f"with the genetic perturbation {_and(names['genetic perturbation'])}")
     donor = [*names["sex"], *names["self-reported ethnicity"]]
     if donor:
         parts.append(f"of a donor who is {_and(donor)}")

@@ -15,24 +15,35 @@ import numpy as np
 import pandas as pd
 
 from langcell.processing.ontology.description_templates import ASPECTS, parse_description, render
-from langcell.processing.ontology.terms import Ontology, Term
+from langcell.processing.ontology.terms import Ontology, Term, looks_like_id
+from langcell.processing.ontology.unknown_values import is_of_every_cell, says_nothing
 
+_COLUMNS_OF_OTHER_NAMES = {"suspension type": "suspension_type", "genetic perturbation": "genetic_perturbation_id"}
 ASPECT_COLUMNS: Mapping[str, str] = MappingProxyType(
     {
-        aspect: "suspension_type" if aspect == "suspension type" else f"{re.sub('[ -]', '_', aspect)}_ontology_term_id"
+        aspect: _COLUMNS_OF_OTHER_NAMES.get(aspect, f"{re.sub('[ -]', '_', aspect)}_ontology_term_id")
         for aspect in ASPECTS
     }
 )
-"""The CELLxGENE obs column of each aspect: ontology ids, save for `suspension_type`, which holds the name itself."""
+"""The CELLxGENE obs column of each aspect: ontology ids, save for those that hold the names themselves
+(`suspension_type`, `genetic_perturbation_id`)."""
+
+TISSUE_TYPE_COLUMN = "tissue_type"
+"""The CELLxGENE obs column that says whether a tissue is one: "organoid", "primary cell culture", "cell line"."""
+
+DESCRIBED_COLUMNS = (*ASPECT_COLUMNS.values(), TISSUE_TYPE_COLUMN)
+"""All columns that a description depends on."""
 
 TextForm = Literal["full", "name", "definition"]
 
-_MISSING = frozenset({"", "unknown", "na", "n/a", "nan", "none", "<na>"})
 _SEPARATOR = re.compile(r"\s*\|\|\s*|\s*,\s*")  # " || " in current CELLxGENE schemas, "," in older ones
+_HOLD_NAMES = ("suspension type", "genetic perturbation")
+_HOLD_NAMES_TOO = ("experimental condition",)
 _SEVERAL_ETHNICITIES = "multiethnic"  # where schemas before "||" have an id
 # Notes that older schemas put behind a tissue's id.
-_TISSUE_NOTE = re.compile(r"\s*\((?:organoid|cell culture)\)$")
-_OBSOLETE_MARK = re.compile(r"^obsolete\b[\s.:]*", re.IGNORECASE)
+_TISSUE_NOTE = re.compile(r"\s*\((?P<kind>organoid|cell culture)\)$")
+_OBSOLETE_MARK = re.compile(r"^obsolete(?:d\b|\b(?!\w)|_)[\s.:_]*", re.IGNORECASE)
+_HEALTHY = "PATO:0000461"
 
 
 def describe_term(aspect: str, term: Term | str, *, form: TextForm = "full") -> str:
@@ -55,7 +66,7 @@ def describe_term(aspect: str, term: Term | str, *, form: TextForm = "full") -> 
     if aspect not in ASPECTS:
         raise ValueError(f"Unknown aspect {aspect!r}. Choose among: {', '.join(ASPECTS)}.")
     name, definition = (term, None) if isinstance(term, str) else (term.name, term.definition)
-    if isinstance(term, Term) and term.obsolete:  # its mark says something about the ontology, not about the cell
+    if isinstance(term, Term):  # the mark of an obsolete term says something about the ontology, not about the cell
         name, definition = _OBSOLETE_MARK.sub("", name), _OBSOLETE_MARK.sub("", definition or "")
     name, definition = _clean(name), _clean(definition or "")
     if not name:
@@ -66,6 +77,19 @@ def describe_term(aspect: str, term: Term | str, *, form: TextForm = "full") -> 
     if form not in body:
         raise ValueError(f"Unknown form {form!r}. Choose among: {', '.join(body)}.")
     return f"{aspect}: {body[form]}; "
+
+
+def describe_tissue(term: Term | str, *, kind: str | None = None) -> str:
+    """The piece of a tissue; an organoid, a culture or a cell line has a name, and no definition of another thing.
+
+    Args:
+        term: a term of UBERON; of CL for cultures, of CVCL for cell lines; or a name.
+        kind: what CELLxGENE's `tissue_type` says, such as "organoid".
+
+    >>> describe_tissue(Term("UBERON:0002113", "kidney", "A paired organ."), kind="organoid")
+    'tissue: kidney organoid; '
+    """
+    return describe_term("tissue", term if isinstance(term, str) else _name_of_tissue(term, kind or ""))
 
 
 def text_forms(term: Term, *, tissue: Term | None = None) -> list[str]:
@@ -97,10 +121,11 @@ def text_forms(term: Term, *, tissue: Term | None = None) -> list[str]:
 def describe(
     obs_row: Mapping[str, Any], *, ontology: Ontology, aspects: Sequence[str] = ASPECTS, template: str = "plain"
 ) -> str:
-    """The description of one cell, from its CELLxGENE obs columns (`ASPECT_COLUMNS`).
+    """The description of one cell, from its CELLxGENE obs columns (`DESCRIBED_COLUMNS`).
 
-    Aspects without a column or with an unknown value ("unknown", "na", missing) are left out; several terms
-    ("A || B") give a piece each; an obsolete term gives way to its successor.
+    Aspects without a column, with an unknown value ("unknown", "na", missing) or with a term that is true of every cell
+    (CL:0000255, eukaryotic cell) are left out; several terms ("A || B") give a piece each; an obsolete term gives way to
+    its successor. Organoids, cell cultures and cell lines are called so, and a cell line has no healthy donor.
 
     Args:
         obs_row: columns of obs and their values; others are ignored.
@@ -118,11 +143,14 @@ def describe(
     >>> describe(row, ontology=Ontology.cellxgene())[:51]
     'cell type: platelet. a non-nucleated disk-shaped ce'
     """
-    text = "".join(
-        _describe_value(aspect, obs_row[ASPECT_COLUMNS[aspect]], ontology=ontology)
-        for aspect in _in_order(aspects)
-        if ASPECT_COLUMNS[aspect] in obs_row
-    )
+    of_cell_line, kind, pieces = _is_of_cell_line(obs_row), obs_row.get(TISSUE_TYPE_COLUMN), []
+    for aspect in _in_order(aspects):
+        if ASPECT_COLUMNS[aspect] in obs_row:
+            terms = _known_terms(aspect, obs_row[ASPECT_COLUMNS[aspect]], ontology=ontology)
+            if aspect == "disease" and of_cell_line:
+                terms = [term for term in terms if isinstance(term, str) or term.id != _HEALTHY]
+            pieces += [_piece(aspect, term, kind) for term in terms]
+    text = "".join(dict.fromkeys(pieces))
     return text if template == "plain" else render(parse_description(text), template)
 
 
@@ -138,8 +166,8 @@ def describe_all(
         ValueError: no column of an aspect is there, or an ontology id or the template is unknown.
     """
     columns = [ASPECT_COLUMNS[aspect] for aspect in _in_order(aspects)]
-    present = [column for column in columns if column in obs]
-    if not present:
+    present = [column for column in (*columns, TISSUE_TYPE_COLUMN) if column in obs]
+    if not set(present) & set(columns):
         raise ValueError(
             f"No metadata to describe: obs has none of the columns {', '.join(columns)}. Add at least one."
         )
@@ -162,24 +190,56 @@ def known_values(value: str) -> list[str]:
     >>> known_values("HANCESTRO:0005 || unknown || HANCESTRO:0568"), known_values("na")
     (['HANCESTRO:0005', 'HANCESTRO:0568'], [])
     """
-    return [part for part in _SEPARATOR.split(value.strip()) if part.casefold() not in _MISSING]
+    return [part for part in _SEPARATOR.split(value.strip()) if not says_nothing(part)]
 
 
-def _describe_value(aspect: str, value: Any, *, ontology: Ontology) -> str:
+def _known_terms(aspect: str, value: Any, *, ontology: Ontology) -> list[Term | str]:
+    """The terms in a value that say something of the cell, each once; names where the column holds names."""
     if not isinstance(value, str):
         if pd.api.types.is_scalar(value) and pd.isna(value):
-            return ""
+            return []
         raise ValueError(f"{ASPECT_COLUMNS[aspect]} holds {value!r}. Expected text, as in CELLxGENE obs columns.")
     known = known_values(value)
-    if aspect == "suspension type" or known == [_SEVERAL_ETHNICITIES]:
-        return "".join(describe_term(aspect, part) for part in dict.fromkeys(known))
-    if aspect == "tissue":
-        known = [_TISSUE_NOTE.sub("", part) for part in known]
+    if aspect in _HOLD_NAMES or known == [_SEVERAL_ETHNICITIES]:
+        return list(dict.fromkeys(known))
     try:
-        terms = {term.id: term for term in (ontology.current(part) for part in known)}
+        found = [_term(aspect, part, ontology) for part in known]
     except ValueError as error:
         raise ValueError(f"{ASPECT_COLUMNS[aspect]}: {error}") from error
-    return "".join(describe_term(aspect, term) for term in terms.values())
+    return [term for term in dict.fromkeys(found) if isinstance(term, str) or not is_of_every_cell(term)]
+
+
+def _term(aspect: str, part: str, ontology: Ontology) -> Term | str:
+    """The term of today with this id; of a tissue that is a culture by its note, the text of it."""
+    if aspect in _HOLD_NAMES_TOO and not looks_like_id(part):
+        return part
+    note = _TISSUE_NOTE.search(part) if aspect == "tissue" else None
+    term = ontology.current(_TISSUE_NOTE.sub("", part) if note else part)
+    return _name_of_tissue(term, note["kind"]) if note else term
+
+
+def _piece(aspect: str, term: Term | str, kind: Any) -> str:
+    if aspect == "tissue":
+        return describe_tissue(term, kind=kind if isinstance(kind, str) else None)
+    return describe_term(aspect, term)
+
+
+def _name_of_tissue(term: Term, kind: str) -> Term | str:
+    """What to call a tissue of this type (`tissue_type`, or the note of an older schema); a tissue as it is."""
+    kind = " ".join(kind.casefold().split())
+    if term.id.startswith("CVCL"):
+        return f"cell line {term.name}"
+    if "organoid" in kind:
+        return f"{term.name} organoid"
+    if "culture" in kind or term.id.startswith("CL:"):
+        return f"cell culture of {term.name}"
+    return term
+
+
+def _is_of_cell_line(obs_row: Mapping[str, Any]) -> bool:
+    """Whether the cell is one of a cell line, of which there is no healthy donor to speak of."""
+    values = (obs_row.get(TISSUE_TYPE_COLUMN), obs_row.get(ASPECT_COLUMNS["tissue"]))
+    return any(isinstance(value, str) and value.startswith(("cell line", "CVCL_")) for value in values)
 
 
 def _in_order(aspects: Sequence[str]) -> list[str]:

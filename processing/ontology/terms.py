@@ -21,7 +21,7 @@ __all__ = ["MatchKind", "Ontology", "Term", "looks_like_id", "normalize_name"]
 MatchKind = Literal["name", "synonym"]
 _NameIndex = tuple[MatchKind, Callable[[str], str], dict[str, list[str]]]  # kind, form of the keys, ids by key
 
-_ID_LIKE = re.compile(r"[A-Za-z]+:\d{2,}|[A-Za-z]+_\d{7}|CVCL_[A-Z0-9]{4}")
+_ID_LIKE = re.compile(r"[A-Za-z]+:\d{2,}|[A-Za-z]+_\d{7}|CVCL_[A-Z0-9]{4}|(?i:uniprot):[A-Z0-9]{6,10}")
 
 
 def looks_like_id(text: str) -> bool:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from langcell.processing.files.atomic_output import atomic_output
 from langcell.processing.genes import GeneVocabulary
-from langcell.processing.ontology.descriptions import ASPECT_COLUMNS
+from langcell.processing.ontology.descriptions import DESCRIBED_COLUMNS
 from langcell.processing.rank_values import RankedCells
 from langcell.processing.shards.manifest import (
     MANIFEST_FILE,
@@ -29,7 +29,7 @@ TEXT_COLUMNS = ("cell_type_ontology_term_id", "tissue_ontology_term_id", "source
 # Columns that shards of tokenized sources have as well: the other metadata, and the row of the source (of a Census the
 # soma_joinid), by which a cell is found again.
 ROW_COLUMN = "row"
-MORE_COLUMNS = (*(name for name in ASPECT_COLUMNS.values() if name not in TEXT_COLUMNS), ROW_COLUMN)
+MORE_COLUMNS = (*(name for name in DESCRIBED_COLUMNS if name not in TEXT_COLUMNS), ROW_COLUMN)
 ROWS_PER_GROUP = 2_000  # what a streaming reader holds at a time
 CELL_SCHEMA = pa.schema(
     [

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from langcell.processing.ontology.descriptions import ASPECT_COLUMNS
+from langcell.processing.ontology.descriptions import DESCRIBED_COLUMNS
 
 PRIMARY_COLUMN = "is_primary_data"
-METADATA_COLUMNS = tuple(ASPECT_COLUMNS.values())
+METADATA_COLUMNS = DESCRIBED_COLUMNS
 Metadata = tuple[str, ...]
 """The values of `METADATA_COLUMNS` of a cell, "" where there is none."""
 
@@ -15,7 +15,7 @@ def as_texts(frame: pd.DataFrame) -> pd.DataFrame:
     """`METADATA_COLUMNS` as categories of strings, "" where a value or a column is missing.
 
     >>> as_texts(pd.DataFrame({"sex_ontology_term_id": ["PATO:0000384", None]})).iloc[1].tolist()
-    ['', '', '', '', '', '', '', '']
+    ['', '', '', '', '', '', '', '', '', '', '']
     """
     columns = {}
     for name in METADATA_COLUMNS:

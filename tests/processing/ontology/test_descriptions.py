@@ -48,6 +48,8 @@ def test_columns_are_those_of_cellxgene():
         "self_reported_ethnicity_ontology_term_id",
         "assay_ontology_term_id",
         "suspension_type",
+        "experimental_condition_ontology_term_id",
+        "genetic_perturbation_id",
     ]
 
 
@@ -96,6 +98,8 @@ class TestDescribe:
 
     def test_aspects_come_in_the_fixed_order_whatever_the_order_of_columns(self, ontology):
         everything = row(
+            genetic_perturbation="guide 1",
+            experimental_condition="CHEBI:28748",
             suspension_type="cell",
             assay="EFO:0009922",
             self_reported_ethnicity="HANCESTRO:0568",
@@ -109,11 +113,14 @@ class TestDescribe:
         positions = [text.index(f"{aspect}: ") for aspect in ASPECTS]
         assert positions == sorted(positions)
         assert text.startswith(B_CELL + BLOOD)
-        assert text.endswith("suspension type: cell; ")
+        assert text.endswith("genetic perturbation: guide 1; ")
         assert text == text.lower()
         assert describe(everything, ontology=ontology, aspects=("tissue", "cell type")) == B_CELL + BLOOD
 
-    @pytest.mark.parametrize("missing", ["unknown", "na", "NA", "nan", "", " ", None, float("nan"), pd.NA])
+    @pytest.mark.parametrize(
+        "missing",
+        ["unknown", "na", "NA", "N/A", "<NA>", "None", "Unclassified", "nan", "", " ", None, float("nan"), pd.NA],
+    )
     def test_unknown_values_are_left_out(self, ontology, missing):
         assert describe(row(cell_type=missing, tissue="UBERON:0000178"), ontology=ontology) == BLOOD
 
@@ -128,14 +135,59 @@ class TestDescribe:
         assert text.index("european ancestry") < text.index("african american")
 
     def test_obsolete_id_reads_as_its_successor(self, ontology):
-        old, new = row(cell_type="CL:0000003"), row(cell_type="CL:0000000")
-        assert describe(old, ontology=ontology) == describe(new, ontology=ontology)
-        both = row(cell_type="CL:0000003 || CL:0000000")
+        old, new = row(cell_type="CL:0000044"), row(cell_type="CL:0000051")
+        assert describe(old, ontology=ontology) == describe(new, ontology=ontology) != ""
+        both = row(cell_type="CL:0000044 || CL:0000051")
         assert describe(both, ontology=ontology) == describe(new, ontology=ontology)
 
-    @pytest.mark.parametrize("note", [" (organoid)", " (cell culture)"])
-    def test_notes_of_older_schemas_behind_a_tissue_are_left_out(self, ontology, note):
-        assert describe(row(tissue=f"UBERON:0000178{note}"), ontology=ontology) == BLOOD
+    @pytest.mark.parametrize("term_id", ["CL:0000000", "CL:0000003", "CL:0000548", "CL:0000255", "UBERON:0000479"])
+    def test_terms_that_are_true_of_every_cell_are_no_aspect(self, ontology, term_id):
+        aspect = "tissue" if term_id.startswith("UBERON") else "cell type"
+        assert describe({ASPECT_COLUMNS[aspect]: term_id, ASPECT_COLUMNS["sex"]: "PATO:0000384"}, ontology=ontology) == (
+            describe(row(sex="PATO:0000384"), ontology=ontology)
+        )
+
+    @pytest.mark.parametrize(
+        ("tissue", "kind", "text"),
+        [
+            pytest.param("UBERON:0000178", "tissue", BLOOD, id="tissue"),
+            pytest.param("UBERON:0000178", None, BLOOD, id="not said"),
+            pytest.param("UBERON:0002113", "organoid", "tissue: kidney organoid; ", id="organoid"),
+            pytest.param("UBERON:0002113 (organoid)", None, "tissue: kidney organoid; ", id="note of an older schema"),
+            pytest.param("UBERON:0000178 (cell culture)", None, "tissue: cell culture of blood; ", id="note of a culture"),
+            pytest.param("CL:0000236", "primary cell culture", "tissue: cell culture of b cell; ", id="culture"),
+            pytest.param("CL:0000236", None, "tissue: cell culture of b cell; ", id="a cell type for a tissue"),
+            pytest.param("CVCL_0030", "cell line", "tissue: cell line hela; ", id="cell line"),
+        ],
+    )
+    def test_what_is_no_tissue_is_not_called_one(self, ontology, tissue, kind, text):
+        assert describe({**row(tissue=tissue), "tissue_type": kind}, ontology=ontology) == text
+
+    def test_a_cell_line_is_not_called_healthy(self, ontology):
+        cell = {**row(tissue="CVCL_0030", cell_type="na", disease="PATO:0000461"), "tissue_type": "cell line"}
+        assert describe(cell, ontology=ontology) == "tissue: cell line hela; "
+        assert "disease: cervical cancer" in describe({**cell, **row(disease="MONDO:0002974")}, ontology=ontology)
+
+    def test_treated_and_perturbed_cells_have_texts_of_their_own(self, ontology):
+        texts = {
+            describe(row(cell_type="CL:0000236", **more), ontology=ontology)
+            for more in (
+                {},
+                {"experimental_condition": "CHEBI:28748"},
+                {"experimental_condition": "na"},
+                {"genetic_perturbation": "guide_7 || guide_9"},
+            )
+        }
+        assert texts == {
+            B_CELL,
+            B_CELL + "experimental condition: doxorubicin; ",
+            B_CELL + "genetic perturbation: guide_7; genetic perturbation: guide_9; ",
+        }
+
+    @pytest.mark.parametrize("name", ["obsolete_10x", "obsolete 10x", "OBSOLETE: 10x"])
+    def test_the_mark_of_an_obsolete_term_is_no_word_of_the_text(self, name):
+        assert describe_term("assay", Term("EFO:1", name, obsolete=True)) == "assay: 10x; "
+        assert describe_term("assay", Term("EFO:1", "obsoletely odd")) == "assay: obsoletely odd; "
 
     def test_multiethnic_of_older_schemas_is_its_own_name(self, ontology):
         text = describe(row(self_reported_ethnicity="multiethnic"), ontology=ontology)
@@ -199,7 +251,7 @@ class TestDescribeAll:
     def obs(n: int, *, categorical: bool) -> pd.DataFrame:
         rng = np.random.default_rng(0)
         columns = {
-            "cell_type_ontology_term_id": ["CL:0000236", "CL:0000084", "CL:0000003", "CL:0000000", "unknown", None],
+            "cell_type_ontology_term_id": ["CL:0000236", "CL:0000084", "CL:0000044", "CL:0000051", "unknown", None],
             "tissue_ontology_term_id": ["UBERON:0000178", "na", None],
             "suspension_type": ["cell", "nucleus"],
         }
