@@ -57,6 +57,9 @@ def look_up(entry: LabelEntry, ontology: Ontology, *, context: Iterable[str] = (
         raise ValueError(f"Label {entry.name!r} is not text. Give names or ontology ids as strings.")
     entry = _with_its_id(entry)
     name = entry.name.strip()
+    if entry.ontology_term_id is not None and len(ids := ids_in(entry.ontology_term_id)) > 1:
+        _, text = describe_several([_term_of(entry.name, term_id, ontology)[0] for term_id in ids])
+        return Label(name, entry.text or text, None, "given" if entry.text else "id")
     if entry.ontology_term_id is not None:
         term, remark = _term_of(entry.name, entry.ontology_term_id, ontology)
         return _label(name, term, "id", entry.text, remark)
@@ -162,7 +165,9 @@ def _label(name: str, term: Term | None, match: LabelMatch | None, text: str | N
         return Label(name, text, term_id, "given", remark)
     if not name:
         raise ValueError("A label is empty. Give each label a name.")
-    return Label(name, describe_in_its_aspect(term) if term else describe_term("cell type", name), term_id, match, remark)
+    return Label(
+        name, describe_in_its_aspect(term) if term else describe_term("cell type", name), term_id, match, remark
+    )
 
 
 def _check_agreement(name: str, words: str, term: Term, ontology: Ontology) -> None:

@@ -1,4 +1,4 @@
-"""Several terms in one field ("MONDO:0004975 || MONDO:0100096"), as CELLxGENE writes them; and which aspect a term is."""
+"""Several terms in one field ("MONDO:0004975 || MONDO:0100096"), as CELLxGENE writes them, and the aspect of each."""
 
 import re
 from collections.abc import Sequence

@@ -117,11 +117,15 @@ class Shorthand:
     def find(self, name: str) -> Term | None:
         """The term that a shortened name means; None when there is none, or no telling which.
 
-        A running number at the end does not count. The first of these that finds a term decides: the same words and
-        markers; the same words and fewer markers, as many as possible, where what is left out is a "+", or a "-" that
-        the type is not made of; the same words and more markers, as few as possible, none that the type is made of. Of several terms with the same
-        parts the one with the shortest name, otherwise the one that is above all others. Of a name of markers alone
-        they say what it is a name of ("CD3-CD19+": B cells).
+        A running number at the end does not count. The first of these that finds a term decides:
+
+        1. the same words and markers;
+        2. the same words and fewer markers, as many as possible. What is left out is a "+", or a "-" that the type is
+           not made of;
+        3. the same words and more markers, as few as possible, none that the type is made of.
+
+        Of several terms with the same parts the one with the shortest name is taken, otherwise the one above all
+        others. Of a name of markers alone they say what it is a name of ("CD3-CD19+": B cells).
         """
         name = _RUNNING_NUMBER.sub("", name.strip())
         whole = re.sub(r"[\s_]*cells?$", "", name.casefold())
@@ -144,7 +148,9 @@ class Shorthand:
         least = min(map(len, more), default=0)
         return self._top([m for m in more if len(m) == least], candidates)
 
-    def _top(self, marker_sets: list[frozenset[str]], candidates: Mapping[frozenset[str], dict[str, Term]]) -> Term | None:
+    def _top(
+        self, marker_sets: list[frozenset[str]], candidates: Mapping[frozenset[str], dict[str, Term]]
+    ) -> Term | None:
         """Of the terms with one of these sets of markers the one above all others; None when there is no such."""
         if len(marker_sets) == 1:
             return _shortest(candidates[marker_sets[0]].values())

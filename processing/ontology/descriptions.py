@@ -124,8 +124,8 @@ def describe(
     """The description of one cell, from its CELLxGENE obs columns (`DESCRIBED_COLUMNS`).
 
     Aspects without a column, with an unknown value ("unknown", "na", missing) or with a term that is true of every cell
-    (CL:0000255, eukaryotic cell) are left out; several terms ("A || B") give a piece each; an obsolete term gives way to
-    its successor. Organoids, cell cultures and cell lines are called so, and a cell line has no healthy donor.
+    (CL:0000255, eukaryotic cell) are left out. Several terms ("A || B") give a piece each. An obsolete term gives way
+    to its successor. Organoids, cell cultures and cell lines are called so, and a cell line has no healthy donor.
 
     Args:
         obs_row: columns of obs and their values; others are ignored.

@@ -143,8 +143,9 @@ class Ontology:
     def find(self, text: str, *, prefix: str = "CL") -> tuple[Term, MatchKind] | None:
         """Find a term by its name, then by an exact synonym; None when there is neither.
 
-        Of the Cell Ontology's exact synonyms only `trusted_synonyms` count. Case, underscores and blanks do not count. When nothing matches so, a plural last word ("B cells") and
-        hyphens inside words ("T-helper cell") are forgiven. Obsolete terms are not found.
+        Of the Cell Ontology's exact synonyms only `trusted_synonyms` count. Case, underscores and blanks do not count.
+        When nothing matches so, a plural last word ("B cells") and hyphens inside words ("T-helper cell") are forgiven.
+        Obsolete terms are not found.
 
         Args:
             text: name or synonym.

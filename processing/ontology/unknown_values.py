@@ -45,6 +45,9 @@ _OF_EVERY_CELL = frozenset(
 )
 
 
+_NAMES_OF_EVERY_CELL = frozenset({"cell", "cells", "native cell", "animal cell", "eukaryotic cell", "nucleate cell"})
+
+
 def says_nothing(word: object) -> bool:
     """Whether a word of a column means that there is no value; case and blanks around it do not count.
 
@@ -57,6 +60,16 @@ def says_nothing(word: object) -> bool:
     if not isinstance(word, str):
         return bool(pd.api.types.is_scalar(word) and pd.isna(word))
     return " ".join(word.replace("_", " ").split()).casefold() in _NO_VALUE
+
+
+def names_no_type(name: str) -> bool:
+    """Whether a name in a column of types is that of every cell ("native cell"), and so no type.
+
+    >>> [names_no_type(name) for name in ("Native cell", "animal_cell", "CL:0000000", "B cell")]
+    [True, True, True, False]
+    """
+    text = " ".join(name.replace("_", " ").split())
+    return text.casefold() in _NAMES_OF_EVERY_CELL or text in _OF_EVERY_CELL
 
 
 def is_of_every_cell(term: Term) -> bool:

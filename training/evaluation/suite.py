@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from langcell.processing.cells.anndata_io import open_cells
+from langcell.processing.ontology.unknown_values import says_nothing
 from langcell.training.evaluation.inputs.cells_in_memory import source_options
 from langcell.training.evaluation.inputs.context import EvaluationContext
 from langcell.training.evaluation.registry import TASKS
@@ -15,7 +16,6 @@ from langcell.training.evaluation.reports.chance import HEADING
 from langcell.training.evaluation.reports.pages import Chapter, Section, Table, html_page, page
 from langcell.training.evaluation.reports.report import summary_table, write_text
 from langcell.training.evaluation.runner import Outcome, check_folder, check_results, run_task
-from langcell.training.labelled.labelled_cells import UNLABELLED
 
 REPORT = "report"
 # Where files keep what the tasks need, the first that a file has; CELLxGENE's names, then what others use.
@@ -165,8 +165,7 @@ def _first(obs: pd.DataFrame, names: Sequence[str]) -> str | None:
 
 
 def _n_values(values: Any) -> int:
-    texts = {str(value).strip().lower() for value in pd.Series(values).dropna().unique()}
-    return len(texts - set(UNLABELLED))
+    return len({str(value).strip().lower() for value in pd.Series(values).unique() if not says_nothing(value)})
 
 
 def _for_disease(context: EvaluationContext, column: str | None, labels_file: str | Path | None) -> EvaluationContext:

@@ -7,7 +7,7 @@ import pandas as pd
 from anndata import AnnData
 
 from langcell.processing.cells.anndata_io import open_cells
-from langcell.training.labelled.labelled_cells import UNLABELLED
+from langcell.processing.ontology.unknown_values import names_no_type, says_nothing
 
 # With more types than these, a column has to have several cells of most of them.
 TYPES_OF_ANY_SIZE = 20
@@ -83,4 +83,4 @@ def _labelled(column: pd.Series) -> pd.Series:
     column = column.infer_objects()
     if pd.api.types.is_numeric_dtype(column):
         return column
-    return column.loc[[str(value).strip().lower() not in UNLABELLED for value in column]]
+    return column.loc[[not (says_nothing(value) or names_no_type(str(value))) for value in column]]

@@ -7,6 +7,7 @@ import pandas as pd
 
 from langcell.processing.labels.resolve import Label
 from langcell.processing.ontology.terms import Ontology, looks_like_id
+from langcell.processing.ontology.unknown_values import says_nothing
 
 LABEL_IDS_COLUMNS = ("cell_type_ontology_term_id", "cell_ontology_id", "cl_id")
 
@@ -26,6 +27,7 @@ def ids_beside(obs: pd.DataFrame, label_column: str) -> str | None:
         if name == label_column or not {label_column, name} <= set(obs.columns):
             continue
         pairs: Any = obs[[label_column, name]].dropna().astype(str).drop_duplicates()
+        pairs = pairs[[not (says_nothing(label) or says_nothing(term_id)) for label, term_id in pairs.to_numpy()]]
         one_to_one = not (pairs.duplicated([label_column]).any() or pairs.duplicated([name]).any())
         if len(pairs) > 1 and one_to_one and all(map(looks_like_id, pairs[name])):
             return name

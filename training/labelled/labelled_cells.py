@@ -1,5 +1,6 @@
 """Cells with a known type: the truth as codes, and the candidate labels with their texts."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,12 +11,17 @@ import pandas as pd
 from anndata import AnnData
 
 from langcell.processing.cells.anndata_io import open_cells
+from langcell.processing.labels.columns import read_label_column
 from langcell.processing.labels.notes import CELL_ONTOLOGY
 from langcell.processing.labels.resolve import Label, read_labels, resolve_labels
+from langcell.processing.labels.several import SEVERAL, parts_of
+from langcell.processing.labels.syntax import LabelEntry
+from langcell.processing.labels.together import resolve_entries
+from langcell.processing.ontology.terms import Ontology, normalize_name
+from langcell.processing.ontology.unknown_values import names_no_type, says_nothing
 from langcell.training.labelled.label_facts import ids_beside, label_facts
 
-# How data sets write that a cell's type is not known, beside a missing value.
-UNLABELLED = ("", "nan", "unknown", "unassigned")
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +81,10 @@ def read_labelled_cells(
 
     Args:
         data: h5ad file, zarr folder, or AnnData.
-        label_column: column of obs with the types; a missing value, "unknown" or "unassigned" is no type.
-        label_ids_column: column of obs with the ontology id of each cell's type; one id a type.
+        label_column: column of obs with the types. A missing value, or a word such as "unknown", "N/A" or "native
+            cell", is no type, and blanks, case and underscores tell no types apart (`read_label_column`).
+        label_ids_column: column of obs with the ontology id of each cell's type. Ids that say nothing do not count, an
+            obsolete id is its successor, and a type without an id, or with several, is looked up by its name.
         labels_file: see `labels.read_labels`; has to name every type in the column, may name more.
         resolve: finds the texts of names without id and file; by default in the Cell Ontology.
         searched: how people call where `resolve` looks. (A file's names are looked up in the Cell Ontology.)
@@ -91,43 +99,57 @@ def read_labelled_cells(
         values = _text_column(source.obs, label_column, where)
         unread = ids_beside(source.obs, label_column) if label_ids_column is None and labels_file is None else None
         ids = None if label_ids_column is None else _text_column(source.obs, label_ids_column, where)
+    column = read_label_column(values)
+    values = column.values
     types = sorted(set(values) - {""})
+    for note in column.notes():
+        logger.warning("%s: obs[%r]: %s.", where, label_column, note)
     if not types:
         raise ValueError(f"{where}: no cell has a label in obs[{label_column!r}]; name the column with the types.")
     id_of = {} if ids is None else _ids_by_type(values, ids, types, str(label_ids_column))
     if labels_file is None:
-        labels = _labels_by_id(types, id_of) if id_of else resolve(types)
+        labels = _labels_by_id(types, id_of, resolve) if id_of else resolve(types)
         # An id in the column is looked up, but stays the name that the cells have.
         labels = [replace(label, name=name) for name, label in zip(types, labels, strict=True)]
     else:
         labels, searched = _labels_from_file(labels_file, types, id_of), CELL_ONTOLOGY
-    code = {label.name: i for i, label in enumerate(labels)}
-    return LabelledCells(labels, np.array([code.get(value, -1) for value in values], dtype=np.int64), unread, searched)
+    code = {normalize_name(label.name): i for i, label in enumerate(labels)}
+    truth = np.array([code.get(normalize_name(value), -1) for value in values], dtype=np.int64)
+    return LabelledCells(labels, truth, unread, searched)
 
 
 def _text_column(obs: pd.DataFrame, column: str, where: str) -> list[str]:
     """The column as text, "" for a cell without a value."""
     if column not in obs.columns:
         raise ValueError(f"{where}: unknown column {column!r}; obs has {[str(name) for name in obs.columns]}")
-    texts = ("" if pd.isna(value) else str(value) for value in obs[column])
-    return ["" if text.strip().lower() in UNLABELLED else text for text in texts]
+    return ["" if says_nothing(value) else str(value) for value in obs[column]]
 
 
 def _ids_by_type(values: list[str], ids: list[str], types: Sequence[str], column: str) -> dict[str, str]:
+    """The id of each type that has just one; several ids of a type count for none, which is said."""
     found: dict[str, set[str]] = {name: set() for name in types}
     for value, term_id in zip(values, ids, strict=True):
         if value:
-            found[value].add(term_id)
+            found[value] |= {_current_ids(term_id)} - {""}
     for name, term_ids in found.items():
-        if len(term_ids) != 1 or "" in term_ids:
-            shown = ", ".join(term_id or "none" for term_id in sorted(term_ids))
-            raise ValueError(f"obs[{column!r}] gives the type {name!r} the ids {shown}; give each type one id.")
-    return {name: term_ids.pop() for name, term_ids in found.items()}
+        if len(term_ids) != 1:
+            listed = f"the ids {', '.join(sorted(term_ids))}" if term_ids else "no id"
+            logger.warning("obs[%r] gives the type %r %s: it is looked up by its name.", column, name, listed)
+    return {name: term_ids.pop() for name, term_ids in found.items() if len(term_ids) == 1}
 
 
-def _labels_by_id(types: Sequence[str], id_of: dict[str, str]) -> list[Label]:
+def _current_ids(value: str) -> str:
+    """The ids in a field as they are today, without those that say nothing; "" where there is none."""
+    ontology = Ontology.cellxgene()
+    known = [term_id if term_id not in ontology else ontology.current(term_id).id for term_id in parts_of(value)]
+    return SEVERAL.join(term_id for term_id in dict.fromkeys(known) if not names_no_type(term_id))
+
+
+def _labels_by_id(
+    types: Sequence[str], id_of: dict[str, str], resolve: Callable[[Sequence[str]], list[Label]]
+) -> list[Label]:
     types_of: dict[str, list[str]] = {}
-    for name in types:
+    for name in id_of:
         types_of.setdefault(id_of[name], []).append(name)
     if shared := {term_id: names for term_id, names in types_of.items() if len(names) > 1}:
         listed = "; ".join(f"{_all_of(names)} the id {term_id}" for term_id, names in shared.items())
@@ -135,7 +157,9 @@ def _labels_by_id(types: Sequence[str], id_of: dict[str, str]) -> list[Label]:
             f"Types with the same id, and so the same text: {listed}. Merge them, or tell them apart by texts of your "
             "own (--labels-file)."
         )
-    return resolve_labels([id_of[name] for name in types])
+    by_name = dict(zip(types, resolve(types), strict=True)) if len(id_of) < len(types) else {}
+    entries = [LabelEntry(name, None, id_of[name]) if name in id_of else by_name[name] for name in types]
+    return resolve_entries(entries, Ontology.cellxgene())
 
 
 def _all_of(names: Sequence[str]) -> str:
@@ -149,7 +173,8 @@ def _all_of(names: Sequence[str]) -> str:
 
 def _labels_from_file(path: str | Path, types: Sequence[str], id_of: dict[str, str]) -> list[Label]:
     labels = sorted(read_labels(path), key=lambda label: label.name)
-    if missing := sorted(set(types) - {label.name for label in labels}):
+    named = {normalize_name(label.name) for label in labels}
+    if missing := sorted(name for name in types if normalize_name(name) not in named):
         raise ValueError(
             f"{path} lacks {len(missing)} of the {len(types)} types in the data: {', '.join(map(repr, missing))}; "
             "add a line for each, written as in the label column."

@@ -2,7 +2,7 @@
 
 import pytest
 
-from langcell.processing.labels.lookup import Label, find_term, look_up, plain_label, term_at, current_term
+from langcell.processing.labels.lookup import Label, current_term, find_term, look_up, plain_label, term_at
 from langcell.processing.labels.syntax import LabelEntry
 from langcell.processing.ontology.terms import Ontology
 

@@ -146,8 +146,8 @@ class TestResolve:
             pytest.param(["NK cell", "natural killer cell"], "same text.*'NK cell' and 'natural", id="same_term"),
             pytest.param({"a": "Text.", "b": "text. "}, "same text.*'a' and 'b'", id="same_text"),
             pytest.param(["B cell", "CL:9999999"], "Unknown ontology id 'CL:9999999'", id="unknown_id"),
-            pytest.param(["B cell", "CL:0000004"], r"CL:0000004 \(obsolete.*is obsolete, and no successor", id="obsolete"),
-            pytest.param(["B cell (CL:0000084)", "x"], r"words mean B cell \(CL:0000236\), its id T cell", id="disagree"),
+            pytest.param(["B cell", "CL:0000004"], "CL:0000004 .*is obsolete, and no successor", id="obsolete"),
+            pytest.param(["B cell (CL:0000084)", "x"], "words mean B cell .*, its id T cell", id="disagree"),
         ],
     )
     def test_errors(self, labels, message):
@@ -165,7 +165,7 @@ class TestResolve:
         assert label.remark.startswith("CL:0000044 is obsolete; its successor CL:0000051 (common lymphoid progenitor)")
 
     def test_an_obsolete_id_of_a_file_without_successor_is_refused(self, lab):
-        with pytest.raises(ValueError, match="no successor is known. Give another id"):
+        with pytest.raises(ValueError, match="no successor is known"):
             resolve_labels(["LAB:04", "red cell"], ontology=lab)
 
 

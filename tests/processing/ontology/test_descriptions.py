@@ -143,9 +143,9 @@ class TestDescribe:
     @pytest.mark.parametrize("term_id", ["CL:0000000", "CL:0000003", "CL:0000548", "CL:0000255", "UBERON:0000479"])
     def test_terms_that_are_true_of_every_cell_are_no_aspect(self, ontology, term_id):
         aspect = "tissue" if term_id.startswith("UBERON") else "cell type"
-        assert describe({ASPECT_COLUMNS[aspect]: term_id, ASPECT_COLUMNS["sex"]: "PATO:0000384"}, ontology=ontology) == (
-            describe(row(sex="PATO:0000384"), ontology=ontology)
-        )
+        assert describe(
+            {ASPECT_COLUMNS[aspect]: term_id, ASPECT_COLUMNS["sex"]: "PATO:0000384"}, ontology=ontology
+        ) == (describe(row(sex="PATO:0000384"), ontology=ontology))
 
     @pytest.mark.parametrize(
         ("tissue", "kind", "text"),
@@ -154,7 +154,9 @@ class TestDescribe:
             pytest.param("UBERON:0000178", None, BLOOD, id="not said"),
             pytest.param("UBERON:0002113", "organoid", "tissue: kidney organoid; ", id="organoid"),
             pytest.param("UBERON:0002113 (organoid)", None, "tissue: kidney organoid; ", id="note of an older schema"),
-            pytest.param("UBERON:0000178 (cell culture)", None, "tissue: cell culture of blood; ", id="note of a culture"),
+            pytest.param(
+                "UBERON:0000178 (cell culture)", None, "tissue: cell culture of blood; ", id="culture by note"
+            ),
             pytest.param("CL:0000236", "primary cell culture", "tissue: cell culture of b cell; ", id="culture"),
             pytest.param("CL:0000236", None, "tissue: cell culture of b cell; ", id="a cell type for a tissue"),
             pytest.param("CVCL_0030", "cell line", "tissue: cell line hela; ", id="cell line"),

@@ -16,6 +16,7 @@ _HOW = {
     "id": "its ontology id",
     "name": "the name of a term",
     "synonym": "a synonym of a term",
+    "table": "a name that the field uses",
     "shorthand": "a term's name, shortened",
 }
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from langcell.inference.scoring.zero_shot import check_alpha
 from langcell.processing.labels.resolve import Label, resolve_labels
+from langcell.processing.labels.several import SEVERAL, describe_several, parts_of
 from langcell.processing.ontology.descriptions import describe_term
 from langcell.processing.ontology.terms import Ontology
 from langcell.training.evaluation.inputs.context import EvaluationContext
@@ -61,8 +62,11 @@ def resolve_diseases(names: Sequence[str], *, ontology: Ontology | None = None) 
 
 
 def _disease(name: str, ontology: Ontology) -> Label:
-    found = ontology.find(name, prefix="MONDO")
-    if found is None:
-        return Label(name, describe_term("disease", name))
-    term, match = found
-    return Label(name, describe_term("disease", term), term.id, match)
+    parts = parts_of(name) if SEVERAL.strip() in name else [name]
+    found = [ontology.find(part, prefix="MONDO") for part in parts]
+    terms = [read[0] for read in found if read]
+    if len(terms) < max(len(parts), 1):
+        return Label(name, "".join(describe_term("disease", part) for part in parts or [name]))
+    if len(terms) > 1:
+        return Label(name, describe_several(terms)[1], None, "name")
+    return Label(name, describe_term("disease", terms[0]), terms[0].id, found[0][1] if found[0] else None)

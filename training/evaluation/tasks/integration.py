@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from langcell.processing.ontology.unknown_values import says_nothing
 from langcell.training.evaluation.inputs.context import MODEL_METHOD, EvaluationContext
 from langcell.training.evaluation.metrics.integration_metrics import (
     BatchMixing,
@@ -19,7 +20,7 @@ from langcell.training.evaluation.reports.pages import Section, Table
 from langcell.training.evaluation.reports.plots import draw_bars, draw_points
 from langcell.training.evaluation.reports.report import HEADLINES, TaskResult, summary_table, with_sd
 from langcell.training.evaluation.tasks.splits import check_repeats
-from langcell.training.labelled.labelled_cells import UNLABELLED, LabelledCells
+from langcell.training.labelled.labelled_cells import LabelledCells
 
 TASK = "integration"
 DRAWN_SHARE = 0.8
@@ -85,7 +86,7 @@ def read_batches(context: EvaluationContext, labelled: LabelledCells, batch_colu
     if batch_column not in obs.columns:
         raise ValueError(f"{context.data}: unknown column {batch_column!r}; obs has {list(map(str, obs.columns))}")
     names = obs[batch_column].astype(object).where(obs[batch_column].notna(), "").astype(str)
-    return np.array(["" if name.strip().lower() in UNLABELLED else name for name in names])
+    return np.array(["" if says_nothing(name) else name for name in names])
 
 
 def harmonize(components: np.ndarray, batches: np.ndarray, *, seed: int) -> np.ndarray:
