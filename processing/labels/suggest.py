@@ -17,7 +17,13 @@ from langcell.processing.ontology.unknown_values import is_of_every_cell, says_n
 
 # Below it, the nearest term is no guess worth showing. Both chosen on the names of the tests.
 LEAST_SIMILARITY = 0.55
+# Names with fewer pairs of letters in common are no spellings of each other.
+_LEAST_DICE = 0.72
 _WEIGHT_OF_CONTEXT = 0.3
+# A name of these words alone says what cells do, and not what they are.
+_STATES = frozenset(
+    {"cycling", "mature", "immature", "activated", "resting", "other", "stressed", "quiescent", "doublet"}
+)
 _SILENT = frozenset({"cell", "cells", "of", "the", "and", "in", "type", "like", "human", "a", "to", "with"})
 
 
@@ -77,11 +83,16 @@ def suggest(
     ontology = ontology or Ontology.cellxgene()
     if "CL" not in ontology.prefixes or says_nothing(label) or _is_a_number(label):
         return None
-    index, around = _index(ontology), _context(others, tissue, ontology)
     words, letters = _words(label), _pairs(label)
+    if words <= _STATES:
+        return None
+    index, around = _index(ontology), _context(others, tissue, ontology)
     candidates = []
     for named in index.names_near(words, letters):
-        similarity = max(index.overlap(words, named.words), _dice(letters, named.letters))
+        spelling = _dice(letters, named.letters)
+        similarity = max(index.overlap(words, named.words), spelling if spelling >= _LEAST_DICE else 0.0)
+        if _contradict(words, named.words):
+            continue
         if similarity >= LEAST_SIMILARITY:
             score = similarity + _WEIGHT_OF_CONTEXT * index.share_of_context(named.term, around)
             candidates.append(Candidate(named.term, round(similarity, 4), round(score, 4)))
@@ -185,6 +196,15 @@ def _context(others: Iterable[str], tissue: str | None, ontology: Ontology) -> f
 def _words(name: str) -> frozenset[str]:
     parts = take_apart(name)
     return frozenset(parts.words - _SILENT) | parts.markers
+
+
+def _contradict(words: frozenset[str], others: frozenset[str]) -> bool:
+    """Whether a marker that one name has as negative is positive, high or low in the other."""
+    for one, other in ((words, others), (others, words)):
+        lacking = {marker[:-1] for marker in one if marker.endswith("-")}
+        if any(re.split(r"[+-]|hi$|lo$|int$", marker)[0] in lacking for marker in other if not marker.endswith("-")):
+            return True
+    return False
 
 
 def _pairs(name: str) -> frozenset[str]:

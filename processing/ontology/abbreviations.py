@@ -18,7 +18,7 @@ from langcell.processing.ontology.trusted_names import is_foreign, trusted_synon
 from langcell.processing.ontology.typeset import plain_signs
 
 _GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon"}
-_WITHOUT_MEANING = re.compile(r"\balpha[- ]*beta\b|\bthymus[- ]derived\b")
+_WITHOUT_MEANING = re.compile(r"(?<!-)\balpha[- ]*beta\b|\bthymus[- ]derived\b")
 # Short forms that `SHORT_FORMS` does not have, since nobody builds them from the name of a term.
 _MORE_SHORT_FORMS = {
     "tcell": "t", "bcell": "b", "nkcell": "natural killer", "reg": "regulatory", "macs": "macrophage",

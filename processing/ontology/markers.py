@@ -33,7 +33,7 @@ _RUN_TOGETHER = re.compile(rf"(?<=\d)([a-z]?)({_LEVEL_ALONE})(?=cd\d|ig[adegm])"
 def take_markers(text: str) -> tuple[frozenset[str], str]:
     """The markers of a name, each with its level, and what is left of the name.
 
-    A marker without a level is positive; one that is both ("CD16+/-") says nothing.
+    A marker without a level is positive; one that is both ("CD16+/-") says nothing. Beside a "++" a single "+" is low.
 
     Args:
         text: in lower case, with plain signs (`typeset.plain_signs`).
@@ -45,11 +45,15 @@ def take_markers(text: str) -> tuple[frozenset[str], str]:
     ['cd19+', 'cd3-']
     """
     text = _RUN_TOGETHER.sub(r"\1\2 ", text)
-    markers = frozenset(_marker(found) for found in _MARKER.finditer(text) if not found["unsure"])
+    has_more = any(len(found["sign"] or "") > 1 for found in _MARKER.finditer(text))
+    markers = frozenset(_marker(found, has_more) for found in _MARKER.finditer(text) if not found["unsure"])
     return markers, _MARKER.sub(" ", text)
 
 
-def _marker(found: re.Match[str]) -> str:
+def _marker(found: re.Match[str], has_more: bool) -> str:
+    """The name and the level of a marker; `has_more` when the name has "++" somewhere."""
     name = found["spelled"] or found["cluster"] or found["negative"] or found["signed"] or found["bare"]
-    level = found["level"] or found["short"] or (found["minus"] or found["sign"] or "+")[0]
+    level = found["level"] or found["short"] or found["minus"] or found["sign"] or "+"
+    level = "lo" if has_more and level == "+" else level
+    level = level if level in _LEVEL else level[0]
     return _MARKER_OF_GENE.get(name, name) + _LEVEL.get(level, level)

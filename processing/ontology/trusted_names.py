@@ -28,7 +28,8 @@ _TAXA_OF_HUMANS = frozenset(
 )  # fmt: skip
 _MARK_OF_ANOTHER_TAXON = re.compile(r"\((?:Mmus|Primate|sensu (?!Vertebrata)[^)]*)\)|, mouse$")
 _DEFINED_IN_ANOTHER_TAXON = re.compile(
-    r"\b(?:of|in|by|from) (?:an? |the |certain |some |higher )?(?:insects?|arthropods?|fungi|nematodes?|birds)\b"
+    r"\b(?:of|in|by|from) (?:an? |the |certain |some |higher )?"
+    r"(?:insects?|arthropods?|fungi|nematodes?|birds|fish(?:es)?)\b"
 )
 _NEURONS_OF_CRABS = frozenset(f"CL:407001{digit}" for digit in range(8))
 _LONGEST_SYMBOL = 6
