@@ -19,6 +19,19 @@ from langcell.processing.ontology.terms import normalize_name
 TABLE = Path(__file__).with_name("field_names.tsv")
 # With fewer letters, "cell" is part of the name: an "M cell" is not an "M".
 _LEAST_LETTERS = 3
+# Words for one place: the nouns that tissues are called by, and the adjectives in names of types.
+_ORGANS = tuple(
+    frozenset(words.split())
+    for words in (
+        "liver hepatic", "kidney renal", "lung pulmonary", "heart cardiac", "pancreas pancreatic", "stomach gastric",
+        "skin dermal cutaneous", "intestine intestinal gut", "colon colonic", "breast mammary", "brain cerebral",
+        "cortex cortical", "cerebellum cerebellar", "hippocampus hippocampal", "retina retinal", "cornea corneal",
+        "thymus thymic", "spleen splenic", "prostate prostatic", "ovary ovarian", "testis testicular",
+        "uterus uterine endometrium endometrial", "placenta placental", "thyroid", "pituitary", "adrenal suprarenal",
+        "bronchus bronchial airway", "trachea tracheal", "nose nasal", "bladder vesical", "muscle muscular",
+        "esophagus esophageal", "spinal cord",
+    )
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -71,18 +84,26 @@ def find_field_name(name: str, *, context: Iterable[str] = ()) -> str | None:
     for spelling in dict.fromkeys((name, re.sub(r"[ ._]+\d{1,2}$", "", name.strip()))):
         if rows := by_key.get(_key(spelling)):
             return _meant(rows, words)
-    rows = by_parts.get(take_apart(name), ())
-    return _meant(rows, words)
+    return _meant(by_parts.get(take_apart(name), ()), words)
+
+
+def rows_of(name: str) -> list[FieldName]:
+    """All rows with this name, whatever their context."""
+    by_key, by_parts = _indexes()
+    return [*(by_key.get(_key(name)) or by_parts.get(take_apart(name), ()))]
 
 
 def context_words(texts: Iterable[str | None]) -> frozenset[str]:
-    """The words of labels, names of terms and tissues, in lower case and without plurals.
+    """Return the words of labels, names of terms and tissues, in lower case and without plurals.
 
-    >>> sorted(context_words(["Islet cells", None, "type B pancreatic cell"]))
-    ['b', 'cell', 'islet', 'pancreatic', 'type']
+    A word for an organ brings the other words for it.
+
+    >>> sorted(context_words(["Stellate cells", None, "liver"]))
+    ['cell', 'hepatic', 'liver', 'stellate']
     """
     found = (word for text in texts for word in re.findall(r"[^\W\d_]+", (text or "").casefold()))
-    return frozenset(re.sub(r"(?<=\w\w\w)(?<![sui])s$", "", word) for word in found)
+    words = {re.sub(r"(?<=\w\w\w)(?<![sui])s$", "", word) for word in found}
+    return frozenset(words.union(*(organ for organ in _ORGANS if organ & words)))
 
 
 def _meant(rows: Sequence[FieldName], words: frozenset[str]) -> str | None:

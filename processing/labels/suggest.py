@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from langcell.processing.labels.field_names import context_words
+from langcell.processing.labels.field_names import context_words, rows_of
 from langcell.processing.labels.lookup import Label, look_up
 from langcell.processing.labels.syntax import LabelEntry
 from langcell.processing.ontology.abbreviations import take_apart
@@ -19,7 +19,9 @@ from langcell.processing.ontology.unknown_values import is_of_every_cell, says_n
 LEAST_SIMILARITY = 0.55
 # Names with fewer pairs of letters in common are no spellings of each other.
 _LEAST_DICE = 0.72
-_WEIGHT_OF_CONTEXT = 0.3
+_OF_THE_TABLE = 0.95
+_WEIGHT_OF_CONTEXT = 0.5
+_STEM = 6  # letters by which words of the context are compared: "pancreas" and "pancreatic" are one
 # A name of these words alone says what cells do, and not what they are.
 _STATES = frozenset(
     {"cycling", "mature", "immature", "activated", "resting", "other", "stressed", "quiescent", "doublet"}
@@ -80,14 +82,14 @@ def suggest(
     >>> suggest("hepatocite").term.name, suggest("cluster 7")
     ('hepatocyte', None)
     """
-    ontology = ontology or Ontology.cellxgene()
+    ontology, others = ontology or Ontology.cellxgene(), list(others)
     if "CL" not in ontology.prefixes or says_nothing(label) or _is_a_number(label):
         return None
     words, letters = _words(label), _pairs(label)
     if words <= _STATES:
         return None
-    index, around = _index(ontology), _context(others, tissue, ontology)
-    candidates = []
+    index, around_words = _index(ontology), _context(others, tissue, ontology)
+    around, candidates = _stems(around_words), []
     for named in index.names_near(words, letters):
         spelling = _dice(letters, named.letters)
         similarity = max(index.overlap(words, named.words), spelling if spelling >= _LEAST_DICE else 0.0)
@@ -96,9 +98,10 @@ def suggest(
         if similarity >= LEAST_SIMILARITY:
             score = similarity + _WEIGHT_OF_CONTEXT * index.share_of_context(named.term, around)
             candidates.append(Candidate(named.term, round(similarity, 4), round(score, 4)))
-    candidates.sort(key=lambda each: (-each.score, len(each.term.name), each.term.id))
-    best = {each.term.id: each for each in reversed(candidates)}
-    chosen = sorted(best.values(), key=lambda each: (-each.score, len(each.term.name), each.term.id))[:most]
+    candidates += _from_the_table(label, ontology, around_words)
+    ranked = sorted(candidates, key=lambda each: (-each.score, len(each.term.name), each.term.id))
+    best = {each.term.id: each for each in reversed(ranked)}
+    chosen = sorted(best.values(), key=ranked.index)[:most]
     return Suggestion(label, tuple(chosen)) if chosen else None
 
 
@@ -131,6 +134,16 @@ def accepted(labels: Sequence[Label], ontology: Ontology, *, tissue: str | None 
     ]
 
 
+def _from_the_table(label: str, ontology: Ontology, around: frozenset[str]) -> list[Candidate]:
+    """What the field's vocabularies mean by this name: first where its context is around, then elsewhere."""
+    found = []
+    for row in rows_of(label):
+        if row.ontology_term_id in ontology:
+            score = _OF_THE_TABLE + (_WEIGHT_OF_CONTEXT if row.context & around else 0.0)
+            found.append(Candidate(ontology.term(row.ontology_term_id), _OF_THE_TABLE, score))
+    return found
+
+
 @dataclass(frozen=True)
 class _Named:
     """One name of a term, taken apart."""
@@ -149,9 +162,11 @@ class _NameIndex:
         self._names = [
             _Named(term, _words(name), _pairs(name)) for term in terms for name in (term.name, *trusted_synonyms(term))
         ]
-        self._about = {term.id: context_words([term.name, *term.synonyms, term.definition]) for term in terms}
-        counts = Counter(word for words in self._about.values() for word in words)
-        self._rarity = {word: math.log(len(terms) / count) for word, count in counts.items()}
+        self._about = {term.id: _stems(context_words([term.name, *term.synonyms])) for term in terms}
+        counts = Counter(word for named in self._names for word in named.words)
+        stems = Counter(stem for stems in self._about.values() for stem in stems)
+        self._rarity_of_stem = {stem: math.log(len(terms) / count) for stem, count in stems.items()}
+        self._rarity = {word: math.log(len(self._names) / count) for word, count in counts.items()}
 
     def names_near(self, words: frozenset[str], letters: frozenset[str]) -> Iterable[_Named]:
         """Names that share a word, or more than a third of the pairs of letters."""
@@ -171,8 +186,8 @@ class _NameIndex:
         return both / (sum(weight[word] for word in words) + 0.35 * missing)
 
     def share_of_context(self, term: Term, around: frozenset[str]) -> float:
-        """How much of the context a term's name, synonyms and definition take up, 0 to 1."""
-        shared = sum(self._rarity.get(word, 0.0) for word in self._about[term.id] & around)
+        """How much of the context a term's name and synonyms take up, 0 to 1."""
+        shared = sum(self._rarity_of_stem.get(stem, 0.0) for stem in self._about[term.id] & around)
         return 1 - math.exp(-shared / 8)
 
 
@@ -186,11 +201,14 @@ def _context(others: Iterable[str], tissue: str | None, ontology: Ontology) -> f
     texts: list[str | None] = [tissue]
     for name in others:
         texts.append(name)
-        term_id = look_up(LabelEntry(name, None), ontology).ontology_term_id if name.strip() else None
-        if term_id in ontology:
-            term = ontology.term(str(term_id))
-            texts += [term.name, *term.synonyms]
+        term_id = look_up(LabelEntry(name), ontology).ontology_term_id if name.strip() else None
+        if term_id is not None:
+            texts.append(ontology.term(term_id).name)
     return context_words(texts) - _SILENT
+
+
+def _stems(words: Iterable[str]) -> frozenset[str]:
+    return frozenset(word[:_STEM] for word in words if word not in _SILENT)
 
 
 def _words(name: str) -> frozenset[str]:
