@@ -49,7 +49,7 @@ def annotate(
             job = Job.of(cells, output, model, reading, processes)
             job.check()
             chosen = candidate_labels(labels, model.model, model.adapter)
-        notes = label_notes(chosen)
+        notes = label_notes(chosen, tissue=labels.tissue)
         if not labels.given:
             notes = [
                 f"No labels given; those of the fine-tuning are taken: {', '.join(label.name for label in chosen)}"
@@ -119,10 +119,11 @@ def candidate_labels(options: LabelOptions, model: Any, adapter: str | Path | No
 
     if len(options.given) > 1:
         raise ValueError("Give the candidate labels by exactly one of --labels, --labels-file and --ontology-root.")
+    reading = {"tissue": options.tissue, "accept_suggestions": options.accept_suggestions}
     if options.labels is not None:
-        return resolve_labels(split_labels(options.labels))
+        return resolve_labels(split_labels(options.labels), **reading)
     if options.labels_file is not None:
-        return read_labels(options.labels_file)
+        return read_labels(options.labels_file, **reading)
     config = config_of(model, adapter)
     if options.ontology_root is None:
         return own_labels(config)

@@ -174,8 +174,8 @@ def _print(outcome: Any, output: Path, said: _OnlyNew) -> None:
 
     report = outcome.report
     if TASKS[report["task"]].reads_texts:
-        fields = ("name", "text", "ontology_term_id", "match")
-        labels = [Label(**{field: label[field] for field in fields}) for label in report["labels"]]
+        fields = ("name", "text", "ontology_term_id", "match", "remark")
+        labels = [Label(**{field: label.get(field) for field in fields}) for label in report["labels"]]
         for note in label_notes(labels, searched=report["data"]["names_searched_in"]):
             if said.is_new(note):
                 print(note)

@@ -46,7 +46,7 @@ def label_notes(
         )
     if nothing := [label.name for label in plain if says_nothing(label.name)]:
         notes.append(f"Words for cells without a type, which no model can name by text: {', '.join(nothing)}")
-    if searched is None and (offered := suggestions(labels, ontology=ontology, tissue=tissue)):
+    if searched in (None, CELL_ONTOLOGY) and (offered := suggestions(labels, ontology=ontology, tissue=tissue)):
         notes.append(suggestion_note(offered))
     return notes
 

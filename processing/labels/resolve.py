@@ -105,7 +105,9 @@ def typed_labels(text: str, *, ontology: Ontology | None = None) -> list[Label]:
     return resolve_entries(entries, ontology)
 
 
-def read_labels(path: str | Path, *, ontology: Ontology | None = None) -> list[Label]:
+def read_labels(
+    path: str | Path, *, ontology: Ontology | None = None, tissue: str | None = None, accept_suggestions: bool = False
+) -> list[Label]:
     """Read the labels in a file and resolve them, in the order of the file.
 
     - `.txt`, `.tsv` or no suffix: one label a line, or label, tab, text. Blank lines, lines that start with `#`, and a
@@ -114,7 +116,8 @@ def read_labels(path: str | Path, *, ontology: Ontology | None = None) -> list[L
       `{"my B cells": "Cells that make antibodies.", "my NK": "CL:0000623", "T cell": null}`; or a list of objects with
       `name` and, as needed, `text` and `ontology_term_id`. Null counts as left out: the label is looked up by its name.
 
-    A text that looks like an ontology id (`CL:0000623`) is one, in each of these.
+    A text that looks like an ontology id (`CL:0000623`) is one, in each of these. For `tissue` and `accept_suggestions`
+    see `resolve_labels`.
 
     Raises:
         ValueError: the file cannot be read or is malformed (the line is named), or see `resolve_labels`.
@@ -122,7 +125,7 @@ def read_labels(path: str | Path, *, ontology: Ontology | None = None) -> list[L
     entries = read_entries(Path(path))
     ontology = ontology or Ontology.cellxgene()
     try:
-        return resolve_entries(entries, ontology)
+        return resolve_entries(entries, ontology, tissue=tissue, accept_suggestions=accept_suggestions)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 

@@ -132,7 +132,8 @@ class FileSource:
             reason = _one_line(str(error)) or type(error).__name__
             raise ValueError(f"Cannot read ontology {path}: {reason}. {advice}") from error
         self._terms = {term.id: _from_pronto(term) for term in self._ontology.terms() if term.name}
-        self._terms |= _merged(self._ontology, self._terms)
+        self._merged = _merged(self._ontology, self._terms)
+        self._terms |= self._merged
         if not self._terms:
             raise ValueError(f"Cannot read ontology {path}: no term has a name. {advice}")
         self._prefixes = tuple(sorted({_prefix(term_id) for term_id in self._terms}))
@@ -152,13 +153,18 @@ class FileSource:
 
     def ancestors(self, term_id: str) -> set[str]:
         """Ids above a known term."""
-        related = self._ontology.get_term(term_id).superclasses(with_self=False)
+        related = self._ontology.get_term(self._id_in_file(term_id)).superclasses(with_self=False)
         return set(related.to_set().ids) & self._terms.keys()
 
     def descendants(self, term_id: str) -> set[str]:
         """Ids below a known term."""
-        related = self._ontology.get_term(term_id).subclasses(with_self=False)
+        related = self._ontology.get_term(self._id_in_file(term_id)).subclasses(with_self=False)
         return set(related.to_set().ids) & self._terms.keys()
+
+    def _id_in_file(self, term_id: str) -> str:
+        """The id of the term that a merged id is part of; any other id as it is."""
+        merged = self._merged.get(term_id)
+        return merged.replaced_by if merged and merged.replaced_by else term_id
 
 
 def _merged(ontology: Any, terms: Mapping[str, Term]) -> dict[str, Term]:

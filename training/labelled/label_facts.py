@@ -35,7 +35,7 @@ def ids_beside(obs: pd.DataFrame, label_column: str) -> str | None:
 
 
 def label_facts(labels: Sequence[Label], support: Sequence[int]) -> list[dict[str, Any]]:
-    """What the JSON says of each label: name, text, ontology_term_id, term (its name), match, support."""
+    """What the JSON says of each label: name, text, ontology_term_id, term (its name), match, remark, support."""
     ontology = Ontology.cellxgene()
     return [
         {
@@ -44,6 +44,7 @@ def label_facts(labels: Sequence[Label], support: Sequence[int]) -> list[dict[st
             "ontology_term_id": label.ontology_term_id,
             "term": _term_name(label.ontology_term_id, ontology),
             "match": label.match,
+            "remark": label.remark,
             "support": int(cells),
         }
         for label, cells in zip(labels, support, strict=True)

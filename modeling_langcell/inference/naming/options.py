@@ -33,11 +33,17 @@ class LabelOptions:
     ontology_root: str | None = option(
         None, "Cell Ontology id or name; the candidates are the model's training types at or below this term."
     )
+    tissue: str | None = option(
+        None, "Tissue that the cells are from, such as pancreas; it decides what a label with several meanings means."
+    )
+    accept_suggestions: bool = option(
+        False, "Read each label that is no name of a term as the nearest term, where there is one (did you mean)."
+    )
 
     @property
     def given(self) -> list[str]:
-        """Names of the options that were given."""
-        return [name for name, value in vars(self).items() if value is not None]
+        """Names of the options that give candidates, of those that were given."""
+        return [name for name in ("labels", "labels_file", "ontology_root") if getattr(self, name) is not None]
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,6 @@ def _origin(data: Mapping[str, Any]) -> str:
 def _read_as(label: Mapping[str, Any]) -> str:
     term_id = label["ontology_term_id"]
     if term_id is None:
-        return "text of its own" if label["match"] == "given" else _BARE
+        return {"given": "text of its own", None: _BARE}.get(label["match"], "several terms")
     named = f"{label['term']} ({term_id})" if label["term"] else term_id
     return f"text of its own, for {named}" if label["match"] == "given" else named

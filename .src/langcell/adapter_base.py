@@ -1,0 +1,1 @@
+../../modeling_langcell/adapter_base.py

@@ -1,0 +1,1 @@
+../../modeling_langcell/auto_classes.py

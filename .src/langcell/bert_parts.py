@@ -1,0 +1,1 @@
+../../modeling_langcell/bert_parts.py

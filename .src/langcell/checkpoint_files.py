@@ -1,0 +1,1 @@
+../../modeling_langcell/checkpoint_files.py

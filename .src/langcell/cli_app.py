@@ -1,0 +1,1 @@
+../../modeling_langcell/cli_app.py

@@ -1,0 +1,1 @@
+../../modeling_langcell/shard_report.py
