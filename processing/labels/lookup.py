@@ -1,6 +1,6 @@
 """One label looked up: a name, a synonym, a shorthand, an id or a text of the user's, to a `Label`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,8 +58,8 @@ def look_up(entry: LabelEntry, ontology: Ontology, *, context: Iterable[str] = (
     entry = _with_its_id(entry)
     name = entry.name.strip()
     if entry.ontology_term_id is not None and len(ids := ids_in(entry.ontology_term_id)) > 1:
-        _, text = describe_several([_term_of(entry.name, term_id, ontology)[0] for term_id in ids])
-        return Label(name, entry.text or text, None, "given" if entry.text else "id")
+        terms = [_term_of(entry.name, term_id, ontology)[0] for term_id in ids]
+        return _of_several(name, terms, "given" if entry.text else "id", text=entry.text)
     if entry.ontology_term_id is not None:
         term, remark = _term_of(entry.name, entry.ontology_term_id, ontology)
         return _label(name, term, "id", entry.text, remark)
@@ -149,14 +149,20 @@ def _several(name: str, ontology: Ontology, context: Iterable[str]) -> Label | N
     if ids := ids_in(name):
         if len(ids) == 1:
             return look_up(LabelEntry(ids[0]), ontology)
-        described, text = describe_several([current_term(term_id, ontology)[0] for term_id in ids])
-        return Label(described, text, None, "id")
+        terms = [current_term(term_id, ontology)[0] for term_id in ids]
+        return _of_several(describe_several(terms)[0], terms, "id")
     parts = parts_of(name)
     found = [read_name(part, ontology, context=context) for part in parts] if len(parts) > 1 else []
     terms = [read[0] for read in found if read]
     if len(terms) < max(len(parts), 2):
         return None
-    return Label(name, describe_several(terms)[1], None, "name")
+    return _of_several(name, terms, "name")
+
+
+def _of_several(name: str, terms: Sequence[Term], match: LabelMatch, *, text: str | None = None) -> Label:
+    """A label of several terms; it says which, since it has no id of its own."""
+    listed = " and ".join(f"{term.name} ({term.id})" for term in terms)
+    return Label(name, text or describe_several(terms)[1], None, match, f"{name} is read as {listed}")
 
 
 def _label(name: str, term: Term | None, match: LabelMatch | None, text: str | None, remark: str | None) -> Label:

@@ -57,7 +57,10 @@ _KIND_OF_MARKER = {
 }  # fmt: skip
 _T_CELL_MARKERS = {"cd3+", "cd4+", "cd8+"}
 # Markers that make a type what it is: a "CD4- T cell" is no CD4 T cell, and "T cell" would say too little of it.
-_MADE_OF = {"t": {"cd3", "cd4", "cd8"}, "thymocyte": {"cd4", "cd8"}, "b": {"cd19", "cd20"}, "killer": {"cd56"}, "monocyte": {"cd14"}}
+_MADE_OF = {
+    "t": {"cd3", "cd4", "cd8"}, "thymocyte": {"cd4", "cd8"}, "b": {"cd19", "cd20"}, "killer": {"cd56"},
+    "monocyte": {"cd14"},
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -128,9 +128,13 @@ def _text_column(obs: pd.DataFrame, column: str, where: str) -> list[str]:
 def _ids_by_type(values: list[str], ids: list[str], types: Sequence[str], column: str) -> dict[str, str]:
     """The id of each type that has just one; several ids of a type count for none, which is said."""
     found: dict[str, set[str]] = {name: set() for name in types}
+    today = {term_id: _current_ids(term_id) for term_id in sorted(set(ids))}
     for value, term_id in zip(values, ids, strict=True):
         if value:
-            found[value] |= {_current_ids(term_id)} - {""}
+            found[value] |= {today[term_id]} - {""}
+    for old, new in today.items():
+        if new and new != old and SEVERAL not in old:
+            logger.warning("obs[%r]: the id %s is obsolete; its successor %s is taken.", column, old, new)
     for name, term_ids in found.items():
         if len(term_ids) != 1:
             listed = f"the ids {', '.join(sorted(term_ids))}" if term_ids else "no id"
@@ -141,7 +145,7 @@ def _ids_by_type(values: list[str], ids: list[str], types: Sequence[str], column
 def _current_ids(value: str) -> str:
     """The ids in a field as they are today, without those that say nothing; "" where there is none."""
     ontology = Ontology.cellxgene()
-    known = [term_id if term_id not in ontology else ontology.current(term_id).id for term_id in parts_of(value)]
+    known = [ontology.current(term_id).id if term_id in ontology else term_id for term_id in parts_of(value)]
     return SEVERAL.join(term_id for term_id in dict.fromkeys(known) if not names_no_type(term_id))
 
 

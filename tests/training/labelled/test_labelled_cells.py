@@ -51,7 +51,7 @@ def test_words_that_say_nothing_are_no_type_and_spellings_are_one(write, caplog)
         pytest.param(["CL:0000623", "unknown"], "CL:0000623", "", id="one unknown"),
         pytest.param(["unknown", "na"], "CL:0000623", "gives the type 'NK cell' no id", id="all unknown"),
         pytest.param(["CL:0000623", "CL:0000814"], "CL:0000623", "the ids CL:0000623, CL:0000814: it is", id="two ids"),
-        pytest.param(["CL:0000044", "CL:0000051"], "CL:0000051", "", id="an obsolete id and its successor"),
+        pytest.param(["CL:0000044", "CL:0000051"], "CL:0000051", "its successor CL:0000051 is taken", id="obsolete"),
         pytest.param(["CL:0000003", "CL:0000623"], "CL:0000623", "", id="the id of every cell"),
     ],
 )

@@ -1,1 +1,0 @@
-../../modeling_langcell/adapter_files.py

@@ -1,1 +1,0 @@
-../../modeling_langcell/model_kinds.py
