@@ -31,11 +31,13 @@ from plain_zero_shot import plain_scores
 from torch import Tensor
 from zero_shot_inputs import chosen_cells, full_size_cells, full_size_model, label_texts
 
+from langcell.encoders_langcell import TorchEncoders
 from langcell.inference.running.batching import for_each_batch
 from langcell.inference.running.memory import TEXT_TOKENS_PER_GENE, find_max_batch_tokens
-from langcell.inference.scoring.zero_shot import encode_labels, score_cells
 from langcell.loading.load import LoadedLangCell, load
 from langcell.processing.rank_values import RankedCells
+from langcell.scoring_langcell import EncodedLabels, score_cells
+from langcell.text_blocks_langcell import encode_tokens
 
 RESULTS = Path(__file__).parent / "results" / "zero_shot.json"
 PLAIN = "plain float32"
@@ -74,12 +76,14 @@ class Case:
 def our_scores(case: Case, rerank: str) -> tuple[Tensor, int]:
     """Scores (NaN where not evaluated) in the order of the cells, and the number of pairs evaluated."""
     model = case.loaded.model
-    encoded = encode_labels(model, **{name: part.to(model.device) for name, part in case.tokens.items()})
+    encoders = TorchEncoders(model)
+    tokens = {name: part.to(model.device) for name, part in case.tokens.items()}
+    encoded = EncodedLabels(encode_tokens(encoders, **tokens))
     budget = case.max_batch_tokens or find_max_batch_tokens(model)
 
     def score(ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
-        tokens = max(4096, TEXT_TOKENS_PER_GENE * ids.numel())  # as `annotate` has it
-        found = score_cells(model, encoded, ids, mask, alpha=case.alpha, rerank=rerank, tokens_per_match=tokens)
+        text_tokens = max(4096, TEXT_TOKENS_PER_GENE * ids.numel())  # as `annotate` has it
+        found = score_cells(encoders, encoded, ids, mask, alpha=case.alpha, rerank=rerank, tokens_per_match=text_tokens)
         return found.score, (~found.match.isnan()).sum(-1)
 
     scores, n_pairs = for_each_batch(case.loaded, case.ranked, budget, score)

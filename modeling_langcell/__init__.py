@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from langcell.configuration_langcell import LangCellCellConfig, LangCellConfig, LangCellTextConfig
     from langcell.inference.annotation import annotate, embed
     from langcell.inference.naming.score_table import score_table
-    from langcell.inference.scoring.zero_shot import LabelScores, score_labels
+    from langcell.inference.scoring.texts import embed_texts
+    from langcell.inference.scoring.zero_shot import score_labels
     from langcell.inference.search.retrieval import retrieve
     from langcell.loading.load import DEFAULT_MODEL, load
     from langcell.loading.onnx_model import OnnxLangCell
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from langcell.processing.genes import GeneVocabulary
     from langcell.processing.processing_langcell import LangCellProcessor
     from langcell.reporting.page import write_report
+    from langcell.scoring_langcell import LabelScores
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -45,6 +47,7 @@ __all__ = [
     "OnnxLangCell",
     "annotate",
     "embed",
+    "embed_texts",
     "load",
     "retrieve",
     "score_labels",
@@ -59,7 +62,8 @@ _HOMES = {
     "langcell.loading.onnx_model": ("OnnxLangCell",),
     "langcell.inference.search.retrieval": ("retrieve",),
     "langcell.inference.naming.score_table": ("score_table",),
-    "langcell.inference.scoring.zero_shot": ("LabelScores", "score_labels"),
+    "langcell.inference.scoring.texts": ("embed_texts",),
+    "langcell.inference.scoring.zero_shot": ("score_labels",),
     "langcell.loading.load": ("DEFAULT_MODEL", "load"),
     "langcell.modeling_langcell": (
         "LangCellForCellClassification",
@@ -71,6 +75,7 @@ _HOMES = {
     "langcell.processing.genes": ("GeneVocabulary",),
     "langcell.processing.processing_langcell": ("LangCellProcessor",),
     "langcell.reporting.page": ("write_report",),
+    "langcell.scoring_langcell": ("LabelScores",),
 }
 
 

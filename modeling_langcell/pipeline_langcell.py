@@ -4,19 +4,18 @@ import copy
 import importlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from transformers.pipelines.base import Pipeline
-from transformers.utils import logging
 
 from .configuration_langcell import CUSTOM_PIPELINES
-
-logger = logging.get_logger(__name__)
+from .encoders_langcell import TorchEncoders
+from .scoring_langcell import EncodedLabels, check_alpha, reference_as_measured, score_cells
+from .text_blocks_langcell import encode_texts
 
 UNASSIGNED = "unassigned"  # what `langcell.annotate` calls a cell without any known gene
 EMBEDDING_TASK = "feature-extraction"
@@ -24,9 +23,8 @@ TEMPLATE = "cell type: {}; "
 
 _DEFAULT_BATCH_SIZE = 32
 _ROWS_PER_CHUNK = 2000  # cells of a file that are in memory at once
-_TOKENS_PER_MATCH = 65_536  # text tokens of (cell, label) pairs that are held at once
 _READING = ("x_is", "layer", "gene_column", "gene_names")
-_SCORING = ("candidate_labels", "hypothesis_template", "alpha", "reference")
+_SCORING = ("candidate_labels", "hypothesis_template", "alpha", "reference", "rerank")
 _RESULTS = ("top_k", "return_embeddings", "return_tensors")
 
 
@@ -45,29 +43,6 @@ class _Cells:
     token_lists: list[np.ndarray]
     known: np.ndarray
     gene_index: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Labels:
-    """What depends on the labels alone, computed once a call.
-
-    Attributes:
-        names: candidate labels in the order given.
-        embeds: (labels, projection_dim), float32, unit length.
-        states: text states below the first cross-attention, (labels, tokens, hidden).
-        mask: (labels, tokens).
-        reference: cells that others are compared with; None where they are not.
-        known: embeddings of the reference cells, (reference cells, projection_dim).
-        scale: relates similarities to theirs.
-    """
-
-    names: list[str]
-    embeds: Tensor
-    states: Tensor
-    mask: Tensor
-    reference: Any = None
-    known: Tensor | None = None
-    scale: Any = None
 
 
 class LangCellPipeline(Pipeline):
@@ -123,6 +98,10 @@ class LangCellPipeline(Pipeline):
                     fine-tuned on other labels than types), as `langcell.annotate` does; True. Lists of gene ids count
                     as of a file with all genes.
                 top_k: keep so many labels of each cell; all when not given.
+                rerank: "exact" evaluates the match of as many labels as it takes to be certain of the `top_k` best and
+                    of their order, as `langcell.annotate` does: many times less work with a hundred labels. The scores
+                    of a cell that has labels left out are then the least that they can be. "full" evaluates the match
+                    of all labels, and so does "exact" without `top_k`.
                 batch_size: cells in a batch, 32.
                 x_is: "counts", "linear" (TPM, counts per 10k) or "log1p".
                 layer: layer with the values, or "raw"; X when not given.
@@ -151,14 +130,16 @@ class LangCellPipeline(Pipeline):
                 strict=True,
             )
         )
-        labels = self._encoded_labels(scoring, results)
+        names, labels = self._encoded_labels(scoring, results)
+        how = {"alpha": scoring.get("alpha"), "rerank": scoring.get("rerank", "exact")}
+        how["top"] = results.get("top_k", len(names))
         is_single = isinstance(inputs, list | tuple) and all(np.ndim(gene_id) == 0 for gene_id in inputs)
         found, is_compared = [], False
         for cells in self.preprocess([inputs] if is_single else inputs, **reading):
             if labels is not None and not is_compared and scoring.get("reference", True):
                 labels, is_compared = self._with_reference(labels, cells.gene_index, batch_size), True
-            outputs = self._in_batches(cells, batch_size, labels, scoring.get("alpha"))
-            found += self.postprocess({"cells": cells, **outputs}, labels=labels, **results)
+            outputs = self._in_batches(cells, batch_size, labels, **how)
+            found += self.postprocess({"cells": cells, **outputs}, names=names, **results)
         if labels is None and results.get("return_tensors"):
             return torch.stack(found) if found else torch.empty(0, self.model.config.projection_dim)
         return found[0] if is_single else found
@@ -176,8 +157,9 @@ class LangCellPipeline(Pipeline):
             {name: options[name] for name in names if options.get(name) is not None}
             for names in (_READING, _SCORING, _RESULTS)
         )
-        if not 0 <= scoring.get("alpha", 0) <= 1:
-            raise ValueError(f"alpha is {scoring['alpha']}; legal are 0 (match only) to 1 (similarity only).")
+        check_alpha(scoring.get("alpha", 0))
+        if scoring.get("rerank", "exact") not in ("exact", "full"):
+            raise ValueError(f"rerank is {scoring['rerank']!r}; legal are 'exact' (an early stop) and 'full'.")
         if results.get("top_k", 1) < 1:
             raise ValueError(f"top_k is {results['top_k']}; keep at least one label.")
         return reading, scoring, results
@@ -202,37 +184,29 @@ class LangCellPipeline(Pipeline):
             )
 
     def _forward(self, input_tensors: dict[str, Tensor], **parameters: Any) -> dict[str, Tensor]:
-        """Embeddings and scores of one batch, float32."""
-        labels, alpha, model = parameters["labels"], parameters["alpha"], self.model
-        mask = input_tensors["cell_attention_mask"]
-        states = model.get_cell_states(input_tensors["cell_input_ids"], mask)
-        embeddings = _unit_rows(model.project_cells(states, mask))
+        """Embeddings and scores of one batch, float32; scores that were not needed are NaN."""
+        cells = input_tensors["cell_input_ids"], input_tensors["cell_attention_mask"]
+        labels = parameters.pop("labels")
         if labels is None:
-            return {"embeddings": embeddings}
-        alpha = model.config.alpha if alpha is None else alpha
-        weights = input_tensors.get("reference_weights")
-        read = embeddings if weights is None else labels.reference.joined(embeddings, weights, labels.known)
-        similarity = read @ labels.embeds.T / model.config.logit_temperature
-        similarity = similarity if weights is None else labels.scale(similarity)
-        match = self._match(states, mask, labels)
-        return {
-            "embeddings": embeddings,
-            "scores": alpha * similarity.softmax(-1) + (1 - alpha) * match.softmax(-1),
-        }
+            return {"embeddings": self._encoders.encode_cells(*cells, for_match=False).embeds}
+        scores = score_cells(self._encoders, labels, *cells, input_tensors.get("reference_weights"), **parameters)
+        return {"embeddings": scores.cell_embeds, "scores": scores.score}
 
     def postprocess(self, model_outputs: dict[str, Any], **parameters: Any) -> list[Any]:
         """One result for each cell."""
-        cells, embeddings, labels = model_outputs["cells"], model_outputs["embeddings"], parameters["labels"]
+        cells, embeddings, names = model_outputs["cells"], model_outputs["embeddings"], parameters["names"]
         as_tensors = parameters.get("return_tensors", False)
         rows = list(embeddings) if as_tensors else embeddings.tolist()
-        if labels is None:
+        if not names:
             return rows
-        scores, order = model_outputs["scores"].sort(descending=True, stable=True)
-        kept = min(parameters.get("top_k", len(labels.names)), len(labels.names))
+        if faults := int((model_outputs["scores"].isnan().all(-1).numpy() & cells.known).sum()):
+            raise ValueError(f"The model gives {faults} cells NaN for all labels; try dtype=float32, or other weights.")
+        scores, order = model_outputs["scores"].nan_to_num(-torch.inf).sort(descending=True, stable=True)
+        kept = min(parameters.get("top_k", len(names)), len(names))
         results: list[dict[str, Any]] = []
         for i, name in enumerate(cells.names):
             if cells.known[i]:
-                named = [labels.names[j] for j in order[i, :kept].tolist()]
+                named = [names[j] for j in order[i, :kept].tolist()]
                 results.append({"cell": name, "labels": named, "scores": scores[i, :kept].tolist()})
             else:
                 results.append({"cell": name, "labels": [UNASSIGNED], "scores": [0.0]})
@@ -240,39 +214,32 @@ class LangCellPipeline(Pipeline):
                 results[-1]["embedding"] = rows[i]
         return results
 
-    def _with_reference(self, labels: _Labels, gene_index: np.ndarray, batch_size: int) -> _Labels:
-        """The labels, with what the model's reference cells say in the genes of the data."""
-        extractor, config = self.processor.feature_extractor, self.model.config
-        cells = extractor.reference_cells
-        fine_tuning = getattr(config, "fine_tuning", None)
-        if cells is None or (fine_tuning and not fine_tuning.get("reference")):
-            return labels
-        reference = cells.as_measured(gene_index, extractor.vocabulary)
-        if len(reference) < cells.least:
-            logger.warning(f"The genes are in {len(reference)} reference cells: cells are named without these.")
-            return labels
-        known = self._known(cells, batch_size)[torch.from_numpy(reference.rows)].to(labels.embeds.device)
-        similarity = known @ labels.embeds.T / config.logit_temperature
-        return replace(labels, reference=reference, known=known, scale=reference.scale(similarity))
+    @property
+    def _encoders(self) -> TorchEncoders:
+        return TorchEncoders(self.model)
 
-    def _known(self, reference: Any, batch_size: int) -> Tensor:
+    def _with_reference(self, labels: EncodedLabels, gene_index: np.ndarray, batch_size: int) -> EncodedLabels:
+        """The labels, with what the model's reference cells say in the genes of the data."""
+        config = self.model.config
+        reference = reference_as_measured(self.processor, config, gene_index)
+        if reference is None:
+            return labels
+        return labels.related_to(reference, self._known(batch_size), config.logit_temperature)
+
+    def _known(self, batch_size: int) -> Tensor:
         """What the model knows of its reference cells: as stored, or found now where its weights are others."""
+        extractor, none = self.processor.feature_extractor, np.empty(0, dtype=np.int64)
+        reference = extractor.reference_cells
         if (stored := reference.known_by(self.model)) is not None:
             return torch.from_numpy(stored)
-        extractor, none = self.processor.feature_extractor, np.empty(0, dtype=np.int64)
         lists = reference.in_all_genes(extractor.vocabulary, max_length=extractor.max_length)
         whole = _Cells([""] * len(lists), lists, none, none)
-        embeddings = self._in_batches(whole, batch_size, None, None)["embeddings"]
-        return reference.known(embeddings, self._embedded_texts(reference.texts).to(embeddings.device))
-
-    @torch.inference_mode()
-    def _embedded_texts(self, texts: Sequence[str]) -> Tensor:
-        # One by one, which takes no longer than together with all the padding.
-        batches = [self.processor(text=[text], return_tensors="pt").to(self.model.device) for text in texts]
-        return torch.cat([_unit_rows(self.model(**batch).text_embeds) for batch in batches])
+        embeddings = self._in_batches(whole, batch_size, None)["embeddings"]
+        texts = encode_texts(self._encoders, self.processor, reference.texts, for_match=False)
+        return reference.known(embeddings, texts.embeds.to(embeddings.device))
 
     def _in_batches(
-        self, cells: _Cells, batch_size: int, labels: _Labels | None, alpha: float | None
+        self, cells: _Cells, batch_size: int, labels: EncodedLabels | None, **how: Any
     ) -> dict[str, Tensor]:
         """Outputs of all cells in their order; those of like length are batched together."""
         lists = [ids[: self.processor.feature_extractor.max_length] for ids in cells.token_lists]
@@ -285,22 +252,11 @@ class LangCellPipeline(Pipeline):
             arrays = self.processor.feature_extractor.pad([lists[i] for i in rows])
             arrays |= {} if weights is None else {"reference_weights": weights[rows]}
             tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-            outputs: Any = self.forward(tensors, labels=labels, alpha=alpha)
+            outputs: Any = self.forward(tensors, labels=labels, **how)
             for name, values in outputs.items():
                 parts[name].append(values)
         back = torch.from_numpy(np.argsort(order))
         return {name: torch.cat(blocks)[back] if blocks else torch.empty(0, 0) for name, blocks in parts.items()}
-
-    def _match(self, cell_states: Tensor, cell_mask: Tensor, labels: _Labels) -> Tensor:
-        """Match probability of every cell and label, (cells, labels), in blocks of labels that fit the memory."""
-        encoder, n_cells = self.model.text_encoder, len(cell_states)
-        keys_values = encoder.cell_keys_values(cell_states)
-        step = max(1, _TOKENS_PER_MATCH // (n_cells * labels.states.shape[1]))
-        blocks = []
-        for states, mask in zip(labels.states.split(step), labels.mask.split(step), strict=True):
-            pairs = encoder.read_cells(states.repeat(n_cells, 1, 1), mask.repeat(n_cells, 1), keys_values, cell_mask)
-            blocks.append(self.model.match_head(pairs).float().softmax(-1)[:, 1].view(n_cells, -1))
-        return torch.cat(blocks, dim=1)
 
     @property
     def _longest(self) -> int:
@@ -308,19 +264,17 @@ class LangCellPipeline(Pipeline):
         extractor = self.processor.feature_extractor
         return max(extractor.max_length, getattr(extractor.reference_cells, "genes_read", 0))
 
-    def _encoded_labels(self, scoring: Mapping[str, Any], results: Mapping[str, Any]) -> _Labels | None:
-        """The candidate labels, encoded; None where embeddings alone are asked for."""
+    def _encoded_labels(
+        self, scoring: Mapping[str, Any], results: Mapping[str, Any]
+    ) -> tuple[list[str], EncodedLabels | None]:
+        """Names of the candidate labels, and these encoded; nothing where embeddings alone are asked for."""
         given = scoring.get("candidate_labels")
         if given is None:
             if self.task == EMBEDDING_TASK or results.get("return_embeddings"):
-                return None
+                return [], None
             raise ValueError("Give candidate_labels=[...] to name cells, or return_embeddings=True to embed them.")
         texts = _texts_of(given, scoring.get("hypothesis_template", TEMPLATE))
-        tokens = self.processor(text=list(texts.values()), return_tensors="pt").to(self.model.device)
-        ids, mask = tokens["input_ids"], tokens["attention_mask"]
-        with torch.inference_mode():
-            embeds = _unit_rows(self.model(input_ids=ids, attention_mask=mask).text_embeds)
-            return _Labels(list(texts), embeds, self.model.text_encoder.states_before_cell(ids, mask), mask)
+        return list(texts), EncodedLabels(encode_texts(self._encoders, self.processor, list(texts.values())))
 
     def _cells_of_file(self, path: str, reading: Mapping[str, Any]) -> Iterator[_Cells]:
         if not path.endswith(".h5ad"):
@@ -349,11 +303,6 @@ class LangCellPipeline(Pipeline):
         ranked = extractor.encode(matrix, genes, x_is=reading.get("x_is", "counts"), max_length=self._longest)
         known = ranked.n_known_genes > 0
         return _Cells([str(name) for name in names], list(ranked), known, extractor.gene_index(genes))
-
-
-def _unit_rows(embeds: Tensor) -> Tensor:
-    """Embeddings as float32 of unit length: in bfloat16 a unit vector is one only to three digits."""
-    return F.normalize(embeds.float(), dim=-1)
 
 
 def _texts_of(labels: Any, template: str) -> dict[str, str]:

@@ -18,7 +18,15 @@ LINKS = ROOT / ".src" / "langcell"
 HUB_FILES = [
     ROOT / folder / f"{name}.py"
     for folder, names in {
-        "modeling_langcell": ("configuration_langcell", "modeling_langcell", "pipeline_langcell"),
+        "modeling_langcell": (
+            "configuration_langcell",
+            "encoders_langcell",
+            "modeling_langcell",
+            "pipeline_langcell",
+            "reranking_langcell",
+            "scoring_langcell",
+            "text_blocks_langcell",
+        ),
         "processing": ("feature_extraction_langcell", "processing_langcell", "genes", "rank_values", "reference_cells"),
     }.items()
     for name in names

@@ -63,8 +63,8 @@ def calibrate(
     from langcell.inference.annotation import score_data
     from langcell.inference.naming.calibrate import calibrate as fit
     from langcell.inference.naming.calibrate import fitting_facts
-    from langcell.inference.scoring.zero_shot import check_alpha
     from langcell.loading.load import load
+    from langcell.scoring_langcell import check_alpha
     from langcell.training.labelled.label_columns import check_label_column
     from langcell.training.labelled.labelled_cells import read_labelled_cells
 
@@ -140,7 +140,7 @@ def _scores(scored: "ScoredCells", alpha: float) -> "np.ndarray":
     import numpy as np
     import torch
 
-    from langcell.inference.scoring.zero_shot import combine_scores
+    from langcell.scoring_langcell import combine_scores
 
     score = combine_scores(torch.from_numpy(scored.similarity), torch.from_numpy(scored.match), alpha=alpha).numpy()
     return np.where(scored.known[:, None], score, np.nan)

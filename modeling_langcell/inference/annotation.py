@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from anndata import AnnData
 from torch import Tensor
 
+from langcell.encoders_langcell import unit_rows
 from langcell.inference.naming.fine_tuned_labels import config_of, note_on_others, own_labels
 from langcell.inference.naming.label_counts import LabelCounts, count_labels
 from langcell.inference.naming.name_cells import (
@@ -30,12 +31,11 @@ from langcell.inference.running.memory import TEXT_TOKENS_PER_GENE
 from langcell.inference.running.options import ReadingOptions
 from langcell.inference.running.processes import Processes
 from langcell.inference.running.reading import Coverage
-from langcell.inference.scored_cells import ScoredCells, encode_label_texts, score_data
-from langcell.inference.scoring.onnx_scores import onnx_embedder, onnx_scorer
-from langcell.inference.scoring.reference import measured_reference, with_reference
-from langcell.inference.scoring.zero_shot import EncodedLabels, check_alpha, score_cells, unit_rows
+from langcell.inference.scored_cells import ScoredCells, score_data
+from langcell.inference.scoring.reference import embed_batch, measured_reference, with_reference
+from langcell.inference.scoring.texts import encode_label_texts
 from langcell.loading.load import LoadedLangCell
-from langcell.loading.onnx_model import OnnxLangCell
+from langcell.loading.loaded import LoadedScorer
 from langcell.loading.options import AdaptedModelOptions
 from langcell.processing.cells.anndata_io import open_cells
 from langcell.processing.cells.obsm_matrix import read_obsm
@@ -43,6 +43,7 @@ from langcell.processing.cells.row_blocks import RowBlocks
 from langcell.processing.labels.resolve import Label, resolve_labels
 from langcell.processing.options import from_keywords, takes
 from langcell.processing.reference_cells import MeasuredReference
+from langcell.scoring_langcell import EncodedLabels, check_alpha, score_cells
 
 __all__ = [
     "UNASSIGNED",
@@ -206,7 +207,7 @@ def run_embedding(job: Job, *, hidden: bool = False) -> None:
 
 
 def _scorer(
-    loaded: LoadedLangCell,
+    loaded: LoadedScorer,
     dtype: torch.dtype,
     labels: Sequence[Label],
     alpha: float,
@@ -214,25 +215,28 @@ def _scorer(
     reference: MeasuredReference | None,
 ) -> BatchFunction:
     """What names a batch of cells: the labels are encoded, and the model is in the dtype that it computes cells in."""
-    if isinstance(loaded, OnnxLangCell):
-        how = {"alpha": alpha, "rerank": naming.rerank, "k": naming.k, "reference": reference}
-        return onnx_scorer(loaded, labels, **how, with_similarity=naming.needs_similarity)
-    encoded = encode_label_texts(loaded, labels)
-    loaded.model.to(dtype)  # pyright: ignore[reportArgumentType]  # decorated without its types
-    encoded = with_reference(loaded, encoded, reference)
-    return partial(_score, loaded, replace(encoded, states=encoded.states.to(dtype)), alpha, naming)
+    texts = encode_label_texts(loaded, labels)
+    loaded.compute_in(dtype)
+    encoded = with_reference(loaded, EncodedLabels(texts.in_dtype(dtype)), reference)
+    return partial(_score, loaded, encoded, alpha, naming)
 
 
-def _embedder(loaded: LoadedLangCell, dtype: torch.dtype, hidden: bool) -> BatchFunction:
-    """What embeds a batch of cells, in the dtype."""
-    if isinstance(loaded, OnnxLangCell):
-        return onnx_embedder(loaded, hidden=hidden)
-    loaded.model.to(dtype)  # pyright: ignore[reportArgumentType]  # decorated without its types
-    return partial(_embed, loaded, hidden)
+def _embedder(loaded: LoadedScorer, dtype: torch.dtype, hidden: bool) -> BatchFunction:
+    """What embeds a batch of cells, in the dtype.
+
+    Raises:
+        ValueError: `hidden`, which ONNX files do not have apart from all other states.
+    """
+    loaded.compute_in(dtype)
+    if not hidden:
+        return partial(embed_batch, loaded.encoders)
+    if not isinstance(loaded, LoadedLangCell):
+        raise ValueError("An ONNX export has no hidden state to write; use the model that it was made of.")
+    return partial(_embed_with_hidden, loaded)
 
 
 def _score(
-    loaded: LoadedLangCell,
+    loaded: LoadedScorer,
     encoded: EncodedLabels,
     alpha: float,
     naming: NamingOptions,
@@ -242,7 +246,7 @@ def _score(
 ) -> tuple[Tensor, ...]:
     """Scores, embeddings, the number of evaluated pairs of each cell, and its similarities where they are needed."""
     scores = score_cells(
-        loaded.model,
+        loaded.encoders,
         encoded,
         cell_input_ids,
         cell_attention_mask,
@@ -257,13 +261,13 @@ def _score(
 
 
 @torch.inference_mode()
-def _embed(
-    loaded: LoadedLangCell, hidden: bool, cell_input_ids: Tensor, cell_attention_mask: Tensor
+def _embed_with_hidden(
+    loaded: LoadedLangCell, cell_input_ids: Tensor, cell_attention_mask: Tensor
 ) -> tuple[Tensor, ...]:
-    """Embeddings, and on request what they are projected from."""
+    """Embeddings, and what they are projected from."""
     states = loaded.model.get_cell_states(cell_input_ids, cell_attention_mask)
     embeddings = unit_rows(loaded.model.project_cells(states, cell_attention_mask))
-    return (embeddings, loaded.model.pool_cells(states, cell_attention_mask)) if hidden else (embeddings,)
+    return embeddings, loaded.model.pool_cells(states, cell_attention_mask)
 
 
 def _matrices(named: NamedCells, labels: Sequence[Label], finished: Finished, n_cells: int) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from langcell.inference.running.cell_run import CellRun, run_in_memory
 from langcell.inference.running.job import Job, settings
 from langcell.inference.running.options import ReadingOptions
 from langcell.loading.adapter_files import find_adapter
-from langcell.loading.load import LoadedLangCell, as_dtype, choose_device, read_model, with_adapter
+from langcell.loading.load import as_dtype, choose_device, read_model, with_adapter
 from langcell.loading.options import ClassifierOptions
 from langcell.modeling_langcell import LangCellForCellClassification
 from langcell.processing.cells.anndata_io import open_cells
@@ -170,10 +170,7 @@ def classify_cells(adata: AnnData | str | Path, *, loaded: LoadedClassifier, **r
 
 
 def _run(source: Any, loaded: LoadedClassifier, options: ReadingOptions) -> CellRun:
-    # Of a loaded model a run needs what both kinds have: model, processor and their names.
-    return CellRun(
-        source, cast(LoadedLangCell, loaded), options, partial(_probabilities, loaded.model), ("scores",), "classifying"
-    )
+    return CellRun(source, loaded, options, partial(_probabilities, loaded.model), ("scores",), "classifying")
 
 
 @torch.inference_mode()

@@ -12,15 +12,16 @@ from langcell.inference.running.job import settings
 from langcell.inference.running.options import ReadingOptions
 from langcell.inference.running.reading import Coverage
 from langcell.inference.scoring.reference import measured_reference, with_reference
-from langcell.inference.scoring.zero_shot import EncodedLabels, encode_labels, score_cells
-from langcell.loading.load import LoadedLangCell
+from langcell.inference.scoring.texts import encode_label_texts
+from langcell.loading.loaded import LoadedScorer
 from langcell.processing.cells.anndata_io import open_cells
 from langcell.processing.labels.resolve import Label
+from langcell.scoring_langcell import EncodedLabels, score_cells
 
 
 @dataclass(frozen=True)
 class ScoredCells:
-    """Both parts of the score of every cell, before alpha joins them (`zero_shot.combine_scores`).
+    """Both parts of the score of every cell, before alpha joins them (`langcell.scoring_langcell.combine_scores`).
 
     Attributes:
         similarity: cos / temperature, as the model's reference cells say, float32, shape (cells, labels).
@@ -46,19 +47,19 @@ class ScoredCells:
 
 
 def score_data(
-    adata: Any, labels: Sequence[Label], *, loaded: LoadedLangCell, reference: bool = True, **reading: Any
+    adata: Any, labels: Sequence[Label], *, loaded: LoadedScorer, reference: bool = True, **reading: Any
 ) -> ScoredCells:
     """Score all cells for resolved labels as `annotate` does, and return the parts of the score; writes nothing.
 
     Args and errors are those of `annotate`.
     """
-    encoded, options = encode_label_texts(loaded, labels), ReadingOptions(**reading)
+    encoded, options = EncodedLabels(encode_label_texts(loaded, labels)), ReadingOptions(**reading)
     with open_cells(adata, **options.source) as source:
         cells = measured_reference(loaded, source) if reference else None
         encoded = with_reference(loaded, encoded, cells)
 
         def score(*batch: Tensor) -> tuple[Tensor, ...]:
-            scores = score_cells(loaded.model, encoded, *batch)
+            scores = score_cells(loaded.encoders, encoded, *batch)
             plain = encoded.similarity(scores.cell_embeds, loaded.config.logit_temperature)
             return scores.similarity, scores.match, plain
 
@@ -71,9 +72,3 @@ def score_data(
         return ScoredCells(
             similarity, match, known, finished.coverage, facts, plain, 0 if cells is None else len(cells)
         )
-
-
-def encode_label_texts(loaded: LoadedLangCell, labels: Sequence[Label]) -> EncodedLabels:
-    """The texts of the labels, encoded in whatever the model computes in."""
-    tokens = loaded.processor(text=[label.text for label in labels], return_tensors="pt").to(loaded.model.device)
-    return encode_labels(loaded.model, tokens["input_ids"], tokens["attention_mask"])

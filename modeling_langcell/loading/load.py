@@ -12,6 +12,7 @@ from transformers.utils.hub import cached_file
 
 import langcell.loading.auto_classes  # noqa: F401  (AutoModel below has to know the model)
 from langcell.configuration_langcell import LangCellConfig
+from langcell.encoders_langcell import TorchEncoders
 from langcell.loading.adapter_files import AdapterFiles, find_adapter, merge_into
 from langcell.loading.download_checks import check_download
 from langcell.loading.model_kinds import ModelKind, check_kind, quiet_loading
@@ -51,6 +52,15 @@ class LoadedLangCell:
     def config(self) -> LangCellConfig:
         """The model's configuration."""
         return self.model.config
+
+    @property
+    def encoders(self) -> TorchEncoders:
+        """What scores are computed with."""
+        return TorchEncoders(self.model)
+
+    def compute_in(self, dtype: torch.dtype) -> None:
+        """Cast the model."""
+        self.model.to(dtype)  # pyright: ignore[reportArgumentType]  # decorated without its types
 
 
 def bundled_model_folder() -> Path:

@@ -9,12 +9,16 @@ from typing import Any, TypeGuard
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import AutoProcessor
 
 import langcell.loading.auto_classes  # noqa: F401  (AutoProcessor has to know the processor)
 from langcell.configuration_langcell import LangCellConfig
+from langcell.encoders_langcell import EncodedCells, EncodedTexts
 from langcell.processing.genes import check_same_vocabulary
 from langcell.processing.processing_langcell import LangCellProcessor
+from langcell.scoring_langcell import EncodedLabels, score_cells
+from langcell.text_blocks_langcell import encode_texts
 
 EXPORT_FACTS = "onnx_export.json"
 DTYPES = ("float32", "int8")
@@ -61,7 +65,7 @@ class OnnxFacts:
 
 
 class OnnxLangCell:
-    """Both encoders and the match in onnxruntime; torch computes nothing.
+    """Both encoders and the match in onnxruntime; what is left to torch are sums over the labels.
 
     `langcell.annotate(adata, labels, model=OnnxLangCell(folder))` names the cells of an AnnData with it, and takes the
     folder as well; the methods here are for whoever has counts and texts at hand.
@@ -108,6 +112,14 @@ class OnnxLangCell:
     def model(self) -> OnnxFacts:
         """Configuration, dtype and device, under the name that `LoadedLangCell` has for them."""
         return OnnxFacts(self.config, torch.int8 if self.dtype == "int8" else torch.float32, torch.device("cpu"))
+
+    @property
+    def encoders(self) -> "OnnxEncoders":
+        """What scores are computed with."""
+        return OnnxEncoders(self)
+
+    def compute_in(self, dtype: torch.dtype) -> None:
+        """Do nothing: the files are what they are."""
 
     def encode_cells(self, cell_input_ids: np.ndarray, cell_attention_mask: np.ndarray) -> tuple[np.ndarray, ...]:
         """Ranked genes, int64 (cells, genes) -> embeddings (cells, projection_dim), states (cells, genes, hidden)."""
@@ -164,17 +176,13 @@ class OnnxLangCell:
         Raises:
             ValueError: the cells cannot be encoded, or alpha is outside 0 to 1.
         """
-        alpha = self.config.alpha if alpha is None else alpha
-        if not 0 <= alpha <= 1:
-            raise ValueError(f"alpha is {alpha}; legal are 0 (match only) to 1 (similarity only).")
-        if not isinstance(texts, OnnxTexts):
-            texts = self.encode_texts(**self.processor(text=list(texts), return_tensors="np"))
-        batch = self.processor(cells=cells, gene_names=gene_names, x_is=x_is, return_tensors="np")
-        embeds, states = self.encode_cells(**batch)
-        label_index = np.tile(np.arange(len(texts)), (len(states), 1))
-        match = self.match(texts, states, batch["cell_attention_mask"], label_index)
-        similarity = self.similarity(embeds, texts)
-        return OnnxScores(similarity, match, alpha * _softmax(similarity) + (1 - alpha) * _softmax(match), embeds)
+        if isinstance(texts, OnnxTexts):
+            encoded = EncodedTexts(*map(torch.from_numpy, (texts.embeds, texts.attention_mask, texts.states)))
+        else:
+            encoded = encode_texts(self.encoders, self.processor, texts)
+        batch = self.processor(cells=cells, gene_names=gene_names, x_is=x_is, return_tensors="pt")
+        found = score_cells(self.encoders, EncodedLabels(encoded), **batch, alpha=alpha)
+        return OnnxScores(*(part.numpy() for part in (found.similarity, found.match, found.score, found.cell_embeds)))
 
     def similarity(self, cell_embeds: np.ndarray, texts: OnnxTexts) -> np.ndarray:
         """cos / temperature, (cells, labels)."""
@@ -182,6 +190,47 @@ class OnnxLangCell:
 
     def _run(self, graph: str, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
         return self._sessions[graph].run(None, inputs)
+
+
+class OnnxEncoders:
+    """`Encoders` of an exported model."""
+
+    def __init__(self, exported: OnnxLangCell):
+        self.exported = exported
+
+    @property
+    def config(self) -> LangCellConfig:
+        """See `Encoders.config`."""
+        return self.exported.config
+
+    @property
+    def device(self) -> torch.device:
+        """See `Encoders.device`."""
+        return self.exported.model.device
+
+    def encode_cells(
+        self, cell_input_ids: Tensor, cell_attention_mask: Tensor, *, for_match: bool = True
+    ) -> EncodedCells:
+        """See `Encoders.encode_cells`; the match reads the states."""
+        found = self.exported.encode_cells(cell_input_ids.numpy(), cell_attention_mask.numpy())
+        embeds, states = map(torch.from_numpy, found)
+        return EncodedCells(embeds, cell_attention_mask, (states,) if for_match else ())
+
+    def encode_texts(self, input_ids: Tensor, attention_mask: Tensor, *, for_match: bool = True) -> EncodedTexts:
+        """See `Encoders.encode_texts`."""
+        found = self.exported.encode_texts(input_ids.numpy(), attention_mask.numpy())
+        embeds, states = map(torch.from_numpy, (found.embeds, found.states))
+        return EncodedTexts(embeds, attention_mask, states if for_match else None)
+
+    def match(self, cells: EncodedCells, texts: EncodedTexts, columns: Tensor, longest: int) -> Tensor:
+        """See `Encoders.match`."""
+        # What no cell is matched with need not be handed over.
+        chosen, places = columns.unique(return_inverse=True)
+        parts = texts.embeds, texts.for_match[:, :longest], texts.attention_mask[:, :longest]
+        own = OnnxTexts(*(part[chosen].numpy() for part in parts))
+        (states,) = cells.for_match
+        match = self.exported.match(own, states.numpy(), cells.attention_mask.numpy(), places.numpy())
+        return torch.from_numpy(match)
 
 
 def onnx_file(graph: str, dtype: str = "float32") -> str:
@@ -233,8 +282,3 @@ def _session(path: Path, threads: int | None) -> Any:
     if threads is not None:
         options.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def _softmax(values: np.ndarray) -> np.ndarray:
-    powers = np.exp(values - values.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)

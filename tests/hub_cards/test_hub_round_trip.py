@@ -15,12 +15,13 @@ import torch
 from places import HELPERS, ROOT
 from tiny import TEXTS, save_tiny_folder, tiny_counts, tiny_gene_names, tiny_model, tiny_processor
 
-from langcell.inference.scoring.zero_shot import combine_scores
+from langcell.scoring_langcell import combine_scores
 
 SCRIPT = HELPERS / "hub_round_trip.py"
 EXPECTED_FILES = {
     "config.json",
     "configuration_langcell.py",
+    "encoders_langcell.py",
     "feature_extraction_langcell.py",
     "gene_vocabulary.tsv",
     "genes.py",
@@ -32,6 +33,9 @@ EXPECTED_FILES = {
     "processor_config.json",
     "rank_values.py",
     "reference_cells.py",
+    "reranking_langcell.py",
+    "scoring_langcell.py",
+    "text_blocks_langcell.py",
     "tokenizer.json",
     "tokenizer_config.json",
 }

@@ -162,7 +162,8 @@ def test_dtype_is_honoured(tiny_model_dir, cells, annotated):
 def test_a_saved_pipeline_is_a_hub_folder(name_cells, cells, tmp_path):
     name_cells.save_pretrained(tmp_path / "again")
     again = pipeline("zero-shot-cell-annotation", model=str(tmp_path / "again"), device="cpu")
-    assert again(cells, candidate_labels=TEXTS) == name_cells(cells, candidate_labels=TEXTS)
+    found, expected = (scores_of(known(pipe(cells, candidate_labels=TEXTS))) for pipe in (again, name_cells))
+    np.testing.assert_allclose(found, expected, atol=1e-6)  # where weights lie in memory shows in the last digit
     config = json.loads((tmp_path / "again" / "config.json").read_text())
     assert config["custom_pipelines"] == CUSTOM_PIPELINES
     assert (tmp_path / "again" / "pipeline_langcell.py").is_file()

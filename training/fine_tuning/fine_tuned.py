@@ -12,12 +12,12 @@ from anndata import AnnData
 from langcell.hub_cards.cards.adapter_cards import HISTORY_FILE, fine_tuned_card
 from langcell.inference.annotation import score_data
 from langcell.inference.classification import LoadedClassifier, classify_cells
-from langcell.inference.scoring.zero_shot import combine_scores
 from langcell.loading.load import LoadedLangCell
 from langcell.modeling_langcell import LangCellForCellClassification
 from langcell.processing.files.atomic_output import atomic_output
 from langcell.processing.labels.resolve import Label
 from langcell.processing.processing_langcell import LangCellProcessor
+from langcell.scoring_langcell import combine_scores
 from langcell.training.fine_tuning.adapters import Adapter
 
 

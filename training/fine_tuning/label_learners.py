@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from langcell.inference.scoring.zero_shot import combine_scores
 from langcell.modeling_langcell import LangCellForCellClassification, LangCellModel
+from langcell.scoring_langcell import combine_scores
 from langcell.training.objectives.label_naming import hardest_labels, label_matching_loss, similarity_loss
 
 Batch = dict[str, Tensor]

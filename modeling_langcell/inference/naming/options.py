@@ -98,7 +98,7 @@ class NamingOptions:
             ValueError: one of them is not legal, or two do not go together.
             OSError: the calibration cannot be read.
         """
-        from langcell.inference.scoring.zero_shot import check_alpha, check_rerank
+        from langcell.scoring_langcell import check_alpha, check_rerank
 
         check_rerank(self.rerank, self.k)
         if self.alpha is not None:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from langcell.loading.load import LoadedLangCell
+from langcell.loading.loaded import LoadedModel
 from langcell.processing.rank_values import RankedCells
 
 logger = logging.getLogger("langcell")
@@ -53,7 +53,7 @@ def token_batches(lengths: np.ndarray, max_batch_tokens: int) -> Iterator[np.nda
 
 
 def for_each_batch(
-    loaded: LoadedLangCell,
+    loaded: LoadedModel,
     ranked: RankedCells | Sequence[np.ndarray],
     budget: TokenBudget | int,
     function: BatchFunction,
@@ -107,7 +107,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _run_batch(
-    loaded: LoadedLangCell,
+    loaded: LoadedModel,
     ranked: RankedCells | Sequence[np.ndarray],
     rows: np.ndarray,
     function: BatchFunction,

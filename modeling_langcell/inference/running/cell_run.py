@@ -16,7 +16,7 @@ from langcell.inference.running.options import ReadingOptions
 from langcell.inference.running.parts import MemoryParts, Parts, PartsFolder, ResumableRun
 from langcell.inference.running.processes import Processes
 from langcell.inference.running.reading import Coverage, ranked_chunks
-from langcell.loading.load import LoadedLangCell
+from langcell.loading.loaded import LoadedModel
 from langcell.processing.cells.anndata_io import CellSource
 from langcell.processing.reference_cells import MeasuredReference
 
@@ -38,7 +38,7 @@ class CellRun:
     """
 
     source: CellSource
-    loaded: LoadedLangCell
+    loaded: LoadedModel
     options: ReadingOptions
     function: BatchFunction
     columns: tuple[str, ...]

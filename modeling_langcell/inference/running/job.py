@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol, Self, cast
+from typing import Any, Protocol, Self
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from langcell.inference.running.parts import Parts, identity_of
 from langcell.inference.running.processes import Processes
 from langcell.inference.running.reading import Coverage
 from langcell.loading.load import AUTO_DTYPE, LoadedLangCell, as_dtype, choose_device, load
+from langcell.loading.loaded import LoadedModel, LoadedScorer
 from langcell.loading.onnx_model import OnnxLangCell, check_dtype, is_onnx_folder
 from langcell.loading.options import ModelOptions
 from langcell.loading.precision import dtype_name
@@ -94,6 +95,14 @@ class Job:
             refuse_same_file(getattr(self.data, "filename", None) if self.in_memory else self.data, self.output)
         elif not self.in_memory:
             raise ValueError(f"{self.data} is a file: say where the result goes (output=...), or pass an AnnData.")
+        self.check_model()
+
+    def check_model(self) -> None:
+        """Refuse a model that does not go with the other options.
+
+        Raises:
+            ValueError: no usable device, dtype or adapter.
+        """
         if isinstance(self.model, OnnxLangCell) or is_onnx_folder(self.model):
             self._check_onnx()
         elif isinstance(self.model, LoadedLangCell):
@@ -110,16 +119,15 @@ class Job:
         if not isinstance(self.model, OnnxLangCell):
             check_dtype(self.dtype)
 
-    def load(self) -> tuple[LoadedLangCell, torch.dtype]:
+    def load(self) -> tuple[LoadedScorer, torch.dtype]:
         """The model, and the dtype that it shall compute in.
 
-        A model that is loaded here comes in float32: labels are encoded once, and their embeddings are worth it. Cast
-        it to the dtype before the cells.
+        A model that is loaded here comes in float32: labels are encoded once, and their embeddings are worth it. Let it
+        `compute_in` the dtype before the cells.
         """
         model = OnnxLangCell(self.model, dtype=self.dtype) if is_onnx_folder(self.model) else self.model
         if isinstance(model, OnnxLangCell):
-            # Of a loaded model a run needs what both kinds have; who calls torch asks first which of them it is.
-            return cast(LoadedLangCell, model), model.model.dtype
+            return model, torch.float32  # what is int8 are weights; between the products values are float32
         if isinstance(model, LoadedLangCell):
             return model, model.model.dtype
         if not self.processes.is_main:
@@ -186,7 +194,7 @@ def _computed_with(run: CellRun) -> dict[str, str]:
     return {**model_facts(run.loaded), **versions}
 
 
-def model_facts(loaded: LoadedLangCell) -> dict[str, str]:
+def model_facts(loaded: LoadedModel) -> dict[str, str]:
     """Which model it is."""
     return {
         "model_id": loaded.model_id,

@@ -7,7 +7,7 @@ import psutil
 import torch
 
 from langcell.configuration_langcell import LangCellConfig
-from langcell.modeling_langcell import LangCellModel
+from langcell.loading.loaded import ComputingModel
 
 # Above these a larger batch is no faster; on a CPU it only leaves the caches behind.
 _MOST_TOKENS = {"cpu": 32_768, "cuda": 262_144}
@@ -19,7 +19,7 @@ TEXT_TOKENS_PER_GENE = 2
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-def find_max_batch_tokens(model: LangCellModel) -> int:
+def find_max_batch_tokens(model: ComputingModel) -> int:
     """Padded genes a batch that fit the free memory of the model's device, as a power of two.
 
     A power of two, so that a few megabytes more or less from run to run make no other batches.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from langcell.inference.running.prefetch import prefetched
-from langcell.loading.load import LoadedLangCell
+from langcell.loading.loaded import LoadedModel
 from langcell.processing.cells.anndata_io import CellChunk, CellSource
 from langcell.processing.rank_values import RankedCells, rank_encode
 from langcell.processing.reference_cells import MeasuredReference, ReferenceCells
@@ -53,7 +53,7 @@ class RankedChunk(NamedTuple):
 
 def ranked_chunks(
     source: CellSource,
-    loaded: LoadedLangCell,
+    loaded: LoadedModel,
     gene_index: np.ndarray,
     starts: Iterable[int],
     rows_per_chunk: int,
@@ -80,7 +80,7 @@ def _read_chunks(source: CellSource, starts: Iterable[int], rows_per_chunk: int)
 
 def _rank_chunks(
     chunks: Generator[CellChunk],
-    loaded: LoadedLangCell,
+    loaded: LoadedModel,
     gene_index: np.ndarray,
     reference: MeasuredReference | None,
 ) -> Generator[RankedChunk]:

@@ -7,14 +7,16 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from langcell.encoders_langcell import EncodedTexts
 from langcell.inference.running.batching import token_batches
 from langcell.inference.running.memory import find_max_batch_tokens
 from langcell.inference.running.options import ReadingOptions
-from langcell.inference.scoring.zero_shot import TOKENS_PER_MATCH, EncodedLabels
-from langcell.loading.load import LoadedLangCell
+from langcell.loading.loaded import LoadedModel, LoadedScorer
 from langcell.processing.cells.anndata_io import Source, open_cells
 from langcell.processing.cells.embedding_store import row_spans, wanted_in
 from langcell.processing.rank_values import RankedCells, rank_encode
+from langcell.scoring_langcell import TOKENS_PER_MATCH
+from langcell.text_blocks_langcell import match_chosen
 
 _CELLS_AT_ONCE = 2000
 
@@ -49,7 +51,7 @@ class CellReader:
     ) -> None:
         self.cells.close()
 
-    def ranked(self, rows: np.ndarray, loaded: LoadedLangCell) -> RankedCells:
+    def ranked(self, rows: np.ndarray, loaded: LoadedModel) -> RankedCells:
         """Cells in these rows (sorted, distinct), as ranked genes."""
         extractor = loaded.processor.feature_extractor
         gene_index = extractor.gene_index(self.cells.gene_names, other_columns=self.cells.gene_columns)
@@ -64,7 +66,7 @@ class CellReader:
 
 @torch.inference_mode()
 def match_pairs(
-    loaded: LoadedLangCell, texts: EncodedLabels, reader: CellReader, rows: np.ndarray, text_places: np.ndarray
+    loaded: LoadedScorer, texts: EncodedTexts, reader: CellReader, rows: np.ndarray, text_places: np.ndarray
 ) -> np.ndarray:
     """Match probability of each pair, float32, (pairs,); NaN where the cell has no known gene.
 
@@ -94,31 +96,21 @@ def match_pairs(
 
 
 def _match_batch(
-    loaded: LoadedLangCell, texts: EncodedLabels, cells: list[np.ndarray], cell_places: np.ndarray, places: np.ndarray
+    loaded: LoadedScorer, texts: EncodedTexts, cells: list[np.ndarray], cell_places: np.ndarray, places: np.ndarray
 ) -> np.ndarray:
     """Match probabilities of pairs (place of the cell in the batch, place of the text), (pairs,)."""
-    model, device = loaded.model, loaded.model.device
+    device = loaded.encoders.device
     batch = loaded.processor.feature_extractor.pad(cells)
-    ids, mask = (torch.from_numpy(batch[name]).to(device) for name in batch)
-    states = texts.states.to(model.dtype)
-    keys_values = model.text_encoder.cell_keys_values(model.get_cell_states(ids, mask))
+    encoded = loaded.encoders.encode_cells(*(torch.from_numpy(batch[name]).to(device) for name in batch))
+    evaluate = match_chosen(loaded.encoders, texts, encoded, tokens_per_match=TOKENS_PER_MATCH)
     match = np.empty(len(places), dtype=np.float32)
     order = np.argsort(cell_places, kind="stable")
     n_pairs = np.bincount(cell_places, minlength=len(cells))
     firsts = np.cumsum(n_pairs) - n_pairs
-    # One call serves all cells with the same number of texts: `read_cells` wants a rectangle.
+    # One call serves all cells with the same number of texts.
     for count in np.unique(n_pairs[n_pairs > 0]):
         alike = np.flatnonzero(n_pairs == count)
-        step = max(1, TOKENS_PER_MATCH // (int(count) * texts.attention_mask.shape[1]))
-        for begin in range(0, len(alike), step):
-            chosen = alike[begin : begin + step]
-            pairs = order[firsts[chosen][:, None] + np.arange(count)].ravel()
-            text_index, cell_index = (torch.from_numpy(index).to(device) for index in (places[pairs], chosen))
-            read = model.text_encoder.read_cells(
-                states[text_index],
-                texts.attention_mask[text_index],
-                [(keys[cell_index], values[cell_index]) for keys, values in keys_values],
-                mask[cell_index],
-            )
-            match[pairs] = model.match_head(read).float().softmax(-1)[:, 1].cpu().numpy()
+        pairs = order[firsts[alike][:, None] + np.arange(count)]
+        rows, columns = (torch.from_numpy(index).to(device) for index in (alike, places[pairs]))
+        match[pairs] = evaluate(rows, columns).cpu().numpy()
     return match

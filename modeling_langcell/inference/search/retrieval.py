@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import torch
 
+from langcell.encoders_langcell import EncodedTexts
 from langcell.inference.running.job import Job, model_facts
 from langcell.inference.running.options import ReadingOptions
-from langcell.inference.scored_cells import encode_label_texts
 from langcell.inference.scoring.pair_matches import CellReader, match_pairs
-from langcell.inference.scoring.zero_shot import EncodedLabels, unit_rows
+from langcell.inference.scoring.texts import encode_label_texts
 from langcell.inference.search.nearest import search_exact
 from langcell.inference.search.options import SearchOptions
-from langcell.loading.load import LoadedLangCell
+from langcell.loading.loaded import LoadedScorer
 from langcell.loading.options import ModelOptions
 from langcell.processing.cells.anndata_io import Source
 from langcell.processing.cells.embedding_store import EmbeddingStore, open_embeddings
@@ -100,14 +100,14 @@ def retrieve(
         match = None
         if search.rerank:
             reader = stack.enter_context(CellReader(store if counts is None else counts, opened.n_cells, reading))
-            loaded.model.to(torch_dtype)  # pyright: ignore[reportArgumentType]  # decorated without its types
-            match = _match(loaded, encoded, reader, found, rows)
+            loaded.compute_in(torch_dtype)
+            match = _match(loaded, encoded.in_dtype(torch_dtype), reader, found, rows)
         alpha = loaded.config.alpha if search.alpha is None else search.alpha
         found, score, match = _in_order(found, match, alpha, loaded.config.logit_temperature)
         return _table(opened, labels, rows, found, score, match, search.top_k)
 
 
-def check_made_by(store: EmbeddingStore, loaded: LoadedLangCell) -> None:
+def check_made_by(store: EmbeddingStore, loaded: LoadedScorer) -> None:
     """Refuse a store whose embeddings another model made: its vectors mean nothing to this one.
 
     Raises:
@@ -125,7 +125,7 @@ def check_made_by(store: EmbeddingStore, loaded: LoadedLangCell) -> None:
         raise ValueError(f"{store.name}: embeddings of {store.dim}, but the model has {loaded.config.projection_dim}.")
 
 
-def _labels(texts: Texts | None, loaded: LoadedLangCell, *, for_cells: bool) -> list[Label]:
+def _labels(texts: Texts | None, loaded: LoadedScorer, *, for_cells: bool) -> list[Label]:
     if isinstance(texts, str):
         raise ValueError(f"texts is one string; give a list: [{texts!r}].")
     if texts is not None:
@@ -151,12 +151,12 @@ def _rows(store: EmbeddingStore, cells: Sequence[str | int]) -> np.ndarray:
 
 def _nearest_cells(
     store: EmbeddingStore,
-    encoded: EncodedLabels,
+    encoded: EncodedTexts,
     k: int,
     index: "str | Path | FaissIndex | None",
     device: torch.device,
 ) -> Candidates:
-    queries = unit_rows(encoded.text_embeds).cpu().numpy()
+    queries = encoded.embeds.cpu().numpy()
     if index is None:
         return Candidates(*search_exact(store.blocks(), queries, k, device=device))
     from langcell.inference.search.faiss_index import FaissIndex
@@ -166,13 +166,13 @@ def _nearest_cells(
     return Candidates(*opened.search(store, queries, k))
 
 
-def _nearest_texts(store: EmbeddingStore, encoded: EncodedLabels, k: int, rows: np.ndarray) -> Candidates:
-    texts = unit_rows(encoded.text_embeds).cpu().numpy()
+def _nearest_texts(store: EmbeddingStore, encoded: EncodedTexts, k: int, rows: np.ndarray) -> Candidates:
+    texts = encoded.embeds.cpu().numpy()
     return Candidates(*search_exact([(0, texts)], store.at(rows), k))
 
 
 def _match(
-    loaded: LoadedLangCell, encoded: EncodedLabels, reader: CellReader, found: Candidates, rows: np.ndarray | None
+    loaded: LoadedScorer, encoded: EncodedTexts, reader: CellReader, found: Candidates, rows: np.ndarray | None
 ) -> np.ndarray:
     """Match probability of every candidate, NaN for cells without any known gene; (queries, found)."""
     query = np.broadcast_to(np.arange(len(found.place))[:, None], found.place.shape)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from anndata import AnnData
 from scipy import sparse
 
 from langcell.inference.annotation import ScoredCells, score_data
+from langcell.inference.scoring.texts import embed_texts
 from langcell.loading.load import LoadedLangCell, load
 from langcell.processing.labels.resolve import Label
 from langcell.training.evaluation.inputs.cells_in_memory import (
@@ -30,7 +30,6 @@ from langcell.training.labelled.labelled_cells import LabelledCells, read_labell
 
 MODEL_METHOD = "LangCell"
 _LIBRARIES = ("langcell", "torch", "transformers", "peft", "anndata", "scanpy", "scikit-learn", "evaluate", "numpy")
-_TEXTS_PER_BATCH = 64
 
 
 class EvaluationContext(EvaluationInputs):
@@ -129,7 +128,7 @@ class EvaluationContext(EvaluationInputs):
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Text embeddings, unit length, float32, shape (texts, projection_dim)."""
-        return embed_texts(self.loaded, texts)
+        return embed_texts(texts, model=self.loaded)
 
     @cached_property
     def log_counts(self) -> sparse.csr_matrix:
@@ -185,16 +184,3 @@ class EvaluationContext(EvaluationInputs):
             }
             facts["labels"] = labelled.facts()
         return facts
-
-
-def embed_texts(loaded: LoadedLangCell, texts: Sequence[str]) -> np.ndarray:
-    """Text embeddings in batches of like length; unit length, float32, shape (texts, projection_dim)."""
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    found = np.empty((len(texts), loaded.config.projection_dim), dtype=np.float32)
-    for begin in range(0, len(texts), _TEXTS_PER_BATCH):
-        rows = order[begin : begin + _TEXTS_PER_BATCH]
-        tokens = loaded.processor(text=[texts[i] for i in rows], return_tensors="pt").to(loaded.model.device)
-        with torch.inference_mode():
-            embeds = loaded.model.get_text_features(**tokens, return_dict=True).pooler_output
-        found[rows] = torch.nn.functional.normalize(embeds.float(), dim=-1).cpu().numpy()
-    return found

@@ -14,7 +14,7 @@ import torch
 from langcell.inference.naming.calibrate import CalibrationRun, calibrate, fitting_facts
 from langcell.inference.naming.calibration import DEFAULT_TARGET_RISK
 from langcell.inference.naming.reliability_plot import draw_reliability
-from langcell.inference.scoring.zero_shot import check_alpha, combine_scores
+from langcell.scoring_langcell import check_alpha, combine_scores
 from langcell.training.evaluation.inputs.context import MODEL_METHOD, EvaluationContext
 from langcell.training.evaluation.metrics.confidence_metrics import AreaUnderRiskCoverage, ExpectedCalibrationError
 from langcell.training.evaluation.metrics.metrics import computed

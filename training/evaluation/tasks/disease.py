@@ -6,11 +6,11 @@ the MONDO term of that name, else they are `disease: <value>; `.
 
 from collections.abc import Sequence
 
-from langcell.inference.scoring.zero_shot import check_alpha
 from langcell.processing.labels.resolve import Label, resolve_labels
 from langcell.processing.labels.several import SEVERAL, describe_several, parts_of
 from langcell.processing.ontology.descriptions import describe_term
 from langcell.processing.ontology.terms import Ontology
+from langcell.scoring_langcell import check_alpha
 from langcell.training.evaluation.inputs.context import EvaluationContext
 from langcell.training.evaluation.metrics.uncertainty import BOOTSTRAP_DRAWS
 from langcell.training.evaluation.reports.plots import draw_confusion, draw_per_type

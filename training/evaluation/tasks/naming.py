@@ -8,9 +8,9 @@ import torch
 from matplotlib.figure import Figure
 
 from langcell.inference.annotation import ScoredCells
-from langcell.inference.scoring.zero_shot import combine_scores
 from langcell.processing.labels.resolve import Label
 from langcell.processing.ontology.terms import Ontology
+from langcell.scoring_langcell import combine_scores
 from langcell.training.evaluation.inputs.context import EvaluationContext
 from langcell.training.evaluation.metrics.metrics import score_predictions
 from langcell.training.evaluation.metrics.ontology_scoring import RULE, credit_matrix

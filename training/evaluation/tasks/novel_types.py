@@ -15,9 +15,9 @@ import torch
 from sklearn.metrics import recall_score
 
 from langcell.inference.annotation import ScoredCells, score_data
-from langcell.inference.scoring.zero_shot import combine_scores
 from langcell.loading.load import LoadedLangCell
 from langcell.processing.labels.splitting import split_labels
+from langcell.scoring_langcell import combine_scores
 from langcell.training.evaluation.inputs.context import EvaluationContext
 from langcell.training.evaluation.metrics.metrics import computed
 from langcell.training.evaluation.metrics.ranking_metrics import Auroc

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from langcell.inference.running.job import TorchModel
-from langcell.inference.scoring.zero_shot import check_alpha
 from langcell.loading.load import DEFAULT_MODEL
+from langcell.scoring_langcell import check_alpha
 from langcell.training.evaluation.inputs.cells_in_memory import source_options
 from langcell.training.evaluation.inputs.context import MODEL_METHOD, EvaluationContext
 from langcell.training.evaluation.inputs.fingerprints import digest_of_data

@@ -7,9 +7,9 @@ from numpy.testing import assert_allclose
 from tiny import TEXTS, tiny_config, tiny_counts, tiny_gene_names, tiny_model, tiny_processor
 
 from langcell.inference.running.options import ReadingOptions
-from langcell.inference.scored_cells import encode_label_texts
 from langcell.inference.scoring import pair_matches
 from langcell.inference.scoring.pair_matches import CellReader, match_pairs
+from langcell.inference.scoring.texts import encode_label_texts
 from langcell.loading.load import LoadedLangCell
 from langcell.processing.labels.resolve import Label
 

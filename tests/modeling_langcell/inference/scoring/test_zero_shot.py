@@ -5,10 +5,13 @@ from tiny import tiny_batch, tiny_config, tiny_model
 from torch.testing import assert_close
 
 import langcell
-from langcell.inference.scoring.zero_shot import encode_labels, score_cells, score_labels
+from langcell.encoders_langcell import TorchEncoders
+from langcell.inference.scoring.zero_shot import score_labels
 from langcell.processing.labels.resolve import labels_under, resolve_labels
 from langcell.processing.ontology.terms import Ontology
 from langcell.sample_data import BULK_LABELS, sample_cells
+from langcell.scoring_langcell import EncodedLabels, score_cells
+from langcell.text_blocks_langcell import encode_tokens
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
@@ -16,6 +19,10 @@ CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 @pytest.fixture(params=[pytest.param(start, id=f"cross_attention_from_{start}") for start in (0, 1, 2)])
 def any_model(request):
     return tiny_model(tiny_config(text={"cross_attention_start": request.param}))
+
+
+def encode_labels(model, input_ids, attention_mask):
+    return EncodedLabels(encode_tokens(TorchEncoders(model), input_ids, attention_mask))
 
 
 @torch.no_grad()
@@ -62,7 +69,7 @@ def test_the_size_of_the_blocks_changes_nothing(any_model, batch, rerank, tokens
     expected = score_labels(any_model, **batch, rerank=rerank)
     labels = encode_labels(any_model, batch["input_ids"], batch["attention_mask"])
     cells = batch["cell_input_ids"], batch["cell_attention_mask"]
-    scores = score_cells(any_model, labels, *cells, rerank=rerank, tokens_per_match=tokens_per_match)
+    scores = score_cells(TorchEncoders(any_model), labels, *cells, rerank=rerank, tokens_per_match=tokens_per_match)
     assert_close(scores.match, expected.match, **CLOSE, equal_nan=True)
 
 
@@ -72,7 +79,7 @@ def test_each_cell_alone_scores_as_in_the_batch(model, batch):
     assert len(labels) == 3
     for row, length in enumerate(batch["cell_attention_mask"].sum(1)):
         ids = batch["cell_input_ids"][row : row + 1, :length]
-        scores = score_cells(model, labels, ids, torch.ones_like(ids))
+        scores = score_cells(TorchEncoders(model), labels, ids, torch.ones_like(ids))
         assert_close(scores.score[0], expected.score[row], **CLOSE)
 
 
@@ -196,7 +203,7 @@ def test_exact_names_real_cells_as_full_does(bundled, two_hundred_types, alpha):
     chosen = np.random.default_rng(0).choice(700, 24, replace=False)
     cells = bundled.processor(cells=sample_cells()[chosen].copy(), return_tensors="pt")
     full, exact = (
-        score_cells(bundled.model, two_hundred_types, **cells, alpha=alpha, rerank=rerank)
+        score_cells(bundled.encoders, two_hundred_types, **cells, alpha=alpha, rerank=rerank)
         for rerank in ("full", "exact")
     )
     assert exact.score.nan_to_num(-1).argmax(1).tolist() == full.score.argmax(1).tolist()

@@ -3,8 +3,9 @@ import torch
 from tiny import tiny_batch, tiny_config, tiny_model
 from torch.testing import assert_close
 
-from langcell.inference.scoring import text_blocks
-from langcell.inference.scoring.text_blocks import encode_texts, match_all, match_chosen
+from langcell import text_blocks_langcell
+from langcell.encoders_langcell import EncodedTexts, TorchEncoders
+from langcell.text_blocks_langcell import encode_tokens, match_all, match_chosen
 
 N_CELLS, N_TEXTS, LONGEST = 7, 12, 24
 
@@ -18,8 +19,12 @@ def case(request):
     with torch.no_grad():
         cells = model.get_cell_states(batch["cell_input_ids"], batch["cell_attention_mask"])
         expected = model.match_all(ids, mask, cells, batch["cell_attention_mask"]).softmax(-1)[..., 1]
-        states = model.text_encoder.states_before_cell(ids, mask)
-    return (model, states, mask, cells, batch["cell_attention_mask"]), expected
+        texts_of_model = EncodedTexts(
+            model.get_text_features(ids, mask), mask, model.text_encoder.states_before_cell(ids, mask)
+        )
+        encoders = TorchEncoders(model)
+        cells = encoders.encode_cells(batch["cell_input_ids"], batch["cell_attention_mask"])
+    return (encoders, texts_of_model, cells), expected
 
 
 def texts() -> tuple[torch.Tensor, torch.Tensor]:
@@ -35,15 +40,20 @@ def texts() -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("tokens", [1, 16_384])
 @torch.no_grad()
 def test_encoded_texts(monkeypatch, start, pooling, tokens):
-    monkeypatch.setattr(text_blocks, "_TOKENS_PER_ENCODING", tokens)
+    monkeypatch.setattr(text_blocks_langcell, "_TOKENS_PER_ENCODING", tokens)
     model, (ids, mask) = tiny_model(tiny_config(text={"cross_attention_start": start, "pooling": pooling})), texts()
-    embeds, before_cell = encode_texts(model, ids, mask)
+    encoded = encode_tokens(TorchEncoders(model), ids, mask)
+    before_cell = encoded.for_match
     expected = model.get_text_features(ids, mask, return_dict=True).pooler_output
-    assert_close(embeds, expected, rtol=1e-5, atol=1e-5)
+    assert_close(encoded.embeds, expected, rtol=1e-5, atol=1e-5)
     expected = model.text_encoder.states_before_cell(ids, mask)
     read = mask[:, : expected.shape[1]].bool()
     assert_close(before_cell[read], expected[read], rtol=1e-5, atol=1e-5)
     assert before_cell.isfinite().all()
+    alone = encode_tokens(TorchEncoders(model), ids, mask, for_match=False)
+    assert torch.equal(alone.embeds, encoded.embeds)
+    with pytest.raises(ValueError, match="for_match=True"):
+        _ = alone.lengths
 
 
 @pytest.mark.parametrize("tokens", [1, 30, 200, 10**6])
@@ -67,8 +77,10 @@ def test_chosen_pairs(case, tokens, rows, k):
 
 @torch.no_grad()
 def test_half_precision_gives_float32(case):
-    (model, states, mask, cells, cell_mask), expected = case
-    half = tiny_model(model.config).to(torch.bfloat16)
-    match = match_all(half, states.bfloat16(), mask, cells.bfloat16(), cell_mask, tokens_per_match=100)
+    (encoders, encoded, _), expected = case
+    half = TorchEncoders(tiny_model(encoders.config).to(torch.bfloat16))
+    batch = tiny_batch(N_CELLS)
+    cells = half.encode_cells(batch["cell_input_ids"], batch["cell_attention_mask"])
+    match = match_all(half, encoded.in_dtype(torch.bfloat16), cells, tokens_per_match=100)
     assert match.dtype == torch.float32
     assert_close(match, expected, rtol=0, atol=0.05)

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from langcell.inference.scoring.rerank import rerank_exact, rerank_top
+from langcell.reranking_langcell import rerank_exact, rerank_top
 
 
 def full_labels(prior, match, alpha):

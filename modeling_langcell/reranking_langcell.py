@@ -16,7 +16,8 @@ pass of the text encoder. Say p is known for a set C of c labels, and S = sum ov
 If one label b wins 2 against all of C and 3 at both ends, it wins for the true Z, whatever the unknown p are: b is
 what the full computation returns. Labels are walked by falling s, so that s_max falls as fast as it can. A difference
 has to exceed `MARGIN`, so that a tie, or a lead within rounding error, is never certified: such a cell is evaluated in
-full.
+full. For the t best labels in their order, each has to win 2 against the next, and the last of them 2 and 3 against the
+others.
 
 `rerank_top` is the usual approximation beside it: the match of the k most similar labels only, whatever it says.
 """
@@ -55,14 +56,17 @@ class Reranked:
     pairs_evaluated: int
 
 
-def rerank_exact(prior: Tensor, alpha: float, evaluate: Evaluate, *, first_block: int = FIRST_BLOCK) -> Reranked:
-    """Evaluate labels by falling prior, in blocks that double, until the best label of each cell is certain.
+def rerank_exact(
+    prior: Tensor, alpha: float, evaluate: Evaluate, *, top: int = 1, first_block: int = FIRST_BLOCK
+) -> Reranked:
+    """Evaluate labels by falling prior, in blocks that double, until the best labels of each cell are certain.
 
     Args:
         prior: softmax of the similarities, (cells, labels).
         alpha: weight of the prior.
         evaluate: gives the match probabilities of chosen pairs.
-        first_block: labels evaluated before the first look.
+        top: how many of the best labels, with their order, have to be certain.
+        first_block: labels evaluated before the first look; `top` where that is more.
 
     >>> match = torch.tensor([[0.9, 0.1, 0.2], [0.5, 0.6, 0.1]])
     >>> prior = torch.tensor([[0.9, 0.05, 0.05], [0.4, 0.35, 0.25]])
@@ -74,7 +78,7 @@ def rerank_exact(prior: Tensor, alpha: float, evaluate: Evaluate, *, first_block
     order = prior.argsort(dim=-1, descending=True, stable=True)
     match = torch.full_like(prior, torch.nan)
     active = torch.arange(len(prior), device=prior.device)
-    seen, block = 0, first_block
+    seen, block = 0, max(first_block, top)
     while len(active):
         columns = order[active, seen : seen + block]
         match[active[:, None], columns] = evaluate(active, columns).to(match.dtype)
@@ -86,6 +90,7 @@ def rerank_exact(prior: Tensor, alpha: float, evaluate: Evaluate, *, first_block
             prior[active[:, None], known],
             match[active[:, None], known],
             alpha,
+            top=top,
             n_unseen=n_labels - seen,
             best_unseen=prior[active, order[active, seen]],
         )
@@ -130,19 +135,19 @@ def _scored(prior: Tensor, match: Tensor, alpha: float) -> Reranked:
     return Reranked(match, score, score.nan_to_num(-torch.inf).argmax(-1), int(evaluated.sum()))
 
 
-def _certain(prior: Tensor, match: Tensor, alpha: float, *, n_unseen: int, best_unseen: Tensor) -> Tensor:
-    """Whether the best of the known labels at the upper end of Z is the best of all for every Z; (cells,)."""
+def _certain(prior: Tensor, match: Tensor, alpha: float, *, top: int, n_unseen: int, best_unseen: Tensor) -> Tensor:
+    """Whether the best of the known labels at the upper end of Z, in order, are those of all for every Z; (cells,)."""
     exp_match = match.exp()
     known_sum = exp_match.sum(-1, keepdim=True)
     upper = alpha * prior + (1 - alpha) * exp_match / (known_sum + n_unseen * math.e)
-    winner = upper.argmax(-1)
-    certain = torch.ones_like(winner, dtype=torch.bool)
+    winners = upper.topk(top).indices
+    certain = torch.ones_like(winners[:, 0], dtype=torch.bool)
     for largest_p in (1.0, math.e):  # exp of the least and the greatest p that an unseen label can have
         z = known_sum + n_unseen * largest_p
         score = alpha * prior + (1 - alpha) * exp_match / z
-        own = score.gather(1, winner[:, None])
-        others = score.scatter(1, winner[:, None], -torch.inf)
-        certain &= (own.squeeze(1) - others.amax(-1)) > MARGIN
+        own = score.gather(1, winners)
+        others = score.scatter(1, winners, -torch.inf).amax(-1)
         bound = alpha * best_unseen + (1 - alpha) * math.e / z.squeeze(1)
-        certain &= (own.squeeze(1) - bound) > MARGIN
+        certain &= ((own[:, :-1] - own[:, 1:]) > MARGIN).all(-1)
+        certain &= (own[:, -1] - torch.maximum(others, bound)) > MARGIN
     return certain

@@ -1,0 +1,1 @@
+../../modeling_langcell/reranking_langcell.py

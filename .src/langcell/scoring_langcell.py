@@ -1,0 +1,1 @@
+../../modeling_langcell/scoring_langcell.py

@@ -1,0 +1,1 @@
+../../modeling_langcell/text_blocks_langcell.py

@@ -1,0 +1,1 @@
+../../modeling_langcell/encoders_langcell.py

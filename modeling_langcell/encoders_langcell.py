@@ -1,0 +1,168 @@
+"""What scores ask of a model (`Encoders`), and a torch model as that (`TorchEncoders`)."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class EncodedCells:
+    """A batch of cells.
+
+    Attributes:
+        embeds: float32, unit length, (cells, projection_dim).
+        attention_mask: (cells, genes).
+        for_match: what the match reads of them, tensors with a row for each cell; empty where it was not asked for.
+    """
+
+    embeds: Tensor
+    attention_mask: Tensor
+    for_match: tuple[Tensor, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.embeds)
+
+    def at(self, rows: Tensor) -> "EncodedCells":
+        """Some of the cells, by distinct and ascending rows; nothing is copied where all of them are wanted."""
+        if len(rows) == len(self):
+            return self
+        return EncodedCells(self.embeds[rows], self.attention_mask[rows], tuple(part[rows] for part in self.for_match))
+
+
+@dataclass(frozen=True)
+class EncodedTexts:
+    """Texts, encoded once for any number of cells.
+
+    Attributes:
+        embeds: float32, unit length, (texts, projection_dim).
+        attention_mask: (texts, tokens).
+        states: what the match reads of them, (texts, tokens, hidden), or (texts, 1, hidden) where it reads position 0
+            alone; None where it was not asked for.
+    """
+
+    embeds: Tensor
+    attention_mask: Tensor
+    states: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.embeds)
+
+    @property
+    def for_match(self) -> Tensor:
+        """The states.
+
+        Raises:
+            ValueError: the texts were encoded without them.
+        """
+        if self.states is None:
+            raise ValueError("The texts were encoded for their embeddings alone; encode them with for_match=True.")
+        return self.states
+
+    @property
+    def lengths(self) -> Tensor:
+        """Positions of each text that the match reads, (texts,)."""
+        return self.attention_mask.sum(-1).clamp(max=self.for_match.shape[1])
+
+    def in_dtype(self, dtype: torch.dtype) -> "EncodedTexts":
+        """The same with states as a model of this dtype reads them; embeddings stay float32."""
+        return self if self.states is None else replace(self, states=self.states.to(dtype))
+
+
+class Encoders(Protocol):
+    """Both encoders and the match, by torch, by onnxruntime or by whatever else computes them.
+
+    None of the methods sorts or splits: whoever calls them brings texts of like length, as many as the memory holds.
+    """
+
+    @property
+    def config(self) -> Any:
+        """The model's configuration: `alpha` and `logit_temperature` are read here."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where tensors have to be."""
+        ...
+
+    def encode_cells(
+        self, cell_input_ids: Tensor, cell_attention_mask: Tensor, *, for_match: bool = True
+    ) -> EncodedCells:
+        """Ranked gene ids and their mask, (cells, genes) each, with what the match reads or without."""
+        ...
+
+    def encode_texts(self, input_ids: Tensor, attention_mask: Tensor, *, for_match: bool = True) -> EncodedTexts:
+        """Token ids and their mask, (texts, tokens) each, with what the match reads or without."""
+        ...
+
+    def match(self, cells: EncodedCells, texts: EncodedTexts, columns: Tensor, longest: int) -> Tensor:
+        """Probability that chosen texts match each cell.
+
+        Args:
+            cells: encoded for the match.
+            texts: likewise.
+            columns: the texts that each cell is matched with, (cells, chosen).
+            longest: none of these texts has more positions to read.
+
+        Returns:
+            float32, (cells, chosen).
+        """
+        ...
+
+
+class TorchEncoders:
+    """`Encoders` of a LangCellModel in evaluation mode, whether its class is this package's or a Hub folder's own."""
+
+    def __init__(self, model: Any):
+        self.model = model
+
+    @property
+    def config(self) -> Any:
+        """See `Encoders.config`."""
+        return self.model.config
+
+    @property
+    def device(self) -> torch.device:
+        """See `Encoders.device`."""
+        return self.model.device
+
+    def encode_cells(
+        self, cell_input_ids: Tensor, cell_attention_mask: Tensor, *, for_match: bool = True
+    ) -> EncodedCells:
+        """See `Encoders.encode_cells`; keys and values of every cross-attention are computed once for all texts."""
+        states = self.model.get_cell_states(cell_input_ids, cell_attention_mask)
+        embeds = unit_rows(self.model.project_cells(states, cell_attention_mask))
+        keys_values = self.model.text_encoder.cell_keys_values(states) if for_match else []
+        return EncodedCells(embeds, cell_attention_mask, tuple(part for layer in keys_values for part in layer))
+
+    def encode_texts(self, input_ids: Tensor, attention_mask: Tensor, *, for_match: bool = True) -> EncodedTexts:
+        """See `Encoders.encode_texts`; what lies below the first cross-attention is computed once for both results."""
+        encoder = self.model.text_encoder
+        start = encoder.config.cross_attention_start
+        states, before_cell = encoder.embeddings(input_ids), None
+        for layer in encoder.layer[:start]:
+            states = layer(states, attention_mask)
+        if for_match:
+            first_only = start == len(encoder.layer) - 1  # of the last layer, only position 0 is ever read
+            before_cell = encoder.layer[start].attend_to_text(states, attention_mask, first_only)
+        for layer in encoder.layer[start:]:
+            states = layer(states, attention_mask)
+        return EncodedTexts(unit_rows(self.model.project_texts(states, attention_mask)), attention_mask, before_cell)
+
+    def match(self, cells: EncodedCells, texts: EncodedTexts, columns: Tensor, longest: int) -> Tensor:
+        """See `Encoders.match`."""
+        chosen = columns.flatten()
+        read = self.model.text_encoder.read_cells(
+            texts.for_match[chosen, :longest],
+            texts.attention_mask[chosen, :longest],
+            list(zip(cells.for_match[::2], cells.for_match[1::2], strict=True)),
+            cells.attention_mask,
+        )
+        return self.model.match_head(read).float().softmax(-1)[:, 1].view(columns.shape)
+
+
+def unit_rows(embeds: Tensor) -> Tensor:
+    """Embeddings as float32 of unit length: in bfloat16 a unit vector is one only to three digits."""
+    return F.normalize(embeds.float(), dim=-1)
