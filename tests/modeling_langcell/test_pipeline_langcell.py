@@ -12,6 +12,7 @@ from transformers import AutoModelForSequenceClassification, pipeline
 
 import langcell
 from langcell.configuration_langcell import CUSTOM_PIPELINES
+from langcell.encoders_langcell import TorchEncoders
 from langcell.pipeline_langcell import LangCellPipeline
 from langcell.processing.labels.resolve import resolve_labels
 
@@ -81,6 +82,39 @@ def test_names_alone_are_put_into_the_template(name_cells, cells):
 def test_batches_change_nothing(name_cells, cells, batch_size):
     one, other = (name_cells(cells, candidate_labels=TEXTS, batch_size=size) for size in (5, batch_size))
     np.testing.assert_allclose(scores_of(known(one)), scores_of(known(other)), atol=1e-5)
+
+
+def test_the_early_stop_leaves_pairs_out_and_names_as_all_pairs_do(name_cells, cells, monkeypatch):
+    labels = {f"label {i}": f"cell type: {('b cell', 'monocyte')[i % 2]} {i}" for i in range(40)}
+    pairs = []
+    match = TorchEncoders.match
+
+    def counted(self, cells, texts, columns, longest):
+        pairs.append(columns.numel())
+        return match(self, cells, texts, columns, longest)
+
+    monkeypatch.setattr(TorchEncoders, "match", counted)
+    options = {"candidate_labels": labels, "alpha": 0.99}
+    full = name_cells(cells, **options)
+    n_pairs = sum(pairs)
+    assert n_pairs == N_CELLS * 40
+    pairs.clear()
+    for top_k in (1, 3):
+        early = name_cells(cells, **options, top_k=top_k)
+        assert [result["labels"] for result in early] == [result["labels"][:top_k] for result in full]
+        for least, all_of_them in zip(known(early), known(full), strict=True):
+            assert (np.array(least["scores"]) <= np.array(all_of_them["scores"][:top_k]) + 1e-6).all()
+    assert sum(pairs) < n_pairs
+    whole = name_cells(cells, **options, top_k=1, rerank="full")
+    np.testing.assert_allclose([r["scores"][0] for r in whole], [r["scores"][0] for r in full], atol=1e-6)
+
+
+def test_a_model_that_gives_nan_is_said(cells):
+    model = tiny_model()
+    with torch.no_grad():
+        model.match_head.weight.fill_(torch.nan)
+    with pytest.raises(ValueError, match="gives 6 cells NaN for all labels"):
+        LangCellPipeline(model, tiny_processor(), device="cpu")(cells, candidate_labels=TEXTS)
 
 
 def test_options_of_the_pipeline_are_defaults_of_its_calls(tiny_model_dir, cells):
@@ -186,6 +220,7 @@ def test_a_model_and_its_processor_can_be_given(cells, annotated):
         pytest.param(None, {"candidate_labels": {"a": "", "b": "x"}}, "none of them empty", id="empty_text"),
         pytest.param(None, {"candidate_labels": TEXTS, "alpha": 2}, "alpha is 2; legal are 0", id="alpha"),
         pytest.param(None, {"candidate_labels": TEXTS, "top_k": 0}, "top_k is 0", id="top_k"),
+        pytest.param(None, {"candidate_labels": TEXTS, "rerank": "none"}, "rerank is 'none'; legal", id="rerank"),
         pytest.param(None, {"labels": LABELS}, "Unknown option 'labels'.*candidate_labels", id="unknown_option"),
         pytest.param(None, {"candidate_labels": TEXTS, "layer": "x"}, "no layer 'x'; there are", id="layer"),
         pytest.param(None, {"candidate_labels": TEXTS, "gene_column": "x"}, "no column 'x' in var", id="gene_column"),

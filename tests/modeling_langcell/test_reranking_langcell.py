@@ -86,6 +86,42 @@ def test_top_k_evaluates_the_k_greatest_priors_and_gives_lower_bounds(seed, n_la
         assert reranked.best.tolist() == full_labels(prior, match, alpha).tolist()
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_labels=st.integers(2, 300),
+    alpha=st.sampled_from([0.0, 0.1, 0.5, 1.0]),
+    sharpness=st.sampled_from([0.1, 1.0, 5.0, 20.0]),
+    top=st.integers(1, 12),
+    first_block=st.integers(1, 16),
+)
+def test_the_top_labels_and_their_order_are_those_of_the_full_computation(
+    seed, n_labels, alpha, sharpness, top, first_block
+):
+    generator = torch.Generator().manual_seed(seed)
+    prior = (torch.randn(6, n_labels, generator=generator) * sharpness).softmax(-1)
+    match = torch.rand(6, n_labels, generator=generator)
+    top = min(top, n_labels)
+
+    def evaluate(rows, columns):
+        return match[rows[:, None], columns]
+
+    reranked = rerank_exact(prior, alpha, evaluate, top=top, first_block=first_block)
+    found = reranked.score.nan_to_num(-torch.inf).sort(descending=True, stable=True).indices[:, :top]
+    full = alpha * prior + (1 - alpha) * match.softmax(-1)
+    expected = full.sort(descending=True, stable=True).values[:, :top]
+    torch.testing.assert_close(full.gather(1, found), expected, rtol=0, atol=1e-7)
+
+
+def test_the_top_labels_stop_early_too():
+    prior = torch.full((1, 1000), 0.1 / 997)
+    prior[0, [7, 3, 5]] = torch.tensor([0.5, 0.25, 0.15])
+    match = torch.zeros(1, 1000)
+    reranked = rerank_exact(prior, 0.9, lambda rows, columns: match[rows[:, None], columns], top=3)
+    assert reranked.score.nan_to_num(-1).topk(3).indices.tolist() == [[7, 3, 5]]
+    assert reranked.pairs_evaluated == 8
+
+
 def test_adversary_gives_the_unseen_labels_the_best_match():
     prior = torch.tensor([[0.34, 0.33, 0.33]])
     match = torch.tensor([[0.0, 0.0, 1.0]])

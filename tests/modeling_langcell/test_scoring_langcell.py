@@ -1,0 +1,150 @@
+"""One core: torch, ONNX and the pipeline find the same scores, and a model of a Hub folder's own class passes."""
+
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+import numpy as np
+import pytest
+import torch
+from anndata import AnnData
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tiny import (
+    N_GENES,
+    TEXTS,
+    WORDS,
+    tiny_batch,
+    tiny_config,
+    tiny_counts,
+    tiny_gene_names,
+    tiny_model,
+    tiny_processor,
+)
+from transformers.dynamic_module_utils import get_class_from_dynamic_module
+
+import langcell
+from langcell.inference.annotation import score_data
+from langcell.loading.load import LoadedLangCell
+from langcell.onnx_export.export import export_onnx
+from langcell.pipeline_langcell import LangCellPipeline
+from langcell.processing.labels.resolve import resolve_labels
+
+CLOSE = {"rtol": 0, "atol": 1e-5}
+# Where the text encoder begins to read cells, and how both encoders pool.
+KINDS = ((0, "cls"), (1, "mean"), (2, "cls"))
+READING = {"progress": False, "max_batch_tokens": 100, "rows_per_chunk": 4}
+
+
+def varied_model(start, pooling, seed):
+    """A tiny model whose cell embeddings point everywhere: as it is, all cells get the same label."""
+    sizes = {"cell": {"pooling": pooling}, "text": {"pooling": pooling, "cross_attention_start": start}}
+    model = tiny_model(tiny_config(**sizes), seed=seed)
+    batch = tiny_batch(20)
+    with torch.no_grad():
+        states = model.get_cell_states(batch["cell_input_ids"], batch["cell_attention_mask"])
+        pooled = model.pool_cells(states, batch["cell_attention_mask"])
+        model.cell_projection.bias.sub_(model.cell_projection(pooled).mean(0))
+    return model
+
+
+@cache
+def three_ways(start, pooling):
+    """One model by torch, by onnxruntime and as a pipeline."""
+    place = Path(mkdtemp())
+    varied_model(start, pooling, seed=start).save_pretrained(place / "model")
+    tiny_processor(reference=True).save_pretrained(place / "model")
+    export_onnx(place / "model", place / "onnx")
+    loaded = langcell.load(place / "model", device="cpu")
+    exported = langcell.OnnxLangCell(place / "onnx", threads=1)
+    return loaded, exported, LangCellPipeline(loaded.model, loaded.processor, device="cpu")
+
+
+@st.composite
+def cases(draw):
+    """Cells in a panel of genes, {name: text} and alpha."""
+    panel = draw(st.lists(st.integers(0, N_GENES + 1), min_size=1, max_size=N_GENES, unique=True).filter(any_known))
+    cells = AnnData(tiny_counts(draw(st.integers(1, 9)), seed=draw(st.integers(0, 99)))[:, panel])
+    cells.var_names = [tiny_gene_names()[gene] for gene in panel]
+    words = st.lists(st.sampled_from([word for word in WORDS if "##" not in word]), min_size=1, max_size=20)
+    texts = draw(st.lists(words.map(" ".join), min_size=2, max_size=30))
+    return cells, {f"label {i}": text for i, text in enumerate(texts)}, draw(st.sampled_from([0.0, 0.1, 0.5, 1.0]))
+
+
+def any_known(panel):
+    return min(panel) < N_GENES
+
+
+@pytest.mark.slow  # torch's exporter takes its time, whatever the size
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(kind=st.sampled_from(KINDS), case=cases(), reference=st.booleans(), batch_size=st.integers(1, 5))
+def test_torch_onnx_and_the_pipeline_find_the_same_scores_and_labels(kind, case, reference, batch_size):
+    *models, pipe = three_ways(*kind)
+    cells, labels, alpha = case
+    how = {"alpha": alpha, "reference": reference}
+    by_torch, by_onnx = (
+        langcell.annotate(cells.copy(), labels, model=model, rerank="full", **how, **READING) for model in models
+    )
+    expected = np.asarray(by_torch.obsm["langcell_scores"])
+    known = ~np.isnan(expected).any(1)
+    np.testing.assert_allclose(by_onnx.obsm["langcell_scores"], expected, **CLOSE)
+    np.testing.assert_allclose(by_onnx.obsm["X_langcell"], by_torch.obsm["X_langcell"], **CLOSE)
+    assert by_onnx.uns["langcell"]["reference_cells"] == by_torch.uns["langcell"]["reference_cells"]
+    options = {"candidate_labels": labels, "batch_size": batch_size, **how}
+    named = pipe(cells, **options)
+    for i in np.flatnonzero(known):
+        scores = dict(zip(named[i]["labels"], named[i]["scores"], strict=True))
+        np.testing.assert_allclose([scores[name] for name in labels], expected[i], **CLOSE)
+    names = list(labels)
+    early = [langcell.annotate(cells.copy(), labels, model=model, **how, **READING) for model in models]
+    best = [[*adata.obs["langcell_label"]] for adata in (by_torch, by_onnx, *early)]
+    best += [[result["labels"][0] for result in found] for found in (named, pipe(cells, **options, top_k=1))]
+    for found in best:
+        assert [label == "unassigned" for label in found] == (~known).tolist()
+        for i in np.flatnonzero(known):  # of labels that are equal to the last digits, any may be the best
+            assert expected[i, names.index(found[i])] >= expected[i].max() - 2e-5
+
+
+@pytest.mark.slow
+def test_parts_of_the_score_texts_and_search_work_by_onnx_too():
+    loaded, exported, _ = three_ways(*KINDS[1])
+    cells = AnnData(tiny_counts(9))
+    cells.var_names = tiny_gene_names()
+    labels = resolve_labels(["B cell", "monocyte", "platelet"])
+    parts = [score_data(cells, labels, loaded=model, **READING) for model in (loaded, exported)]
+    for name in ("similarity", "match", "encoder_similarity"):
+        np.testing.assert_allclose(getattr(parts[0], name), getattr(parts[1], name), rtol=0, atol=1e-4, err_msg=name)
+    embeds = [langcell.embed_texts(TEXTS, model=model) for model in (loaded, exported)]
+    np.testing.assert_allclose(*embeds, **CLOSE)
+    langcell.embed(cells, model=loaded, progress=False)
+    found = [
+        langcell.retrieve(cells, ["B cell", "monocyte"], model=model, top_k=4, rerank=6) for model in (loaded, exported)
+    ]
+    np.testing.assert_allclose(found[0]["score"], found[1]["score"], **CLOSE)
+
+
+@pytest.fixture
+def of_a_hub_folder(tiny_model_dir, monkeypatch, tmp_path):
+    """The tiny model by the code beside its weights: another class of the same name."""
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    model = get_class_from_dynamic_module("modeling_langcell.LangCellModel", str(tiny_model_dir)).from_pretrained(
+        tiny_model_dir
+    )
+    assert not isinstance(model, langcell.LangCellModel)
+    return LoadedLangCell(model.eval(), tiny_processor(), "tiny", "0")
+
+
+def test_a_model_of_a_hub_folders_own_class_passes_everywhere(of_a_hub_folder, tiny_model_dir, batch):
+    both = langcell.load(tiny_model_dir, device="cpu"), of_a_hub_folder
+    cells, names = AnnData(tiny_counts(7)), ["B cell", "monocyte", "platelet"]
+    cells.var_names = tiny_gene_names()
+    named = [langcell.annotate(cells.copy(), names, model=model, progress=False) for model in both]
+    np.testing.assert_allclose(*(adata.obsm["langcell_scores"] for adata in named), **CLOSE)
+    embedded = [langcell.embed(cells.copy(), model=model, hidden=True, progress=False) for model in both]
+    np.testing.assert_allclose(*(adata.obsm["X_langcell_hidden"] for adata in embedded), **CLOSE)
+    torch.testing.assert_close(*(langcell.score_labels(model.model, **batch).score for model in both), **CLOSE)
+    np.testing.assert_allclose(*(langcell.embed_texts(TEXTS, model=model) for model in both), **CLOSE)
+    pipes = [LangCellPipeline(model.model, model.processor, device="cpu") for model in both]
+    one, other = ([result["labels"] for result in pipe(cells, names)] for pipe in pipes)
+    assert one == other
