@@ -67,7 +67,7 @@ def cases(draw):
     cells = AnnData(tiny_counts(draw(st.integers(1, 9)), seed=draw(st.integers(0, 99)))[:, panel])
     cells.var_names = [tiny_gene_names()[gene] for gene in panel]
     words = st.lists(st.sampled_from([word for word in WORDS if "##" not in word]), min_size=1, max_size=20)
-    texts = draw(st.lists(words.map(" ".join), min_size=2, max_size=30))
+    texts = draw(st.lists(words.map(" ".join), min_size=2, max_size=30, unique=True))
     return cells, {f"label {i}": text for i, text in enumerate(texts)}, draw(st.sampled_from([0.0, 0.1, 0.5, 1.0]))
 
 
