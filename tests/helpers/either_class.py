@@ -41,7 +41,6 @@ def results(loaded: Any) -> dict[str, Any]:
     import langcell
     from langcell.inference.scored_cells import score_data
     from langcell.processing.labels.resolve import Label
-    from langcell.training.evaluation.inputs.context import embed_texts
     from langcell.training.fine_tuning.finetuning import finetune
 
     found: dict[str, Any] = {}
@@ -58,7 +57,7 @@ def results(loaded: Any) -> dict[str, Any]:
     found["retrieve"] = langcell.retrieve(
         cells, labels, model=loaded, rerank=3, counts=cells, dtype="float32"
     ).score.to_numpy()
-    found["embed_texts"] = embed_texts(loaded, list(tiny.TEXTS))
+    found["embed_texts"] = langcell.embed_texts(tiny.TEXTS, model=loaded)
     name_cells = pipeline("zero-shot-cell-annotation", model=loaded.model, processor=loaded.processor)
     found["pipeline"] = [
         sorted(zip(cell["labels"], cell["scores"], strict=True))[0][1]

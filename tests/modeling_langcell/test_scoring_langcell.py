@@ -1,4 +1,4 @@
-"""One core: torch, ONNX and the pipeline find the same scores, and a model of a Hub folder's own class passes."""
+"""One core: torch, ONNX and the pipeline find the same scores."""
 
 from functools import cache
 from pathlib import Path
@@ -21,11 +21,9 @@ from tiny import (
     tiny_model,
     tiny_processor,
 )
-from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
 import langcell
 from langcell.inference.annotation import score_data
-from langcell.loading.load import LoadedLangCell
 from langcell.onnx_export.export import export_onnx
 from langcell.pipeline_langcell import LangCellPipeline
 from langcell.processing.labels.resolve import resolve_labels
@@ -121,30 +119,3 @@ def test_parts_of_the_score_texts_and_search_work_by_onnx_too():
         langcell.retrieve(cells, ["B cell", "monocyte"], model=model, top_k=4, rerank=6) for model in (loaded, exported)
     ]
     np.testing.assert_allclose(found[0]["score"], found[1]["score"], **CLOSE)
-
-
-@pytest.fixture
-def of_a_hub_folder(tiny_model_dir, monkeypatch, tmp_path):
-    """The tiny model by the code beside its weights: another class of the same name."""
-    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path))
-    monkeypatch.syspath_prepend(str(tmp_path))
-    model = get_class_from_dynamic_module("modeling_langcell.LangCellModel", str(tiny_model_dir)).from_pretrained(
-        tiny_model_dir
-    )
-    assert not isinstance(model, langcell.LangCellModel)
-    return LoadedLangCell(model.eval(), tiny_processor(), "tiny", "0")
-
-
-def test_a_model_of_a_hub_folders_own_class_passes_everywhere(of_a_hub_folder, tiny_model_dir, batch):
-    both = langcell.load(tiny_model_dir, device="cpu"), of_a_hub_folder
-    cells, names = AnnData(tiny_counts(7)), ["B cell", "monocyte", "platelet"]
-    cells.var_names = tiny_gene_names()
-    named = [langcell.annotate(cells.copy(), names, model=model, progress=False) for model in both]
-    np.testing.assert_allclose(*(adata.obsm["langcell_scores"] for adata in named), **CLOSE)
-    embedded = [langcell.embed(cells.copy(), model=model, hidden=True, progress=False) for model in both]
-    np.testing.assert_allclose(*(adata.obsm["X_langcell_hidden"] for adata in embedded), **CLOSE)
-    torch.testing.assert_close(*(langcell.score_labels(model.model, **batch).score for model in both), **CLOSE)
-    np.testing.assert_allclose(*(langcell.embed_texts(TEXTS, model=model) for model in both), **CLOSE)
-    pipes = [LangCellPipeline(model.model, model.processor, device="cpu") for model in both]
-    one, other = ([result["labels"] for result in pipe(cells, names)] for pipe in pipes)
-    assert one == other

@@ -1,27 +1,24 @@
 """Texts as a loaded model encodes them, and `langcell.embed_texts`."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from langcell.encoders_langcell import EncodedTexts
-from langcell.inference.running.job import Job, Model
-from langcell.loading.load import AUTO_DTYPE
+from langcell.inference.running.job import Job
+from langcell.inference.running.options import ReadingOptions
 from langcell.loading.loaded import LoadedScorer
+from langcell.loading.options import AdaptedModelOptions
 from langcell.processing.labels.resolve import Label
+from langcell.processing.options import from_keywords, takes
 from langcell.text_blocks_langcell import encode_texts
 
 _TEXTS_AT_ONCE = 4096  # of any number of texts, the tokens of so many are held
 
 
-def embed_texts(
-    texts: Sequence[str],
-    *,
-    model: Model | None = None,
-    adapter: str | Path | None = None,
-    device: str | None = None,
-) -> np.ndarray:
+@takes(AdaptedModelOptions)
+def embed_texts(texts: Sequence[str], *, dtype: str = "float32", **options: Any) -> np.ndarray:
     """Embed texts in the space of the cells: the cosine of a cell and a text is the product of their embeddings.
 
     Texts are read as they are. In training the text of a cell type was "cell type: NAME; DEFINITION", which
@@ -29,16 +26,15 @@ def embed_texts(
 
     Args:
         texts: any number of them.
-        model: folder, Hub id, "langcell-mini", or what `langcell.load` returned; a folder of `langcell export onnx` or
-            an `OnnxLangCell` as well. When None "langcell-mini", or the base that the adapter names.
-        adapter: folder or Hub id of what `langcell finetune` made of that model.
-        device: "cpu", "cuda", ...; the best one here when None.
+        dtype: number format that a model is loaded in; a loaded one keeps its own.
+        {options}
 
     Returns:
         float32, shape (texts, projection_dim), rows of unit length in the order of the texts.
 
     Raises:
         ValueError: the texts are no list of strings, or the model cannot be used.
+        TypeError: an option that does not exist.
 
     >>> embeds = langcell.embed_texts(["cell type: b cell; ", "cell type: plasma cell; ", "cell type: neuron; "])
     >>> embeds.shape, embeds.dtype
@@ -50,9 +46,11 @@ def embed_texts(
         raise ValueError(f"texts is one string; give a list: [{texts[:60]!r}].")
     if wrong := [text for text in texts if not isinstance(text, str)]:
         raise ValueError(f"texts holds {type(wrong[0]).__name__} {str(wrong[0])[:60]!r}; give strings.")
-    job = Job(None, model=model, adapter=adapter, device=device, dtype=AUTO_DTYPE)
+    (model,) = from_keywords({**options, "dtype": dtype}, AdaptedModelOptions, function="embed_texts")
+    job = Job.of(None, None, model, ReadingOptions())
     job.check_model()
-    loaded, _ = job.load()
+    loaded, torch_dtype = job.load()
+    loaded.compute_in(torch_dtype)
     return embed_with(loaded, texts)
 
 

@@ -13,7 +13,7 @@ def expected():
     """Each text alone, by the model itself."""
     model, processor = tiny_model(), tiny_processor()
     with torch.no_grad():
-        alone = [model.get_text_features(**processor(text=[text], return_tensors="pt")) for text in TEXTS]
+        alone = [model(**processor(text=[text], return_tensors="pt")).text_embeds for text in TEXTS]
     return normalize(torch.cat(alone), dim=-1).numpy()
 
 
@@ -36,6 +36,7 @@ def test_no_texts_give_no_rows(tiny_model_dir):
     [
         pytest.param("monocyte", {}, r"texts is one string; give a list: \['monocyte'\]", id="one_string"),
         pytest.param(["monocyte", 3], {}, "texts holds int '3'; give strings", id="number"),
+        pytest.param(["monocyte"], {"dtype": "float31"}, "dtype is 'float31'; legal are", id="dtype"),
         pytest.param(["monocyte"], {"device": "no such"}, "Device 'no such' cannot be used here", id="device"),
     ],
 )
