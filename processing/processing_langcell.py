@@ -6,12 +6,7 @@ from typing import Any
 
 from transformers.data.data_collator import pad_without_fast_tokenizer_warning
 from transformers.feature_extraction_utils import BatchFeature
-from transformers.processing_utils import (
-    ProcessingKwargs,
-    ProcessorMixin,
-    TextKwargs,
-    Unpack,  # pyright: ignore[reportPrivateImportUsage]  # typing has none in Python 3.10
-)
+from transformers.processing_utils import ProcessingKwargs, ProcessorMixin, TextKwargs
 
 
 class LangCellProcessorKwargs(ProcessingKwargs, total=False):
@@ -43,7 +38,7 @@ class LangCellProcessor(ProcessorMixin):
         text: str | Sequence[str] | None = None,
         gene_names: Sequence[str] | None = None,
         x_is: str | None = None,
-        **kwargs: Unpack[LangCellProcessorKwargs],
+        **kwargs: Any,
     ) -> BatchFeature:
         """Encode cells, texts, or both; each modality is padded to its longest.
 

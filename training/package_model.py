@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from langcell.hub_cards.cards.cards import model_card
 from langcell.inference.scoring.reference import known_reference
@@ -65,7 +66,8 @@ def package_model(work: Path, to: Path, reports: Sequence[Path], *, alpha: float
     if not reports:
         raise ValueError("There is no report: give --reports, what langcell evaluate zero-shot wrote, for the card.")
     export = work / STAGES[-1] / "export"
-    model, report = LangCellForPreTraining.from_pretrained(export, dtype="float32", output_loading_info=True)
+    model_class: Any = LangCellForPreTraining  # typed without the report
+    model, report = model_class.from_pretrained(export, dtype="float32", output_loading_info=True)
     if missing := sorted(report["missing_keys"]):
         raise ValueError(f"{export} lacks {len(missing)} weights, such as {missing[0]}; train the last stage again.")
     model.config.alpha = alpha

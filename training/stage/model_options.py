@@ -5,7 +5,7 @@ import logging
 import shutil
 from itertools import chain
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from torch import nn
 
@@ -64,9 +64,10 @@ def _read(options: ModelSection) -> LangCellForPreTraining:
         ValueError: there is none, or weights are missing for which there are no new ones.
     """
     folder = find_start_folder(options)
+    model_class: Any = LangCellForPreTraining  # typed without the report
     try:
         with quiet_loading():
-            model, report = LangCellForPreTraining.from_pretrained(
+            model, report = model_class.from_pretrained(
                 folder, attn_implementation=options.attention, output_loading_info=True
             )
     except OSError as error:
