@@ -66,7 +66,10 @@ def _inputs(options: AppOptions, facts: PageFacts) -> dict[str, Any]:
     """The left column."""
     parts: dict[str, Any] = {
         "file": gr.File(
-            label=f"Cells (h5ad, up to {options.max_upload_mb} MB)", file_types=[".h5ad"], height=190, elem_id="file"
+            label=f"Cells (h5ad, h5mu, loom, 10x .h5, up to {options.max_upload_mb} MB)",
+            file_types=[".h5ad", ".h5mu", ".loom", ".h5", ".gz", ".zip"],
+            height=190,
+            elem_id="file",
         ),
         "by": gr.Radio([TYPED, BRANCH], value=TYPED, label="Labels from", visible=bool(facts.branches)),
         "labels": gr.Textbox(

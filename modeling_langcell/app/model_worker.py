@@ -18,7 +18,8 @@ from langcell.inference.running.job import Job
 from langcell.inference.running.options import ReadingOptions
 from langcell.inference.search.retrieval import retrieve
 from langcell.loading.load import LoadedLangCell, load
-from langcell.processing.cells.anndata_io import open_elements, write_annotated
+from langcell.processing.cells.anndata_io import open_elements
+from langcell.processing.cells.anndata_output import write_annotated
 from langcell.processing.cells.embedding_store import open_embeddings
 from langcell.processing.labels.notes import label_notes
 from langcell.processing.labels.resolve import Label, labels_under, resolve_query, typed_labels

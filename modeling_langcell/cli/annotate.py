@@ -8,7 +8,7 @@ import typer
 
 from langcell.cli.options import Cells, Output, SampleColumn
 from langcell.inference.naming.options import LabelOptions, NamingOptions
-from langcell.inference.running.options import ReadingOptions
+from langcell.inference.running.options import ReadingOptions, WritingOptions
 from langcell.loading.options import AdaptedModelOptions
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def annotate(
     model: AdaptedModelOptions,
     naming: NamingOptions,
     reading: ReadingOptions,
+    writing: WritingOptions,
     report: Annotated[
         Path | None,
         typer.Option(help="HTML page to write on the named cells, too (extra [app]).", show_default=False),
@@ -46,7 +47,7 @@ def annotate(
                 check_report(report, cells, sample_column)
             elif sample_column is not None:
                 raise ValueError("--sample-column is for the report; give --report report.html, too.")
-            job = Job.of(cells, output, model, reading, processes)
+            job = Job.of(cells, output, model, reading, processes, writing)
             job.check()
             chosen = candidate_labels(labels, model.model, model.adapter)
         notes = label_notes(chosen, tissue=labels.tissue)
@@ -92,6 +93,7 @@ def embed(
     output: Output,
     model: AdaptedModelOptions,
     reading: ReadingOptions,
+    writing: WritingOptions,
     hidden: Annotated[
         bool, typer.Option(help="Also write the cell encoder's last hidden state, X_langcell_hidden.")
     ] = False,
@@ -105,7 +107,7 @@ def embed(
     from langcell.inference.running.processes import Processes
 
     with Processes.launched() as processes:
-        run_embedding(Job.of(cells, output, model, reading, processes), hidden=hidden)
+        run_embedding(Job.of(cells, output, model, reading, processes, writing), hidden=hidden)
     if processes.is_main:
         print(f"Wrote {output}")
 

@@ -17,7 +17,7 @@ from langcell.cli.genes import gene_vocabularies
 from langcell.cli.publish import card, publish
 from langcell.cli.retrieve import retrieve
 from langcell.cli.shards import push_shards, shard_folders
-from langcell.cli.tokenize import tokenize
+from langcell.cli.tokenize import check, tokenize
 from langcell.loading.options import PlacedModel
 
 
@@ -43,6 +43,7 @@ app.add(start_app, "app", panel=NAMING)
 for command in (finetune, classify, merge, calibrate):
     app.add(command, panel=TEACHING)
 app.add_typer(evaluation(), name="evaluate", rich_help_panel=TEACHING)
+app.add(check, panel=DATA)
 app.add(tokenize, panel=DATA)
 app.add_typer(shard_folders(), name="shards", rich_help_panel=DATA)
 app.add_typer(gene_vocabularies(), name="genes", rich_help_panel=DATA)

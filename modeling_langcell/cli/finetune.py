@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from langcell.cli.options import Cells, LabelledCells, Output
-from langcell.inference.running.options import ReadingOptions
+from langcell.inference.running.options import ReadingOptions, WritingOptions
 from langcell.loading.options import ClassifierOptions, PlacedModel
 from langcell.processing.options import ReadOptions
 from langcell.training.fine_tuning.options import TuningOptions
@@ -53,13 +53,16 @@ def merge(
     print(f"Wrote {output}")
 
 
-def classify(cells: Cells, output: Output, model: ClassifierOptions, reading: ReadingOptions) -> None:
+def classify(
+    cells: Cells, output: Output, model: ClassifierOptions, reading: ReadingOptions, writing: WritingOptions
+) -> None:
     """Name the cells of INPUT with a classification head (finetune --task classification), and write them to OUTPUT."""
     from langcell.cli.label_table import print_label_table
     from langcell.inference.classification import run_classification
     from langcell.inference.running.job import Job
 
-    job = Job(cells, output, device=model.device, dtype=model.dtype, options=reading)
+    how = {"device": model.device, "dtype": model.dtype, "drop_unwritable": writing.drop_unwritable}
+    job = Job(cells, output, options=reading, **how)
     print_label_table(run_classification(job, model.model, model.adapter))
     print(f"Wrote {output}")
 

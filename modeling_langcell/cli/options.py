@@ -12,16 +12,17 @@ from langcell.processing.options import option
 
 Command = Callable[..., None]
 
+_KINDS = "h5ad, zarr, h5mu, loom, 10x .h5, a folder with matrix.mtx, a .gz of these, or hf://datasets/..."
 Cells = Annotated[
-    Path, typer.Argument(metavar="INPUT", help="h5ad file or zarr folder with the cells.", show_default=False)
+    Path, typer.Argument(metavar="INPUT", help=f"File or folder with the cells: {_KINDS}.", show_default=False)
 ]
 LabelledCells = Annotated[
     Path,
-    typer.Argument(metavar="DATA.h5ad", help="h5ad file or zarr folder with cells of known types.", show_default=False),
+    typer.Argument(metavar="DATA", help=f"File or folder with cells of known types: {_KINDS}.", show_default=False),
 ]
 CellSources = Annotated[
     list[str] | None,
-    typer.Argument(help="h5ad files, zarr folders, 10x .h5 files, 10x mtx folders, or quoted globs of them."),
+    typer.Argument(help=f"Files and folders with cells: {_KINDS}; or quoted globs of them."),
 ]
 Output = Annotated[
     Path, typer.Option("-o", "--output", help="h5ad or zarr file to write; not INPUT.", show_default=False)

@@ -28,7 +28,7 @@ from langcell.inference.running.batching import BatchFunction
 from langcell.inference.running.cell_run import CellRun, Finished
 from langcell.inference.running.job import Job, model_facts, row_blocks, settings
 from langcell.inference.running.memory import TEXT_TOKENS_PER_GENE
-from langcell.inference.running.options import ReadingOptions
+from langcell.inference.running.options import ReadingOptions, WritingOptions
 from langcell.inference.running.processes import Processes
 from langcell.inference.running.reading import Coverage
 from langcell.inference.scored_cells import ScoredCells, score_data
@@ -62,7 +62,7 @@ Labels = Sequence[str] | Mapping[str, str] | Sequence[Label]
 _LEAST_TOKENS_PER_MATCH = 4096
 
 
-@takes(AdaptedModelOptions, NamingOptions, ReadingOptions)
+@takes(AdaptedModelOptions, NamingOptions, ReadingOptions, WritingOptions)
 def annotate(
     adata: AnnData | str | Path,
     labels: Labels | None = None,
@@ -82,7 +82,8 @@ def annotate(
     calibration file for `unknown`, the confidence is the calibrated one.
 
     Args:
-        adata: an AnnData (which gets the results) or the path of an h5ad or zarr file (read in chunks).
+        adata: an AnnData (which gets the results), or the path of a container of cells (read in chunks): h5ad, zarr,
+            h5mu, loom, 10x .h5, a folder with matrix.mtx, a .gz of these, or hf://datasets/....
         labels: a list of names, {name: text}, or resolved `Label`s, in the order in which results keep them. Names
             that the Cell Ontology knows (names, synonyms, ids) get its definition as text, others are used as they are.
             When None those that the adapter or the model was fine-tuned on; other labels than these are legal, too.
@@ -102,11 +103,10 @@ def annotate(
         ValueError: unusable labels, cells, model or options, or an output that is the input; nothing is written then.
         TypeError: an option that does not exist.
     """
-    model, naming, reading = from_keywords(
-        options, AdaptedModelOptions, NamingOptions, ReadingOptions, function="annotate"
-    )
+    groups = (AdaptedModelOptions, NamingOptions, ReadingOptions, WritingOptions)
+    model, naming, reading, writing = from_keywords(options, *groups, function="annotate")
     with Processes.launched() if distributed else Processes() as processes:
-        run_annotation(Job.of(adata, output, model, reading, processes), labels, naming)
+        run_annotation(Job.of(adata, output, model, reading, processes, writing), labels, naming)
     return adata if isinstance(adata, AnnData) else None
 
 
@@ -160,7 +160,7 @@ def run_annotation(job: Job, labels: Labels | None, naming: NamingOptions) -> An
         return _summary(named, uns, source.n_cells * len(resolved))
 
 
-@takes(AdaptedModelOptions, ReadingOptions)
+@takes(AdaptedModelOptions, ReadingOptions, WritingOptions)
 def embed(
     adata: AnnData | str | Path,
     *,
@@ -182,9 +182,10 @@ def embed(
         ValueError: as `annotate`.
         TypeError: an option that does not exist.
     """
-    model, reading = from_keywords(options, AdaptedModelOptions, ReadingOptions, function="embed")
+    groups = (AdaptedModelOptions, ReadingOptions, WritingOptions)
+    model, reading, writing = from_keywords(options, *groups, function="embed")
     with Processes.launched() if distributed else Processes() as processes:
-        run_embedding(Job.of(adata, output, model, reading, processes), hidden=hidden)
+        run_embedding(Job.of(adata, output, model, reading, processes, writing), hidden=hidden)
     return adata if isinstance(adata, AnnData) else None
 
 

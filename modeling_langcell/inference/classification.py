@@ -17,7 +17,7 @@ from langcell.inference.naming.label_counts import LabelCounts, count_labels
 from langcell.inference.naming.name_cells import UNASSIGNED
 from langcell.inference.running.cell_run import CellRun, run_in_memory
 from langcell.inference.running.job import Job, settings
-from langcell.inference.running.options import ReadingOptions
+from langcell.inference.running.options import ReadingOptions, WritingOptions
 from langcell.loading.adapter_files import find_adapter
 from langcell.loading.load import as_dtype, choose_device, read_model, with_adapter
 from langcell.loading.options import ClassifierOptions
@@ -107,7 +107,7 @@ def load_classifier(
     return LoadedClassifier(placed, loaded.processor, loaded.model_id, loaded.revision)
 
 
-@takes(ClassifierOptions, ReadingOptions)
+@takes(ClassifierOptions, ReadingOptions, WritingOptions)
 def classify(
     adata: AnnData | str | Path, *, output: str | Path | None = None, dtype: str = "float32", **options: Any
 ) -> AnnData | None:
@@ -128,8 +128,10 @@ def classify(
         ValueError: unusable cells, model or options, or an output that is the input; nothing is written then.
         TypeError: an option that does not exist.
     """
-    model, reading = from_keywords({**options, "dtype": dtype}, ClassifierOptions, ReadingOptions, function="classify")
-    job = Job(adata, output, device=model.device, dtype=model.dtype, options=reading)
+    groups = (ClassifierOptions, ReadingOptions, WritingOptions)
+    model, reading, writing = from_keywords({**options, "dtype": dtype}, *groups, function="classify")
+    how = {"device": model.device, "dtype": model.dtype, "drop_unwritable": writing.drop_unwritable}
+    job = Job(adata, output, options=reading, **how)
     run_classification(job, model.model, model.adapter)
     return adata if isinstance(adata, AnnData) else None
 

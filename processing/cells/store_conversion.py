@@ -1,4 +1,4 @@
-"""An AnnData store of one format (h5ad, zarr) copied into the other, element by element and block by block."""
+"""An AnnData store copied into one of another format (h5ad, zarr), element by element and block by block."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,20 +15,25 @@ CopyElement = Callable[[Any, str, Any], None]
 
 
 def convert_store(source: Any, target: Any, copy_element: CopyElement) -> None:
-    """Copy all that is below a group of one format into a group of the other.
+    """Copy all that is below a group into a group of another store, usually of the other format.
 
-    The encodings of anndata are the same in both formats: groups, their marks (attributes) and numeric arrays can be
-    copied as they are, and arrays need never be in memory as a whole.
+    What HDF5 copies by itself (links are followed) keeps its chunks and its compression. Otherwise: the encodings of
+    anndata are the same in both formats, so groups, their marks (attributes) and numeric arrays can be copied as they
+    are, and arrays need never be in memory as a whole.
 
     Args:
         source: group of h5py or zarr, open for reading.
-        target: group of the other, open for writing.
+        target: group of h5py or zarr, open for writing.
         copy_element: writes what is no numeric array (texts, scalars, records) into a group by a name, whole.
     """
     _copy_marks(source, target)
     for name in source:
-        element = source[name]
-        if hasattr(element, "keys"):
+        element: Any = source[name]
+        if isinstance(element, h5py.Group | h5py.Dataset) and isinstance(target, h5py.Group):
+            if name in target:
+                del target[name]
+            target.copy(element, target, name, expand_external=True)
+        elif hasattr(element, "keys"):
             if name in target:
                 del target[name]
             convert_store(element, target.create_group(name), copy_element)
@@ -58,3 +63,15 @@ def _copy_array(source: Any, group: Any, name: str) -> None:
     _copy_marks(source, copy)
     for start in range(0, shape[0], rows):
         copy[start : start + rows] = source[start : start + rows]
+
+
+def forget_column(root: Any, place: tuple[str, ...]) -> None:
+    """Take a column that was left out from the list of its table's columns; anything else is no column."""
+    *above, column = place
+    table = root["/".join(above)] if above and "/".join(above) in root else None
+    if table is not None and "column-order" in table.attrs:
+        columns = [str(name) for name in table.attrs["column-order"] if str(name) != column]
+        if isinstance(root, h5py.Group):
+            table.attrs.create("column-order", columns, dtype=h5py.string_dtype())
+        else:
+            table.attrs["column-order"] = columns

@@ -11,20 +11,21 @@ import h5py
 import zarr
 from zarr.core.sync import sync as zarr_sync
 
+from langcell.processing.containers.readable import Readable, open_root, readable
+
 GROUPS = (h5py.Group, zarr.Group)
 
 
 def open_store(path: Path) -> tuple[Any, Callable[[], None]]:
-    """The root group of an AnnData file, to read from, and the function that closes it.
+    """The root group of an AnnData, to read from, and the function that closes it; see `containers.readable`.
 
     Raises:
         FileNotFoundError: There is nothing at `path`.
         OSError: It must not be read, or another program is writing it.
-        ValueError: It is neither HDF5 nor zarr, or holds no tables of cells and genes.
+        ValueError: It is no container of cells, or holds no tables of cells and genes.
     """
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file or folder")
-    root, close = _open_zarr(path) if path.is_dir() else _open_h5ad(path)
+    form = readable(path)
+    root, close = _open_h5ad(form) if is_hdf5(form.path) else _open_zarr(form)
     missing = [table for table in ("obs", "var") if table not in root]
     if missing:
         found = sorted(root.keys())[:10]
@@ -33,24 +34,21 @@ def open_store(path: Path) -> tuple[Any, Callable[[], None]]:
     return root, close
 
 
-def _open_h5ad(path: Path) -> tuple[Any, Callable[[], None]]:
-    try:
-        file = h5py.File(path, "r")
-    except (PermissionError, BlockingIOError) as error:
-        raise OSError(f"{path}: cannot be opened: {error.strerror or error}") from error
-    except OSError as error:
-        raise ValueError(
-            f"{path}: not an h5ad file, or cut short ({error}); .h5ad files and zarr folders are read"
-        ) from error
-    return file, file.close
+def _open_h5ad(form: Readable) -> tuple[Any, Callable[[], None]]:
+    file = h5py.File(form.path, "r")  # `readable` has opened it, and refused what is damaged
+    return (file[form.key] if form.key else file), file.close
 
 
-def _open_zarr(path: Path) -> tuple[Any, Callable[[], None]]:
+def _open_zarr(form: Readable) -> tuple[Any, Callable[[], None]]:
     try:
-        root = zarr.open_group(path, mode="r")
+        return open_root(form)
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{path}: a folder that is no zarr group; .h5ad files and zarr folders are read") from error
-    return root, root.store.close
+        raise ValueError(f"{form.path}: no zarr group, or a damaged one ({error}); copy it again") from error
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether a path is an HDF5 file."""
+    return path.is_file() and h5py.is_hdf5(path)
 
 
 def is_legacy(root: Any) -> bool:
@@ -58,17 +56,20 @@ def is_legacy(root: Any) -> bool:
     return not isinstance(root["obs"], GROUPS)
 
 
-def can_be_copied(source: Path, output: Path) -> bool:
-    """Whether the output has the format of the source, and one that elements can be added to."""
-    return source.is_dir() == (output.suffix == ".zarr") and not is_legacy_file(source)
+def to_copy(source: Path, output: Path) -> Path | None:
+    """The file or folder to copy for an output with these cells; None where its elements have to be converted."""
+    form = readable(source)
+    same_format = form.is_whole and form.path.is_dir() == (output.suffix == ".zarr")
+    return form.path if same_format and not is_legacy_file(source) else None
 
 
 def is_legacy_file(path: Path) -> bool:
-    """`is_legacy` of a file or folder."""
-    if path.is_dir():
-        return is_legacy(zarr.open_group(path, mode="r"))
-    with h5py.File(path, "r") as file:
-        return is_legacy(file)
+    """`is_legacy` of a container of cells."""
+    root, close = open_store(path)
+    try:
+        return is_legacy(root)
+    finally:
+        close()
 
 
 def stored_bytes(path: Path) -> int:

@@ -7,7 +7,7 @@ term. `description_templates` says the same in other forms, for training.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -33,6 +33,9 @@ TISSUE_TYPE_COLUMN = "tissue_type"
 
 DESCRIBED_COLUMNS = (*ASPECT_COLUMNS.values(), TISSUE_TYPE_COLUMN)
 """All columns that a description depends on."""
+
+NameForUnknownId = Callable[[str, str], str | None]
+"""Aspect and id -> the name that takes its place."""
 
 TextForm = Literal["full", "name", "definition"]
 
@@ -119,7 +122,12 @@ def text_forms(term: Term, *, tissue: Term | None = None) -> list[str]:
 
 
 def describe(
-    obs_row: Mapping[str, Any], *, ontology: Ontology, aspects: Sequence[str] = ASPECTS, template: str = "plain"
+    obs_row: Mapping[str, Any],
+    *,
+    ontology: Ontology,
+    aspects: Sequence[str] = ASPECTS,
+    template: str = "plain",
+    on_unknown: NameForUnknownId | None = None,
 ) -> str:
     """The description of one cell, from its CELLxGENE obs columns (`DESCRIBED_COLUMNS`).
 
@@ -132,6 +140,8 @@ def describe(
         ontology: where terms are looked up.
         aspects: which to describe; their order is always that of `ASPECTS`.
         template: one of `description_templates.TEMPLATES`. Shards hold plain texts, from which training draws others.
+        on_unknown: asked, with the aspect and the id, for an id that the ontology does not have: a name takes its
+            place, None leaves it out. Without it such an id is an error.
 
     Returns:
         The text; "" when no aspect is known.
@@ -146,7 +156,7 @@ def describe(
     of_cell_line, kind, pieces = _is_of_cell_line(obs_row), obs_row.get(TISSUE_TYPE_COLUMN), []
     for aspect in _in_order(aspects):
         if ASPECT_COLUMNS[aspect] in obs_row:
-            terms = _known_terms(aspect, obs_row[ASPECT_COLUMNS[aspect]], ontology=ontology)
+            terms = _known_terms(aspect, obs_row[ASPECT_COLUMNS[aspect]], ontology, on_unknown)
             if aspect == "disease" and of_cell_line:
                 terms = [term for term in terms if isinstance(term, str) or term.id != _HEALTHY]
             pieces += [_piece(aspect, term, kind) for term in terms]
@@ -193,7 +203,7 @@ def known_values(value: str) -> list[str]:
     return [part for part in _SEPARATOR.split(value.strip()) if not says_nothing(part)]
 
 
-def _known_terms(aspect: str, value: Any, *, ontology: Ontology) -> list[Term | str]:
+def _known_terms(aspect: str, value: Any, ontology: Ontology, on_unknown: NameForUnknownId | None) -> list[Term | str]:
     """The terms in a value that say something of the cell, each once; names where the column holds names."""
     if not isinstance(value, str):
         if pd.api.types.is_scalar(value) and pd.isna(value):
@@ -203,18 +213,24 @@ def _known_terms(aspect: str, value: Any, *, ontology: Ontology) -> list[Term | 
     if aspect in _HOLD_NAMES or known == [_SEVERAL_ETHNICITIES]:
         return list(dict.fromkeys(known))
     try:
-        found = [_term(aspect, part, ontology) for part in known]
+        found = [term for part in known if (term := _term(aspect, part, ontology, on_unknown)) is not None]
     except ValueError as error:
         raise ValueError(f"{ASPECT_COLUMNS[aspect]}: {error}") from error
     return [term for term in dict.fromkeys(found) if isinstance(term, str) or not is_of_every_cell(term)]
 
 
-def _term(aspect: str, part: str, ontology: Ontology) -> Term | str:
-    """The term of today with this id; of a tissue that is a culture by its note, the text of it."""
+def _term(aspect: str, part: str, ontology: Ontology, on_unknown: NameForUnknownId | None) -> Term | str | None:
+    """The term of today with this id; of a tissue that is a culture by its note, the text of it.
+
+    What `on_unknown` gives stands for an id that there is not.
+    """
     if aspect in _HOLD_NAMES_TOO and not looks_like_id(part):
         return part
     note = _TISSUE_NOTE.search(part) if aspect == "tissue" else None
-    term = ontology.current(_TISSUE_NOTE.sub("", part) if note else part)
+    term_id = _TISSUE_NOTE.sub("", part) if note else part
+    if on_unknown is not None and term_id not in ontology:
+        return on_unknown(aspect, term_id)
+    term = ontology.current(term_id)
     return _name_of_tissue(term, note["kind"]) if note else term
 
 

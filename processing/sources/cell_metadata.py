@@ -7,6 +7,13 @@ from langcell.processing.ontology.descriptions import DESCRIBED_COLUMNS
 
 PRIMARY_COLUMN = "is_primary_data"
 METADATA_COLUMNS = DESCRIBED_COLUMNS
+_TRUE = frozenset({"true", "1", "1.0", "t", "yes"})
+_FALSE = frozenset({"false", "0", "0.0", "f", "no"})
+_MISSING = frozenset({"", "nan", "none", "<na>", "na", "unknown"})
+NAME_COLUMNS = {
+    column: column.removesuffix("_ontology_term_id") for column in METADATA_COLUMNS if column.endswith("_term_id")
+}
+"""Where CELLxGENE writes the name of an ontology id: column of ids -> column of names."""
 Metadata = tuple[str, ...]
 """The values of `METADATA_COLUMNS` of a cell, "" where there is none."""
 
@@ -41,14 +48,48 @@ def distinct_metadata(texts: pd.DataFrame) -> tuple[list[Metadata], np.ndarray]:
     return list(zip(*columns, strict=True)), combination
 
 
+def names_of_ids(block: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """The names that stand beside ontology ids (`cell_type` beside `cell_type_ontology_term_id`), by column and id.
+
+    >>> frame = {"cell_type_ontology_term_id": ["CL:4099999"], "cell_type": ["new cell"]}
+    >>> names_of_ids(pd.DataFrame(frame))
+    {('cell_type_ontology_term_id', 'CL:4099999'): 'new cell'}
+    """
+    names: dict[tuple[str, str], str] = {}
+    for column in METADATA_COLUMNS:
+        beside = NAME_COLUMNS.get(column)
+        if column not in block or beside not in block:
+            continue
+        for value, text in block[[column, beside]].drop_duplicates().astype(str).itertuples(index=False):
+            ids, parts = value.split("||"), text.split("||")  # several terms have several names
+            if len(ids) == len(parts):
+                names.update(
+                    {(column, term_id.strip()): name.strip() for term_id, name in zip(ids, parts, strict=True)}
+                )
+    return names
+
+
 def is_kept(metadata: pd.DataFrame, *, keep_duplicates: bool) -> np.ndarray:
-    """bool, shape (cells,); cells that are no copies of cells in another data set."""
+    """bool, shape (cells,); cells that are no copies of cells in another data set, as far as anything says so.
+
+    Raises:
+        ValueError: a value is neither true, false nor missing.
+    """
     if keep_duplicates or PRIMARY_COLUMN not in metadata:
         return np.ones(len(metadata), dtype=bool)
     primary = metadata[PRIMARY_COLUMN]
-    if primary.dtype != bool:  # stored as text or as categories of it
-        texts = primary.astype(str).str.lower()
-        if wrong := sorted(set(texts) - {"true", "false"}):
-            raise ValueError(f"{PRIMARY_COLUMN} holds {wrong[0]!r}; expected True or False.")
-        primary = texts == "true"
-    return primary.to_numpy(dtype=bool)
+    if primary.dtype == bool:
+        return primary.to_numpy(dtype=bool)
+    # Stored as text, numbers, categories or a nullable type; `anndata.concat` leaves gaps.
+    texts = primary.astype(object).where(primary.notna(), "").astype(str).str.strip().str.lower()
+    if wrong := sorted(set(texts) - _TRUE - _FALSE - _MISSING):
+        raise ValueError(f"obs[{PRIMARY_COLUMN!r}] holds {wrong[0]!r}; expected True, False or a missing value.")
+    return (~texts.isin(_FALSE)).to_numpy(dtype=bool)
+
+
+def n_unmarked(metadata: pd.DataFrame) -> int:
+    """Cells of which `is_primary_data`, where there is such a column, does not say whether they are copies."""
+    if PRIMARY_COLUMN not in metadata:
+        return 0
+    texts = metadata[PRIMARY_COLUMN].astype(object)
+    return int((texts.isna() | texts.astype(str).str.strip().str.lower().isin(_MISSING)).sum())

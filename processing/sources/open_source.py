@@ -4,25 +4,29 @@ import glob
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol
 
-import h5py
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
 from langcell.processing.cells.anndata_io import open_cells
+from langcell.processing.containers.addresses import is_address, local_path
+from langcell.processing.containers.kinds import READ_KINDS, kind_of
+from langcell.processing.containers.readable import CONVERTED, convert, parts_of
 from langcell.processing.options import ReadOptions
 from langcell.processing.shards.manifest import sha256_of
 from langcell.processing.sources.census import CensusSelection, CensusSource
-from langcell.processing.sources.tenx import is_tenx_h5, open_tenx_h5
-from langcell.processing.sources.tenx_text import convert_mtx, find_mtx, mtx_files
 
-SourceKind = Literal["anndata", "tenx_h5", "tenx_mtx", "census"]
+SourceKind = Literal["anndata", "tenx_h5", "tenx_mtx", "h5mu", "loom", "gzip", "census"]
+_KIND_IN_MANIFESTS: Mapping[str, SourceKind] = {
+    "h5ad": "anndata", "zarr": "anndata", "zip": "anndata", "zarr_mudata": "h5mu", "h5mu": "h5mu",
+    "tenx_h5": "tenx_h5", "mtx": "tenx_mtx", "loom": "loom", "gzip": "gzip",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class SourceSpec:
     Attributes:
         kind: How it is read.
         name: What shards and manifest call it; distinct within a run.
-        path: Absolute path, or the URI of a Census.
+        path: Absolute path, an address on the Hub, or the URI of a Census.
         census: Which cells of a Census.
     """
 
@@ -69,18 +73,63 @@ class RowSource(Protocol):
         ...
 
 
-def find_sources(patterns: Sequence[str | Path]) -> list[SourceSpec]:
-    """The sources that paths and globs stand for, in the order given; the matches of a glob are sorted.
+def find_sources(
+    patterns: Sequence[str | Path], *, faults: list[tuple[str, Exception]] | None = None
+) -> list[SourceSpec]:
+    """The sources that paths, globs and addresses stand for, in the order given; the matches of a glob are sorted.
+
+    What each is, is told by its content; see `containers.kinds`. All that is wrong is said at once.
+
+    Args:
+        patterns: Paths, globs, addresses on the Hub.
+        faults: Takes the name of each file that is no source of cells with the error, in place of raising it.
 
     Raises:
         FileNotFoundError: A path does not exist, or a glob matches nothing.
         ValueError: Something is no source of cells, or is named twice.
     """
-    paths = [Path(os.path.abspath(path)) for pattern in patterns for path in _matches(str(pattern))]
-    twice = [path for path, times in Counter(map(os.path.realpath, paths)).items() if times > 1]
+    places = [place for pattern in patterns for place in _matches(str(pattern))]
+    twice = [place for place, times in Counter(map(os.path.realpath, places)).items() if times > 1]
     if twice:
         raise ValueError(f"{twice[0]} is named twice: its cells would be in the shards twice; name it once.")
-    return [SourceSpec(_kind(path), name, str(path)) for path, name in zip(paths, _names(paths), strict=True)]
+    specs: list[SourceSpec] = []
+    found: list[tuple[str, Exception]] = [] if faults is None else faults
+    for place, name in zip(places, _names(places), strict=True):
+        try:
+            specs.append(SourceSpec(_KIND_IN_MANIFESTS[kind_of(local_path(place))], name, place))
+        except (OSError, ValueError) as error:
+            found.append((name, error))
+    if faults is None:
+        refuse_unfit(found, len(places))
+    return specs
+
+
+def refuse_unfit(faults: Sequence[tuple[str, Exception]], n_sources: int) -> None:
+    """Raise one error for all sources that cannot be used; nothing where there is none.
+
+    Args:
+        faults: name of a source, and what is wrong with it.
+        n_sources: of how many.
+
+    Raises:
+        ValueError, OSError: the error itself where it is the only one, otherwise a line with all of them.
+    """
+    if not faults:
+        return
+    lines = [said_of(name, error) for name, error in faults]
+    if len(faults) == 1:
+        error = faults[0][1]
+        raise type(error)(lines[0]) from error
+    raise ValueError(
+        f"{len(faults)} of {n_sources} sources cannot be used: {' | '.join(lines)} Correct them or leave them out; "
+        "langcell check says all that is wrong."
+    )
+
+
+def said_of(name: str, error: Exception) -> str:
+    """What an error says, with the name of its source in it."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if name in text else f"{name}: {text}"
 
 
 def census_source(selection: CensusSelection) -> SourceSpec:
@@ -99,27 +148,25 @@ def open_source(spec: SourceSpec, options: ReadOptions, *, work: Path, checksum:
     Args:
         spec: What to open.
         options: How to read its values.
-        work: Folder for the readable form of a text matrix; made where it is missing.
+        work: Folder for the h5ad file of what cannot be read in place (mtx, loom, gz); made where it is missing.
         checksum: Checksum of the source, which names that form; computed where it is needed and not given.
 
     Raises:
-        ValueError, OSError: It cannot be read; see `open_cells`, `open_tenx_h5`, `CensusSource`.
+        ValueError, OSError: It cannot be read; see `open_cells`, `CensusSource`.
     """
-    path = Path(spec.path)
     if spec.census is not None:
         if options.x_is != "counts":
             raise ValueError(f"A Census holds raw counts; x_is {options.x_is!r} cannot be read from it.")
         return CensusSource(spec.census, gene_column=options.gene_column, layer=options.layer)
-    if spec.kind == "anndata":
-        return open_cells(path, x_is=options.x_is, gene_column=options.gene_column, layer=options.layer, read_obs=False)
-    if options.layer is not None:
-        raise ValueError(f"{spec.path}: a 10x matrix has no layers; leave out layer {options.layer!r}.")
-    if spec.kind == "tenx_mtx":
-        path = work / f"{checksum or checksum_of(spec)}.h5"
-        if not path.exists():
-            work.mkdir(parents=True, exist_ok=True)
-            convert_mtx(Path(spec.path), path)
-    return open_tenx_h5(path, x_is=options.x_is, gene_column=options.gene_column, name=spec.path)
+    reading = {"x_is": options.x_is, "gene_column": options.gene_column, "layer": options.layer, "read_obs": False}
+    path = local_path(spec.path)
+    if kind_of(path) not in CONVERTED:
+        return open_cells(path, **reading)
+    made = work / f"{checksum or checksum_of(spec)}.h5ad"  # once for all processes that read it
+    if not made.exists():
+        work.mkdir(parents=True, exist_ok=True)
+        convert(path, made)
+    return open_cells(made, **reading, name=spec.path)
 
 
 def checksum_of(spec: SourceSpec) -> str:
@@ -127,44 +174,35 @@ def checksum_of(spec: SourceSpec) -> str:
 
     A Census has none; what was selected from it is summed up by the plan.
     """
-    path = Path(spec.path)
-    if path.is_file():
+    path = local_path(spec.path)
+    if path.is_file() and spec.kind != "tenx_mtx":
         return sha256_of(path)
-    files = mtx_files(path) if spec.kind == "tenx_mtx" else sorted(part for part in path.rglob("*") if part.is_file())
+    top = path if path.is_dir() else path.parent
     digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.relative_to(path).as_posix()}\t{sha256_of(file)}\n".encode())
+    for file in parts_of(path):
+        digest.update(f"{file.relative_to(top).as_posix()}\t{sha256_of(file)}\n".encode())
     return digest.hexdigest()
 
 
 def _matches(pattern: str) -> list[str]:
-    if os.path.exists(pattern):
+    """Absolute paths that a pattern stands for; an address stands for itself."""
+    if is_address(pattern):
         return [pattern]
+    if os.path.exists(pattern):
+        return [os.path.abspath(pattern)]
     found = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) else []
     if not found:
         what = "nothing matches" if glob.has_magic(pattern) else "no such file or folder:"
-        raise FileNotFoundError(f"{what} {pattern}; give h5ad, zarr, 10x .h5 or 10x mtx folders, or a glob of them")
-    return found
+        raise FileNotFoundError(f"{what} {pattern}; {READ_KINDS}, or a glob of them")
+    return list(map(os.path.abspath, found))
 
 
-def _kind(path: Path) -> SourceKind:
-    if path.is_dir():
-        if any((path / mark).exists() for mark in (".zgroup", "zarr.json")):
-            return "anndata"
-        if find_mtx(path) is not None:
-            return "tenx_mtx"
-        raise ValueError(f"{path} is neither a zarr folder nor one with a 10x matrix.mtx; for its files give a glob.")
-    if h5py.is_hdf5(path) and is_tenx_h5(path):
-        return "tenx_h5"
-    if path.suffix not in (".h5ad", ".h5"):
-        raise ValueError(f"{path}: unknown kind of file; give h5ad, zarr, 10x .h5 or 10x mtx folders.")
-    return "anndata"
-
-
-def _names(paths: Sequence[Path]) -> list[str]:
+def _names(places: Sequence[str]) -> list[str]:
     """File names; where two files have the same, paths from the folder that all have in common."""
-    names = [path.name for path in paths]
+    names = [Path(place).name for place in places]
     if len(set(names)) == len(names):
         return names
-    common = Path(os.path.commonpath(paths))
-    return [path.relative_to(common).as_posix() for path in paths]
+    if any(map(is_address, places)):
+        return list(places)
+    common = Path(os.path.commonpath(places))
+    return [Path(place).relative_to(common).as_posix() for place in places]

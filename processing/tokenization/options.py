@@ -1,9 +1,12 @@
 """Options of tokenizing; imports no library."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 from langcell.processing.options import ReadOptions, option
+
+OnUnknownId = Literal["error", "drop", "keep-name"]
+ON_UNKNOWN_ID: tuple[OnUnknownId, ...] = get_args(OnUnknownId)
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,11 @@ class TokenizeOptions:
     duplicate_genes: str = option(
         "sum", "Of several columns of one gene: sum their counts, or read the first alone.", in_cli=False
     )
+    on_unknown_id: OnUnknownId = option(  # ruff knows it by the name that other files import
+        "error",
+        "Ontology ids that the ontologies do not have: error, drop (leave that aspect out), or keep-name (describe by "
+        "the name beside the id).",
+    )
     read: ReadOptions = field(default_factory=ReadOptions)
 
     def __post_init__(self) -> None:
@@ -40,3 +48,5 @@ class TokenizeOptions:
                 raise ValueError(f"{name} is {getattr(self, name)}; give at least {least}.")
         if self.duplicate_genes not in ("sum", "first"):
             raise ValueError(f"duplicate_genes is {self.duplicate_genes!r}; legal are 'sum' and 'first'.")
+        if self.on_unknown_id not in ON_UNKNOWN_ID:
+            raise ValueError(f"on_unknown_id is {self.on_unknown_id!r}; legal are {', '.join(ON_UNKNOWN_ID)}.")

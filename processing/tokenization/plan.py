@@ -6,8 +6,8 @@ the options alone. So each shard is a task of its own, and the shards are the sa
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,18 @@ import numpy as np
 from tqdm import tqdm
 
 from langcell.processing.genes import GeneVocabulary
-from langcell.processing.ontology.descriptions import describe
 from langcell.processing.ontology.terms import Ontology
 from langcell.processing.shards.files import Description
 from langcell.processing.sources.cell_metadata import (
     METADATA_COLUMNS,
+    NAME_COLUMNS,
     PRIMARY_COLUMN,
     Metadata,
     as_texts,
     distinct_metadata,
     is_kept,
+    n_unmarked,
+    names_of_ids,
 )
 from langcell.processing.sources.census import CensusSource
 from langcell.processing.sources.open_source import (
@@ -32,11 +34,12 @@ from langcell.processing.sources.open_source import (
     SourceSpec,
     checksum_of,
     open_source,
+    refuse_unfit,
+    said_of,
 )
+from langcell.processing.tokenization.metadata_texts import MetadataTexts
 from langcell.processing.tokenization.options import TokenizeOptions
-
-# A shard that would need more rows than this many times its cells, because most are duplicates, is left smaller.
-_MOST_ROWS_PER_CELL = 10
+from langcell.processing.tokenization.row_ranges import RowCutter
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,21 @@ class PlannedShard:
 
 @dataclass(frozen=True)
 class PlannedSource:
-    """A source, its checksum (of a Census: over its selected cells and its genes), and the cells outside its filter."""
+    """A source as it is read.
+
+    Attributes:
+        spec: The source.
+        sha256: Its checksum; of a Census: over its selected cells and its genes.
+        outside_filter: Cells outside the filter of a Census.
+        unknown_ids: Cells of each id that the ontologies do not have, by column and id.
+        unmarked: Cells of which `is_primary_data` says nothing, which are kept.
+    """
 
     spec: SourceSpec
     sha256: str
     outside_filter: int = 0
+    unknown_ids: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    unmarked: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +83,7 @@ class Plan:
         shards: In order; the shards of a source cover all its rows.
         descriptions: The distinct texts, in order of first appearance.
         description_ids: For each source, the id of the text of each combination of metadata in it.
+        skipped: Name of each source that cannot be used, and why.
     """
 
     options: TokenizeOptions
@@ -78,6 +92,7 @@ class Plan:
     shards: list[PlannedShard]
     descriptions: list[Description]
     description_ids: list[dict[Metadata, int]]
+    skipped: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def total_cells(self) -> int:
@@ -87,8 +102,11 @@ class Plan:
     def summary(self) -> dict[str, Any]:
         """What has to agree for two runs to make the same shards; values that JSON can hold, but no places."""
         texts = json.dumps([asdict(text) for text in self.descriptions]).encode()
+        options = asdict(self.options)
+        if options["on_unknown_id"] == "error":  # as before there was a choice: those shards can be gone on with
+            del options["on_unknown_id"]
         return {
-            "options": asdict(self.options),
+            "options": options,
             "vocabulary_fingerprint": self.fingerprint,
             "sources": [[source.spec.name, source.sha256, source.outside_filter] for source in self.sources],
             "descriptions": hashlib.sha256(texts).hexdigest(),
@@ -107,6 +125,7 @@ def make_plan(
     options: TokenizeOptions,
     ontology: Ontology,
     work: Path,
+    skip_unfit: bool = False,
     progress: bool = True,
 ) -> Plan:
     """Read the metadata of all sources once, a block at a time, and plan the shards.
@@ -117,23 +136,35 @@ def make_plan(
         options: Of the run.
         ontology: Where the ids in the metadata are looked up.
         work: Folder for the readable form of text matrices.
+        skip_unfit: Leave out sources that cannot be used, as long as one can; otherwise all of them are refused.
         progress: Show a progress bar.
 
     Raises:
-        ValueError: A source has no raw counts, no known gene, or an unknown ontology id; the message names it.
-        OSError: A source cannot be read.
+        ValueError: Sources have no raw counts, no known gene, or unknown ontology ids; the message names all of them.
+        OSError: The only source that is unfit cannot be read.
     """
     if not specs:
         raise ValueError("No source of cells; name at least one file, folder, glob or Census.")
     planner = _Planner(options, ontology)
-    sources = []
+    sources: list[PlannedSource] = []
+    faults: list[tuple[str, Exception]] = []
     with tqdm(desc="reading metadata", unit="cell", unit_scale=True, disable=not progress) as bar:
         for spec in specs:
-            checksum = "" if spec.census else checksum_of(spec)
-            with open_source(spec, options.read, work=work, checksum=checksum) as source:
-                vocabulary.require_known(source.gene_names, other_columns=source.gene_columns)
-                sources.append(planner.add(PlannedSource(spec, checksum), source, bar))
-    return Plan(options, vocabulary.fingerprint, sources, planner.shards, planner.descriptions, planner.description_ids)
+            before = planner.state()
+            try:
+                checksum = "" if spec.census else checksum_of(spec)
+                with open_source(spec, options.read, work=work, checksum=checksum) as source:
+                    vocabulary.require_known(source.gene_names, other_columns=source.gene_columns)
+                    sources.append(planner.add(PlannedSource(spec, checksum), source, bar))
+            except (OSError, ValueError) as error:
+                planner.back_to(before)
+                faults.append((spec.name, error))
+    if not skip_unfit or not sources:
+        refuse_unfit(faults, len(specs))
+    skipped = [(name, said_of(name, error)) for name, error in faults]
+    return Plan(
+        options, vocabulary.fingerprint, sources, planner.shards, planner.descriptions, planner.description_ids, skipped
+    )
 
 
 class _Planner:
@@ -146,25 +177,46 @@ class _Planner:
         self.description_ids: list[dict[Metadata, int]] = []
         self._id_of_text: dict[str, int] = {}
 
+    def state(self) -> tuple[int, int, int]:
+        """How much there is, to go back to."""
+        return len(self.shards), len(self.descriptions), len(self.description_ids)
+
+    def back_to(self, state: tuple[int, int, int]) -> None:
+        """Forget what was added since `state`."""
+        shards, descriptions, sources = state
+        del self.shards[shards:], self.descriptions[descriptions:], self.description_ids[sources:]
+        self._id_of_text = {text: number for text, number in self._id_of_text.items() if number < descriptions}
+
     def add(self, planned: PlannedSource, source: RowSource, bar: tqdm) -> PlannedSource:
-        number, read, digest = len(self.description_ids), 0, hashlib.sha256()
+        number, read, unmarked, digest = len(self.description_ids), 0, 0, hashlib.sha256()
+        texts = MetadataTexts(self._ontology, self._options.on_unknown_id)
+        beside = NAME_COLUMNS.values() if self._options.on_unknown_id == "keep-name" else ()
         ordinals: dict[Metadata, int] = {}
         self.description_ids.append({})
-        cutter = _Cutter(self._options)
-        for block in source.metadata_blocks([*METADATA_COLUMNS, PRIMARY_COLUMN], self._options.cells_per_shard):
+        cutter = RowCutter(self._options.cells_per_shard)
+        columns = [*METADATA_COLUMNS, PRIMARY_COLUMN, *beside]
+        for block in source.metadata_blocks(columns, self._options.cells_per_shard):
             rows, kept = (
                 block.index.to_numpy(dtype=np.int64),
                 is_kept(block, keep_duplicates=self._options.keep_duplicates),
             )
             combinations, which = distinct_metadata(as_texts(block))
-            for combination in combinations:
-                self._describe(combination, planned.spec.name)
+            names = names_of_ids(block) if beside else {}
+            for combination, cells in zip(
+                combinations, np.bincount(which[kept], minlength=len(combinations)), strict=True
+            ):
+                if combination not in self.description_ids[-1]:
+                    self.description_ids[-1][combination] = self._id_of(texts.text(combination, names), combination)
+                texts.count(combination, int(cells))
+            unmarked += n_unmarked(block)
             cutter.add(rows, kept)
             # Cell by cell, so that it does not matter how the source was cut into blocks.
             ordinal = np.array([ordinals.setdefault(each, len(ordinals)) for each in combinations], dtype=np.int64)
             digest.update(np.column_stack([rows, kept, ordinal[which]]).astype("<i8").tobytes())
             read += len(block)
             bar.update(len(block))
+        texts.check()
+        planned = replace(planned, unknown_ids=dict(texts.unknown), unmarked=unmarked)
         for start, stop, n_rows in cutter.finish():
             self.shards.append(PlannedShard(len(self.shards), number, start, stop, n_rows))
         if isinstance(source, CensusSource):
@@ -172,56 +224,16 @@ class _Planner:
             return replace(planned, sha256=digest.hexdigest(), outside_filter=source.n_in_range() - read)
         return planned
 
-    def _describe(self, combination: Metadata, where: str) -> None:
-        ids = self.description_ids[-1]
-        if combination in ids:
-            return
-        row = dict(zip(METADATA_COLUMNS, combination, strict=True))
-        try:
-            text = describe(row, ontology=self._ontology)
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from error
+    def _id_of(self, text: str, combination: Metadata) -> int:
+        """The number of a text, a new one where it is new."""
         if text not in self._id_of_text:
+            row = dict(zip(METADATA_COLUMNS, combination, strict=True))
             self._id_of_text[text] = len(self.descriptions)
             columns = ("cell_type_ontology_term_id", "tissue_ontology_term_id")
             cell_type, tissue = (self._current(row[column]) if text else "" for column in columns)
             self.descriptions.append(Description(text, cell_type, tissue, "full" if text else ""))
-        ids[combination] = self._id_of_text[text]
+        return self._id_of_text[text]
 
     def _current(self, term_id: str) -> str:
         """The id as a description names it: that of the successor of an obsolete term, "" where it is unknown."""
         return self._ontology.current(term_id).id if term_id in self._ontology else ""
-
-
-class _Cutter:
-    """Cuts the rows of a source into ranges with equally many kept cells."""
-
-    def __init__(self, options: TokenizeOptions) -> None:
-        self._cells = options.cells_per_shard
-        self._ranges: list[tuple[int, int, int]] = []
-        self._start: int | None = None
-        self._stop = self._read = self._kept = 0
-
-    def add(self, rows: np.ndarray, kept: np.ndarray) -> None:
-        """Take the next rows, ascending."""
-        begin = 0
-        while begin < len(rows):
-            room = min(len(rows) - begin, self._cells * _MOST_ROWS_PER_CELL - self._read)
-            so_far = self._kept + np.cumsum(kept[begin : begin + room])
-            taken = min(room, int(np.searchsorted(so_far, self._cells)) + 1)
-            self._start = int(rows[begin]) if self._start is None else self._start
-            self._stop, self._read = int(rows[begin + taken - 1]) + 1, self._read + taken
-            self._kept = int(so_far[taken - 1])
-            begin += taken
-            if self._kept == self._cells or self._read == self._cells * _MOST_ROWS_PER_CELL:
-                self._close()
-
-    def finish(self) -> list[tuple[int, int, int]]:
-        """Start, stop and number of rows of each range."""
-        self._close()
-        return self._ranges
-
-    def _close(self) -> None:
-        if self._start is not None:
-            self._ranges.append((self._start, self._stop, self._read))
-        self._start, self._read, self._kept = None, 0, 0

@@ -127,7 +127,7 @@ def make_shard(task: ShardTask) -> ShardResult:
         metadata = source.metadata(columns, shard.start, shard.stop)
         if len(metadata) != shard.read:
             raise ValueError(f"{task.spec.path} has changed while it was read; run the same command again.")
-        kept = is_kept(metadata, keep_duplicates=options.keep_duplicates)
+        kept = is_kept(metadata, keep_duplicates=options.keep_duplicates)  # the plan has read it, so it can be read
         cells = _Cells(task, metadata[kept])
         dropped = {DUPLICATE: int((~kept).sum())}
         totals = {"n_counts": 0.0, "n_known_counts": 0.0}

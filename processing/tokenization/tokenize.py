@@ -8,7 +8,7 @@ vocabulary and the options alone.
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -66,6 +66,7 @@ def tokenize(
     workers: int = 1,
     scheduler: str | None = None,
     overwrite: bool = False,
+    skip_unfit: bool = False,
     progress: bool = True,
 ) -> Manifest:
     """Write cells as tokenized shards, or finish or mend what an earlier call with the same arguments wrote.
@@ -79,6 +80,7 @@ def tokenize(
         workers: Processes on this machine.
         scheduler: Address of a Dask scheduler, in place of `workers`.
         overwrite: Replace shards of another plan.
+        skip_unfit: Leave out sources that cannot be used; the manifest and a warning name them.
         progress: Show progress bars with cells per second.
 
     Returns:
@@ -99,9 +101,10 @@ def tokenize(
             options=options,
             ontology=ontology if ontology is not None else Ontology.cellxgene(),
             work=work,
+            skip_unfit=skip_unfit,
             progress=progress,
         )
-        _note_missing_metadata(plan)
+        _note_what_is_missing(plan)
         results = _earlier_results(folder, plan, overwrite=overwrite)
     results = _make_missing(folder, plan, vocabulary, results, workers, scheduler, progress)
     manifest = _finish(folder, plan, vocabulary, results)
@@ -139,13 +142,20 @@ def _refuse_strangers(folder: Path) -> None:
         )
 
 
-def _note_missing_metadata(plan: Plan) -> None:
+def _note_what_is_missing(plan: Plan) -> None:
+    for _, reason in plan.skipped:
+        logger.warning(f"Left out: {reason}")
     nothing = ("",) * len(METADATA_COLUMNS)
     for source, ids in zip(plan.sources, plan.description_ids, strict=True):
         if set(ids) == {nothing}:
             logger.warning(
                 f"{source.spec.name}: no CELLxGENE metadata (obs columns such as {METADATA_COLUMNS[0]}): its cells get "
                 "no description, which is enough for stage 1 alone."
+            )
+        if source.unmarked and not plan.options.keep_duplicates:
+            logger.warning(
+                f"{source.spec.name}: is_primary_data is missing for {source.unmarked:,} cells; they are kept, though "
+                "they may be copies of cells in other files."
             )
 
 
@@ -224,6 +234,7 @@ def _finish(folder: Path, plan: Plan, vocabulary: GeneVocabulary, results: dict[
         tokenizing={
             "plan": _plain(plan.summary()),
             "empty_shards": [as_json(result) for result in in_order if result.file is None],
+            **({"skipped_sources": _plain(plan.skipped)} if plan.skipped else {}),
         },
     )
     return read_manifest(folder)
@@ -249,8 +260,17 @@ def _source_record(plan: Plan, number: int, results: Sequence[ShardResult]) -> d
         "written": written,
         "dropped": {reason: cells for reason, cells in sorted(dropped.items()) if cells},
         "known_counts": sum(result.origin.n_known_counts for result in own) / counts if counts else 0.0,
+        **({"unknown_ids": _unknown_ids(planned.unknown_ids)} if planned.unknown_ids else {}),
         **({"census": _plain(asdict(census))} if census is not None else {}),
     }
+
+
+def _unknown_ids(cells_of: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+    """Cells of each unknown id, by column."""
+    by_column: dict[str, dict[str, int]] = {}
+    for (column, term_id), cells in cells_of.items():
+        by_column.setdefault(column, {})[term_id] = cells
+    return by_column
 
 
 def _plain(value: Any) -> Any:

@@ -19,6 +19,7 @@ from langcell.processing.sources.open_source import (
     RowSource,
     SourceSpec,
     open_source,
+    refuse_unfit,
 )
 from langcell.processing.vocabulary.gene_biotypes import KEPT_BIOTYPES, GeneEntry
 from langcell.processing.vocabulary.gene_tally import GeneTally
@@ -27,6 +28,7 @@ _ENSEMBL = re.compile(r"ENS[A-Z]*G\d{11}")
 _SYMBOL_COLUMNS = ("feature_name", "gene_symbols", "gene_symbol", "gene_name", "symbol", "name")
 _BIOTYPE_COLUMNS = ("feature_type", "gene_type", "gene_biotype", "biotype")
 _ROWS = 2_000
+_ROWS_OF_METADATA = 200_000
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def tally_genes(
     """Count the genes of some sources in one streaming pass.
 
     Args:
-        sources: from `shard_sources.find_sources`, or of a Census.
+        sources: from `open_source.find_sources`, or of a Census.
         options: how their values are read.
         table: gives the Ensembl ids of sources that have symbols alone.
         keep_duplicates: count cells whose `is_primary_data` is False.
@@ -66,7 +68,7 @@ def tally_genes(
     """
     options = options if options is not None else ReadOptions()
     with tempfile.TemporaryDirectory() as work:
-        genes = [_source_genes(spec, options, Path(work), table or {}) for spec in sources]
+        genes = _genes_of_all(sources, options, Path(work), table or {})
         tally = GeneTally.empty({gene_id for one in genes for gene_id in one.gene_ids if gene_id})
         with tqdm(desc="gene medians", unit="cell", disable=not progress) as bar:
             for spec, one in zip(sources, genes, strict=True):
@@ -76,6 +78,21 @@ def tally_genes(
                 tally.n_cells, tally.n_duplicates = tally.n_cells + read, tally.n_duplicates + dropped
     tally.sources = sorted(map(_place, sources))
     return tally
+
+
+def _genes_of_all(
+    sources: Sequence[SourceSpec], options: ReadOptions, work: Path, table: Mapping[str, GeneEntry]
+) -> list[SourceGenes]:
+    """The genes of all sources; what is wrong with any of them is said at once, before the cells are counted."""
+    genes: list[SourceGenes] = []
+    faults: list[tuple[str, Exception]] = []
+    for spec in sources:
+        try:
+            genes.append(_source_genes(spec, options, work, table))
+        except (OSError, ValueError) as error:
+            faults.append((spec.name, error))
+    refuse_unfit(faults, len(sources))
+    return genes
 
 
 def _count(
@@ -109,6 +126,8 @@ def _place(spec: SourceSpec) -> str:
 def _source_genes(spec: SourceSpec, options: ReadOptions, work: Path, table: Mapping[str, GeneEntry]) -> SourceGenes:
     with open_source(spec, options, work=work) as opened:
         found, var, more = list(opened.gene_names), opened.var, list(opened.gene_columns)
+        for block in opened.metadata_blocks([PRIMARY_COLUMN], _ROWS_OF_METADATA):
+            is_kept(block, keep_duplicates=False)  # refuses marks that cannot be read
     candidates = [found] if options.gene_column else [found, *(gene_names(var, name) for name in more)]
     ids = next((ids for ids in map(_ensembl_ids, candidates) if _mostly(ids)), None)
     symbols = _first_column(var, _SYMBOL_COLUMNS)

@@ -13,7 +13,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from langcell.inference.running.cell_run import CellRun, Finished, run_in_memory, run_on_disk
-from langcell.inference.running.options import ReadingOptions
+from langcell.inference.running.options import ReadingOptions, WritingOptions
 from langcell.inference.running.parts import Parts, identity_of
 from langcell.inference.running.processes import Processes
 from langcell.inference.running.reading import Coverage
@@ -22,9 +22,11 @@ from langcell.loading.loaded import LoadedModel, LoadedScorer
 from langcell.loading.onnx_model import OnnxLangCell, check_dtype, is_onnx_folder
 from langcell.loading.options import ModelOptions
 from langcell.loading.precision import dtype_name
-from langcell.processing.cells.anndata_io import CellSource, check_output, write_annotated
-from langcell.processing.cells.annotation_values import refuse_same_file
+from langcell.processing.cells.anndata_io import CellSource
+from langcell.processing.cells.anndata_output import check_writable, write_annotated
+from langcell.processing.cells.annotation_values import check_output, refuse_same_file
 from langcell.processing.cells.row_blocks import RowBlocks
+from langcell.processing.containers.addresses import local_path
 
 TorchModel = str | Path | LoadedLangCell
 Model = TorchModel | OnnxLangCell
@@ -43,7 +45,7 @@ class Job:
     """A data set, a model, and where the results go.
 
     Attributes:
-        data: an AnnData, or the path of an h5ad or zarr file.
+        data: an AnnData, or the path of a container of cells that `open_cells` reads.
         output: h5ad or zarr file to write.
         model: folder, Hub id, "langcell-mini", or what `langcell.load` returned; an ONNX export, opened or not. When
             None the bundled weights, or the base that the adapter names.
@@ -52,6 +54,7 @@ class Job:
         options: how the cells are read and batched.
         processes: those that share the work.
         adapter: folder or Hub id of an adapter for a model that is loaded here.
+        drop_unwritable: leave out of the output what no file can hold, such as columns that mix kinds of values.
     """
 
     data: Any
@@ -62,6 +65,7 @@ class Job:
     options: ReadingOptions = field(default_factory=ReadingOptions)
     processes: Processes = field(default_factory=Processes)
     adapter: str | Path | None = None
+    drop_unwritable: bool = False
 
     @classmethod
     def of(
@@ -71,11 +75,13 @@ class Job:
         model: ModelOptions,
         reading: ReadingOptions,
         processes: Processes | None = None,
+        writing: WritingOptions | None = None,
     ) -> Self:
         """Make the job from groups of options; the adapter is that of `AdaptedModelOptions`."""
         shared = Processes() if processes is None else processes
         adapter = getattr(model, "adapter", None)
-        return cls(data, output, model.model, model.device, model.dtype, reading, shared, adapter)
+        drop = writing is not None and writing.drop_unwritable
+        return cls(data, output, model.model, model.device, model.dtype, reading, shared, adapter, drop)
 
     @property
     def in_memory(self) -> bool:
@@ -86,13 +92,15 @@ class Job:
         """Refuse what could not be computed or written, before hours of work rather than after.
 
         Raises:
-            ValueError: no usable output, one that is the input, or no usable device, dtype or adapter.
-            FileNotFoundError: the folder of the output does not exist.
+            ValueError: no usable output, one that is the input or cannot hold what is in the data, data that are no
+                container of cells, or no usable device, dtype or adapter.
+            FileNotFoundError: the data, or the folder of the output, do not exist.
         """
         if self.output is not None:
             check_output(Path(self.output))
             # Of an AnnData in backed mode `filename` is the file that its values are read from.
             refuse_same_file(getattr(self.data, "filename", None) if self.in_memory else self.data, self.output)
+            check_writable(self.data, self.output, drop_unwritable=self.drop_unwritable)
         elif not self.in_memory:
             raise ValueError(f"{self.data} is a file: say where the result goes (output=...), or pass an AnnData.")
         self.check_model()
@@ -148,19 +156,29 @@ class Job:
         options = asdict(self.options)
         for name in ("max_batch_tokens", "progress"):  # which change no result, but for the last digits
             del options[name]
-        facts = {**_computed_with(run), "device": run.loaded.model.device.type, "input": identity_of(Path(self.data))}
+        facts = {
+            **_computed_with(run),
+            "device": run.loaded.model.device.type,
+            "input": identity_of(local_path(self.data)),
+        }
         with run_on_disk(run, Path(str(self.output)), {**arguments, **facts, **options}, self.processes) as finished:
             yield finished
 
     def store(self, source: CellSource, obs: dict[str, Any], obsm: dict[str, Any], uns: dict[str, Any]) -> None:
-        """Put the results into the AnnData, the output file, or both; closes the source."""
+        """Put the results into the AnnData, the output file, or both; closes the source.
+
+        An AnnData has them also where the file cannot be written.
+        """
         source.close()
         if self.in_memory:
             obsm = {name: _in_memory(value, source.obs_names) for name, value in obsm.items()}
-        if self.output is not None:
-            write_annotated(self.data, self.output, obs=obs, obsm=obsm, uns={"langcell": uns})
-        if self.in_memory:
-            put_into(self.data, obs, obsm, uns)
+        try:
+            if self.output is not None:
+                how = {"drop_unwritable": self.drop_unwritable}
+                write_annotated(self.data, self.output, obs=obs, obsm=obsm, uns={"langcell": uns}, **how)
+        finally:
+            if self.in_memory:
+                put_into(self.data, obs, obsm, uns)
 
 
 def put_into(table: Table, obs: Mapping[str, Any], obsm: Mapping[str, Any], uns: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Options of reading and batching the cells; imports no library."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from langcell.processing.options import ReadOptions, option
 
@@ -28,3 +28,17 @@ class ReadingOptions(ReadOptions):
     def source(self) -> dict[str, Any]:
         """Arguments of `open_cells`; of the table of cells only the names are ever read."""
         return {"x_is": self.x_is, "gene_column": self.gene_column, "layer": self.layer, "read_obs": False}
+
+
+@dataclass(frozen=True)
+class WritingOptions:
+    """How the cells are written beside the results."""
+
+    panel: ClassVar[str] = "Writing the cells"
+
+    drop_unwritable: bool = option(
+        False,
+        "Leave out of the output what no file can hold, such as columns that mix kinds of values, and say what; "
+        "otherwise such columns are an error before the work begins.",
+        names=("--drop-unwritable",),
+    )

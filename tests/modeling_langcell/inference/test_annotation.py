@@ -311,6 +311,34 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_model_is_loaded(
         langcell.annotate(cells, LABELS, output=tmp_path / "nowhere" / "out.h5ad", model="/no/such/model")
 
 
+def test_what_no_file_can_hold_is_named_before_the_model_is_loaded(cells, tmp_path):
+    cells.obs["odd"] = ["low", 1] * (cells.n_obs // 2) + ["low"] * (cells.n_obs % 2)
+    with pytest.raises(ValueError, match=r"cannot write .*out\.h5ad: obs\['odd'\] mixes int and str"):
+        langcell.annotate(cells, LABELS, output=tmp_path / "out.h5ad", model="/no/such/model")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_no_file_can_hold_is_left_out_on_request(cells, loaded, tmp_path):
+    cells.obs["odd"] = ["low", 1] * (cells.n_obs // 2) + ["low"] * (cells.n_obs % 2)
+    langcell.annotate(cells, LABELS, output=tmp_path / "out.h5ad", model=loaded, drop_unwritable=True, progress=False)
+    assert {"odd", "langcell_label"} <= set(cells.obs)
+    read = anndata.read_h5ad(tmp_path / "out.h5ad")
+    assert "odd" not in read.obs
+    assert read.obs["langcell_label"].tolist() == cells.obs["langcell_label"].tolist()
+
+
+def test_results_are_in_the_object_though_the_file_cannot_be_written(cells, loaded, tmp_path, monkeypatch):
+    def no_room(*args, **how):
+        raise OSError("no room on the disk")
+
+    monkeypatch.setattr("langcell.inference.running.job.write_annotated", no_room)
+    with pytest.raises(OSError, match="no room"):
+        langcell.annotate(cells, LABELS, output=tmp_path / "out.h5ad", model=loaded, progress=False)
+    assert "langcell_label" in cells.obs
+    assert "X_langcell" in cells.obsm
+    assert cells.uns["langcell"]["labels"]
+
+
 @pytest.mark.parametrize("function", [langcell.embed, lambda path: langcell.annotate(path, LABELS)])
 def test_a_file_needs_an_output(function):
     with pytest.raises(ValueError, match=r"cells\.h5ad is a file: say where the result goes"):

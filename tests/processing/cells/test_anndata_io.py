@@ -18,7 +18,8 @@ from anndata.io import write_elem
 from scipy import sparse
 
 from langcell.processing.cells import matrix_rows
-from langcell.processing.cells.anndata_io import CellSource, open_cells, write_annotated
+from langcell.processing.cells.anndata_io import CellSource, open_cells
+from langcell.processing.cells.anndata_output import write_annotated
 
 COUNTS = sparse.csr_matrix(np.random.default_rng(0).poisson(0.5, (50, 20)).astype(np.float32))
 
@@ -317,7 +318,7 @@ def run_python(script: str, *arguments: object) -> str:
 LIMITED_WRITE = """
 import resource, signal, sys
 import numpy as np
-from langcell.processing.cells.anndata_io import write_annotated
+from langcell.processing.cells.anndata_output import write_annotated
 source, output, limit = sys.argv[1], sys.argv[2], int(sys.argv[3])
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
@@ -344,7 +345,8 @@ def test_no_room_leaves_the_old_output(suffix: str, limit: int, tmp_path: Path) 
 PEAK_MEMORY = """
 import json, re, resource, sys
 import numpy as np
-from langcell.processing.cells.anndata_io import open_cells, write_annotated
+from langcell.processing.cells.anndata_io import open_cells
+from langcell.processing.cells.anndata_output import write_annotated
 source, output = sys.argv[1:]
 with open_cells(source) as cells:
     total = sum(float(chunk.counts.sum()) for chunk in cells.chunks(500))

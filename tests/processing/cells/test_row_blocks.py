@@ -10,7 +10,7 @@ from anndata import AnnData
 from numpy.testing import assert_array_equal
 
 from langcell.processing.cells import row_blocks
-from langcell.processing.cells.anndata_io import write_annotated
+from langcell.processing.cells.anndata_output import write_annotated
 from langcell.processing.cells.row_blocks import RowBlocks, regrouped
 
 MATRIX = np.arange(28, dtype=np.float32).reshape(7, 4)

@@ -10,7 +10,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from langcell.processing.cells import store_conversion
-from langcell.processing.cells.anndata_io import write_annotated
+from langcell.processing.cells.anndata_output import write_annotated
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Writing zarr v2 data:UserWarning"),

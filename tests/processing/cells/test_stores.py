@@ -9,13 +9,13 @@ import zarr
 from zarr.core.sync import sync as zarr_sync
 
 from langcell.processing.cells.stores import (
-    can_be_copied,
     copy_store,
     is_legacy,
     no_late_writes,
     open_for_adding,
     open_store,
     stored_bytes,
+    to_copy,
 )
 
 
@@ -43,13 +43,13 @@ def test_open_copy_and_add(suffix: str, tmp_path: Path) -> None:
         close()
 
 
-def test_only_a_modern_store_of_the_same_format_can_be_copied(tmp_path: Path) -> None:
+def test_only_a_modern_store_of_the_same_format_is_copied(tmp_path: Path) -> None:
     h5ad, folder, old = make(tmp_path / "a.h5ad"), make(tmp_path / "a.zarr"), make(tmp_path / "b.zarr", legacy=True)
-    assert can_be_copied(h5ad, Path("out.h5ad"))
-    assert can_be_copied(folder, Path("out.zarr"))
-    assert not can_be_copied(h5ad, Path("out.zarr"))
-    assert not can_be_copied(folder, Path("out.h5ad"))
-    assert not can_be_copied(old, Path("out.zarr"))
+    assert to_copy(h5ad, Path("out.h5ad")) == h5ad
+    assert to_copy(folder, Path("out.zarr")) == folder
+    assert to_copy(h5ad, Path("out.zarr")) is None
+    assert to_copy(folder, Path("out.h5ad")) is None
+    assert to_copy(old, Path("out.zarr")) is None
 
 
 def test_store_without_tables_is_refused_and_closed(tmp_path: Path) -> None:

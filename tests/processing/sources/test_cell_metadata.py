@@ -2,7 +2,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from langcell.processing.sources.cell_metadata import METADATA_COLUMNS, as_texts, distinct_metadata, is_kept
+from langcell.processing.sources.cell_metadata import (
+    METADATA_COLUMNS,
+    as_texts,
+    distinct_metadata,
+    is_kept,
+    n_unmarked,
+    names_of_ids,
+)
 
 
 def test_metadata_of_every_type_become_texts() -> None:
@@ -32,6 +39,11 @@ def test_metadata_of_every_type_become_texts() -> None:
         pytest.param([True, False], [True, False], id="bool"),
         pytest.param(pd.Categorical([False, True]), [False, True], id="categories"),
         pytest.param(["True", "false"], [True, False], id="text"),
+        pytest.param(pd.Categorical([True, np.nan]), [True, True], id="categories_with_a_gap"),
+        pytest.param(pd.array([False, None], dtype="boolean"), [False, True], id="nullable"),
+        pytest.param(np.array([False, np.nan], dtype=object), [False, True], id="as_concat_leaves_it"),
+        pytest.param([0, 1], [False, True], id="numbers"),
+        pytest.param([0.0, np.nan], [False, True], id="numbers_with_a_gap"),
         pytest.param(None, [True, True], id="no_column"),
     ],
 )
@@ -41,6 +53,18 @@ def test_what_counts_as_a_copy(values, kept: list[bool]) -> None:
     assert is_kept(frame, keep_duplicates=True).all()
 
 
+def test_cells_without_a_mark_are_counted() -> None:
+    assert n_unmarked(pd.DataFrame({"is_primary_data": pd.array([True, None, None], dtype="boolean")})) == 2
+    assert n_unmarked(pd.DataFrame({"is_primary_data": pd.Categorical([True, np.nan])})) == 1
+    assert n_unmarked(pd.DataFrame({"is_primary_data": [True, False]})) == n_unmarked(pd.DataFrame(index=[0])) == 0
+
+
+def test_names_beside_several_ids() -> None:
+    column = "disease_ontology_term_id"
+    frame = pd.DataFrame({column: ["MONDO:1 || MONDO:2", "MONDO:3"], "disease": ["a || b", "c || d"]})
+    assert names_of_ids(frame) == {(column, "MONDO:1"): "a", (column, "MONDO:2"): "b"}
+
+
 def test_an_unclear_mark_is_refused() -> None:
-    with pytest.raises(ValueError, match="is_primary_data holds 'maybe'"):
+    with pytest.raises(ValueError, match=r"obs\['is_primary_data'\] holds 'maybe'"):
         is_kept(pd.DataFrame({"is_primary_data": ["maybe"]}), keep_duplicates=False)

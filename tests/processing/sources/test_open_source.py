@@ -53,7 +53,7 @@ def test_a_text_matrix_is_made_readable_once(tmp_path: Path) -> None:
     open_source(spec, ReadOptions(), work=tmp_path / "work").__exit__(None, None, None)
     (made,) = (tmp_path / "work").iterdir()
     before = made.stat().st_mtime_ns
-    assert made.name == f"{checksum_of(spec)}.h5"
+    assert made.name == f"{checksum_of(spec)}.h5ad"
     open_source(spec, ReadOptions(), work=tmp_path / "work").__exit__(None, None, None)
     assert made.stat().st_mtime_ns == before
 
@@ -106,8 +106,8 @@ def other_hdf5(folder: Path) -> Path:
     [
         pytest.param(lambda d: d / "no.h5ad", FileNotFoundError, "no such file or folder", id="missing"),
         pytest.param(lambda d: d / "*.h5ad", FileNotFoundError, "nothing matches", id="empty_glob"),
-        pytest.param(lambda d: d, ValueError, "neither a zarr folder nor one with a 10x matrix", id="folder"),
-        pytest.param(text_file, ValueError, "unknown kind of file", id="text"),
+        pytest.param(lambda d: d, ValueError, "a folder that is no zarr group, and has no matrix.mtx", id="folder"),
+        pytest.param(text_file, ValueError, "not an h5ad file but text", id="text"),
     ],
 )
 def test_what_is_no_source(make, error: type[Exception], message: str, tmp_path: Path) -> None:
@@ -121,6 +121,16 @@ def test_other_hdf5_files_are_refused_when_opened(tmp_path: Path) -> None:
         open_source(spec, ReadOptions(), work=tmp_path)
 
 
+def test_all_that_are_no_sources_are_named_at_once(tmp_path: Path) -> None:
+    text_file(tmp_path)
+    (tmp_path / "cells.rds").write_bytes(b"X\n\x00\x00\x00\x03")
+    tiny_sources.write_h5ad(tmp_path / "cells.h5ad", 5)
+    with pytest.raises(
+        ValueError, match=r"2 of 3 sources cannot be used: .*cells\.rds: an R object.* \| .*cells\.txt: not"
+    ):
+        find_sources([f"{tmp_path}/*"])
+
+
 def test_a_source_is_named_once(tmp_path: Path) -> None:
     path = tiny_sources.write_h5ad(tmp_path / "cells.h5ad", 5)
     with pytest.raises(ValueError, match="is named twice"):
@@ -129,7 +139,7 @@ def test_a_source_is_named_once(tmp_path: Path) -> None:
 
 def test_options_that_a_source_does_not_have(tmp_path: Path) -> None:
     (spec,) = find_sources([tiny_sources.write_tenx_h5(tmp_path / "cells.h5")])
-    with pytest.raises(ValueError, match="a 10x matrix has no layers"):
+    with pytest.raises(ValueError, match=r"unknown layer 'counts'; it has \['X'\]"):
         open_source(spec, ReadOptions(layer="counts"), work=tmp_path)
     with pytest.raises(ValueError, match="A Census holds raw counts"):
         open_source(census_source(CensusSelection("soma")), ReadOptions(x_is="log1p"), work=tmp_path)

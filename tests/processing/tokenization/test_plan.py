@@ -1,5 +1,7 @@
+import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import tiny
 import tiny_sources
@@ -10,13 +12,14 @@ from langcell.processing.sources.open_source import find_sources
 from langcell.processing.tokenization.plan import Plan, TokenizeOptions, make_plan
 
 
-def plan_of(*paths: Path, **options) -> Plan:
+def plan_of(*paths: Path, skip_unfit: bool = False, **options) -> Plan:
     return make_plan(
         find_sources(paths),
         tiny.tiny_vocabulary(),
         options=TokenizeOptions(**options),
         ontology=Ontology.cellxgene(),
         work=paths[0].parent / "work",
+        skip_unfit=skip_unfit,
         progress=False,
     )
 
@@ -94,6 +97,65 @@ def test_the_plan_follows_from_contents_and_options(path: Path, other: Path, tmp
 def test_bad_options(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TokenizeOptions(**options)
+
+
+def with_new_ids(folder: Path) -> Path:
+    """Five cells of a type and ten of a tissue that the ontologies do not have, and an obsolete type."""
+    adata = tiny_sources.adata_of()
+    types = ["CL:0000236"] * 60
+    types[:5], types[5] = ["CL:4099999"] * 5, "CL:0000003"
+    adata.obs["cell_type_ontology_term_id"] = types
+    adata.obs["cell_type"] = ["newly found cell" if each == "CL:4099999" else "B cell" for each in types]
+    adata.obs["tissue_ontology_term_id"] = ["UBERON:9999999"] * 10 + ["UBERON:0000178"] * 50
+    adata.obs["is_primary_data"] = True
+    adata.write_h5ad(folder / "new.h5ad")
+    return folder / "new.h5ad"
+
+
+UNKNOWN = {("cell_type_ontology_term_id", "CL:4099999"): 5, ("tissue_ontology_term_id", "UBERON:9999999"): 10}
+
+
+@pytest.mark.parametrize("policy", ["drop", "keep-name"])
+def test_unknown_ids_are_left_out_or_named_and_counted(policy: str, tmp_path: Path) -> None:
+    made = plan_of(with_new_ids(tmp_path), on_unknown_id=policy)
+    assert made.sources[0].unknown_ids == UNKNOWN
+    texts = " ".join(description.text for description in made.descriptions)
+    assert ("cell type: newly found cell; " in texts) == (policy == "keep-name")
+    assert "CL:4099999" not in texts
+    assert "tissue: blood" in texts
+
+
+def test_all_unknown_ids_of_all_sources_are_said_at_once(tmp_path: Path, path: Path) -> None:
+    new = with_new_ids(tmp_path)
+    odd = tmp_path / "odd.h5ad"
+    adata = tiny_sources.adata_of()
+    adata.obs["is_primary_data"] = "maybe"
+    adata.write_h5ad(odd)
+    with pytest.raises(ValueError, match="2 of 3 sources cannot be used") as error:
+        plan_of(path, new, odd)
+    said = str(error.value)
+    assert re.search(r"new\.h5ad: cell_type_ontology_term_id: Unknown ontology id 'CL:4099999'.*\(5 cells\)", said)
+    assert re.search(r"tissue_ontology_term_id: Unknown ontology id 'UBERON:9999999'.*\(10 cells\)", said)
+    assert "--on-unknown-id drop" in said
+    assert "odd.h5ad: obs['is_primary_data'] holds 'maybe'" in said
+
+
+def test_unfit_sources_can_be_skipped(tmp_path: Path, path: Path) -> None:
+    new = with_new_ids(tmp_path)
+    made, alone = plan_of(new, path, skip_unfit=True), plan_of(path)
+    assert [name for name, _ in made.skipped] == ["new.h5ad"]
+    assert made.summary() == alone.summary()
+    assert made.description_ids == alone.description_ids
+    with pytest.raises(ValueError, match="CL:4099999"):
+        plan_of(new, skip_unfit=True)
+
+
+def test_cells_that_no_mark_speaks_of_are_kept_and_counted(tmp_path: Path) -> None:
+    adata = tiny_sources.adata_of()
+    adata.obs["is_primary_data"] = pd.array([True] * 30 + [False] * 10 + [None] * 20, dtype="boolean")
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    made = plan_of(tmp_path / "cells.h5ad")
+    assert made.sources[0].unmarked == 20
 
 
 def test_what_is_wrong_with_a_source_names_it(tmp_path: Path, path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import langcell.processing
 from langcell.loading.options import BUNDLED_MODEL
+from langcell.processing.containers.addresses import local_path
 from langcell.processing.shards.manifest import sha256_of
 
 _NOT_OF_THE_MODEL = (".md", ".png")  # a better card makes no other model
@@ -16,7 +17,7 @@ _NOT_OF_THE_MODEL = (".md", ".png")  # a better card makes no other model
 
 def digest_of_data(path: str | Path) -> str | None:
     """sha256 of a file, and for a zarr folder over the names and contents of its files; None where there is neither."""
-    path = Path(path)
+    path = local_path(path)
     if path.is_file():
         return sha256_of(path)
     return _digest_of_files(path, sorted(path.rglob("*"))) if path.is_dir() else None
