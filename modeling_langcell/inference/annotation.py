@@ -142,8 +142,7 @@ def run_annotation(job: Job, labels: Labels | None, naming: NamingOptions) -> An
             kind = {"alpha": float(alpha), "reference_cells": 0 if reference is None else len(reference)}
             naming.check_calibration(**model_facts(loaded), **kind, **texts)
             function = _scorer(loaded, dtype, resolved, alpha, naming, reference)
-        columns = ("scores", "embeddings", "n_matches", *(["similarity"] if naming.needs_similarity else []))
-        run = CellRun(source, loaded, job.options, function, columns, "naming cells", reference)
+        run = CellRun(source, loaded, job.options, function, naming.columns, "naming cells", reference)
         arguments = {
             "labels": [[label.name, label.text, label.ontology_term_id] for label in resolved],
             **kind,
@@ -219,7 +218,7 @@ def _scorer(
     texts = encode_label_texts(loaded, labels)
     loaded.compute_in(dtype)
     encoded = with_reference(loaded, EncodedLabels(texts.in_dtype(dtype)), reference)
-    return partial(_score, loaded, encoded, alpha, naming)
+    return partial(_score, loaded, encoded, alpha, naming, naming.columns)
 
 
 def _embedder(loaded: LoadedScorer, dtype: torch.dtype, hidden: bool) -> BatchFunction:
@@ -241,12 +240,13 @@ def _score(
     encoded: EncodedLabels,
     alpha: float,
     naming: NamingOptions,
+    columns: tuple[str, ...],
     cell_input_ids: Tensor,
     cell_attention_mask: Tensor,
     reference_weights: Tensor | None = None,
 ) -> tuple[Tensor, ...]:
-    """Scores, embeddings, the number of evaluated pairs of each cell, and its similarities where they are needed."""
-    scores = score_cells(
+    """The columns that naming reads, of a batch of cells."""
+    found = score_cells(
         loaded.encoders,
         encoded,
         cell_input_ids,
@@ -257,8 +257,14 @@ def _score(
         k=naming.k,
         tokens_per_match=max(_LEAST_TOKENS_PER_MATCH, TEXT_TOKENS_PER_GENE * cell_input_ids.numel()),
     )
-    found = scores.score, scores.cell_embeds, (~scores.match.isnan()).sum(-1)
-    return (*found, scores.similarity) if naming.needs_similarity else found
+    values = {
+        "scores": found.score,
+        "embeddings": found.cell_embeds,
+        "n_matches": (~found.match.isnan()).sum(-1),
+        "similarity": found.similarity,
+        "match": found.match,
+    }
+    return tuple(values[name] for name in columns)
 
 
 @torch.inference_mode()

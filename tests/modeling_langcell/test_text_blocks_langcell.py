@@ -20,7 +20,9 @@ def case(request):
         cells = model.get_cell_states(batch["cell_input_ids"], batch["cell_attention_mask"])
         expected = model.match_all(ids, mask, cells, batch["cell_attention_mask"]).softmax(-1)[..., 1]
         texts_of_model = EncodedTexts(
-            model.get_text_features(ids, mask), mask, model.text_encoder.states_before_cell(ids, mask)
+            model(input_ids=ids, attention_mask=mask).text_embeds,
+            mask,
+            model.text_encoder.states_before_cell(ids, mask),
         )
         encoders = TorchEncoders(model)
         cells = encoders.encode_cells(batch["cell_input_ids"], batch["cell_attention_mask"])

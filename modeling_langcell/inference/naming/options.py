@@ -126,6 +126,11 @@ class NamingOptions:
 
         return confidence_of(self.unknown)[0] is not None
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What naming reads of every cell; one that looks at all cells may ask for "similarity" and "match", too."""
+        return ("scores", "embeddings", "n_matches", *(["similarity"] if self.needs_similarity else []))
+
     def check_calibration(self, **used: Any) -> None:
         """Refuse a calibration that was fitted with another model, alpha or list of labels.
 
