@@ -293,7 +293,7 @@ def test_score_data_leaves_the_cells_alone(cells, loaded, named):
         pytest.param("B cell,NK cell", {}, r"Give a list: \['B cell', 'NK cell'\]", id="one_string"),
         pytest.param(["B cell", "unassigned"], {}, "'unassigned' cannot be a label", id="reserved_word"),
         pytest.param(LABELS, {"alpha": 1.5}, r"alpha is 1\.5; legal are 0", id="alpha"),
-        pytest.param(LABELS, {"rows_per_chunk": 0}, "at least one row a chunk", id="rows_per_chunk"),
+        pytest.param(LABELS, {"rows_per_chunk": 0}, "at least one row per chunk", id="rows_per_chunk"),
         pytest.param(LABELS, {"max_batch_tokens": 0}, "max_batch_tokens is 0", id="max_batch_tokens"),
         pytest.param(LABELS, {"output": "cells.csv"}, r"has to end in \.h5ad or \.zarr", id="suffix"),
     ],
