@@ -3,9 +3,10 @@ import pandas as pd
 import pytest
 
 from langcell.processing.cells.cell_tables import FrameTable
-from langcell.processing.cells.contents import Contents, find_values
+from langcell.processing.cells.contents import Contents
 from langcell.processing.cells.matrix_rows import DenseRows
 from langcell.processing.cells.raw_counts import XKind
+from langcell.processing.cells.value_choice import find_values
 
 COUNTS = np.array([[0, 3.0], [2.0, 1.0]])
 LOGGED = np.log1p(COUNTS)
@@ -43,9 +44,10 @@ def contents(**matrices: np.ndarray) -> Contents:
     ],
 )
 def test_location(matrices: dict[str, np.ndarray], x_is: XKind, layer: str | None, expected: str) -> None:
-    location, rows = find_values(contents(**matrices), x_is=x_is, layer=layer)
-    assert location == expected
-    assert rows.shape == (2, 2)
+    found = find_values(contents(**matrices), x_is=x_is, layer=layer).found
+    assert found.location == expected
+    assert found.rows is not None
+    assert found.rows.shape == (2, 2)
 
 
 @pytest.mark.parametrize(
