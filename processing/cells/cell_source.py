@@ -76,7 +76,8 @@ class CellSource:
         self.notes: tuple[str, ...] = (*choice.notes, *log_notes)
         self._found_genes: dict[str, FoundGenes] = {}
         self._told = False
-        self.var = var = contents.var_of(self.location)[found.is_gene]
+        self.var: pd.DataFrame = contents.var_of(self.location).loc[found.is_gene]
+        var = self.var
         self.gene_columns = gene_columns(var)
         try:
             self.gene_names = gene_names(var, gene_column)

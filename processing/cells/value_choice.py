@@ -140,7 +140,7 @@ def _examine(contents: Contents, location: str, x_is: XKind, gene_column: str | 
     fault = refusal(summary, x_is)
     if fault is None and summary.n_values == 0 and _is_all_zero(rows):
         fault = "holds zeros alone"
-    n_genes = _named_genes(table[is_gene], gene_column)
+    n_genes = _named_genes(table.loc[is_gene], gene_column)
     return Finding(location, fault, rows, summary, is_gene, others, n_genes)
 
 

@@ -173,7 +173,8 @@ def _mouse_index(
         symbols = [table.symbols.get(name, name) for name in symbols]
     by_letters = same_letters_index(symbols, vocabulary)
     by_table = np.full(len(names), -1, dtype=np.int64)
-    for i in np.flatnonzero(read) if table is not None else ():
+    for i in np.flatnonzero(read).tolist() if table is not None else ():
+        assert table is not None
         if gene := table.human.get(strip_version(names[i])) or table.human.get(symbols[i]):
             by_table[i] = vocabulary.match(gene, synonyms=False).max()
     # A table that somebody gives is taken at its word. The one of the package has the letters beside it: where they

@@ -38,9 +38,9 @@ _PAIRS = """
     Car4:CA4 Car6:CA6 Car8:CA8 Car9:CA9 Car10:CA10 Car11:CA11 Car12:CA12 Car13:CA13 Car14:CA14 Ceacam3:- Ceacam5:-
     Mageb2:- Mageb3:- Gstm2:- Gstm5:- Cfhr2:- H3f3c:- Ankrd36:- Poteg:- Ube2q2l:-
 """
-EXCEPTIONS: dict[str, str] = dict(pair.split(":") for pair in _PAIRS.split())
+EXCEPTIONS = {mouse: human for mouse, _, human in (pair.partition(":") for pair in _PAIRS.split())}
 # Variable segments are numbered by their place in each species: the same letters are another gene.
-_VARIABLE_SEGMENT = re.compile(r"(IG[HKL]|TR[ABGD])[VDJ].*")
+_VARIABLE_SEGMENT = re.compile(r"(IG[HKL]|TR[ABGD])[VDJ]\d.*")
 
 
 def looks_like_mouse(name: str) -> bool:
