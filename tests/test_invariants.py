@@ -1,5 +1,4 @@
-"""What must not change the answer: the order of genes, genes that nobody expresses, rows that are no genes, the names of
-cells, columns that are split in two, the container."""
+"""What must not change the answer: the order of genes, silent genes, rows that are no genes, names, the container."""
 
 import warnings
 from collections.abc import Callable
