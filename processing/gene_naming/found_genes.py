@@ -95,7 +95,8 @@ def find_genes(
         species = _species(naming, is_mouse, index)
         if species == "mouse":
             table = read_orthologs(naming.orthologs) if naming.orthologs else installed_orthologs()
-            index, words = _mouse_index(plain, is_mouse, vocabulary, table, is_given=naming.orthologs is not None)
+            read = is_mouse if min(_shares(is_mouse, index)) >= _MIXTURE else np.ones(len(plain), dtype=bool)
+            index, words = _mouse_index(plain, read, vocabulary, table, is_given=naming.orthologs is not None)
             notes.append(words)
         elif is_mouse.any():
             index = np.where(is_mouse & _has_genome(given), -1, index)
@@ -144,8 +145,7 @@ def _species(naming: GeneNaming, is_mouse: np.ndarray, index: np.ndarray) -> Spe
     """
     if naming.species != "auto":
         return naming.species
-    mouse = float(is_mouse.mean()) if len(is_mouse) else 0.0
-    human = float(((index >= 0) & ~is_mouse).mean()) if len(is_mouse) else 0.0
+    mouse, human = _shares(is_mouse, index)
     if mouse >= _MIXTURE and human >= _MIXTURE:
         raise ValueError(
             f"{mouse:.0%} of the {len(index)} genes are those of mice and {human:.0%} those of humans: a mixture of "
@@ -157,17 +157,21 @@ def _species(naming: GeneNaming, is_mouse: np.ndarray, index: np.ndarray) -> Spe
     return "human" if naming.orthologs is None or not is_mouse.any() else "mouse"
 
 
+def _shares(is_mouse: np.ndarray, index: np.ndarray) -> tuple[float, float]:
+    """Shares of the genes that are called as those of mice, and that are human genes otherwise."""
+    n_genes = max(1, len(index))
+    return float(is_mouse.sum()) / n_genes, float(((index >= 0) & ~is_mouse).sum()) / n_genes
+
+
 def _mouse_index(
     names: Sequence[str],
-    is_mouse: np.ndarray,
+    read: np.ndarray,
     vocabulary: GeneVocabulary,
     table: Orthologs | None,
     *,
     is_given: bool,
 ) -> tuple[np.ndarray, str]:
-    """Places of the human genes of mouse genes, and a line on how they were found and how many."""
-    # A file of mice whose symbols are written in capitals throughout is read by its letters as well.
-    read = is_mouse if is_mouse.mean() > _MIXTURE else np.ones(len(names), dtype=bool)
+    """Places of the human genes of mouse genes (where `read`), and a line on how they were found and how many."""
     symbols = [strip_version(name) if chosen else "" for name, chosen in zip(names, read, strict=True)]
     if table is not None:
         symbols = [table.symbols.get(name, name) for name in symbols]

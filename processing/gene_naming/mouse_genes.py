@@ -13,7 +13,7 @@ from langcell.processing.genes import GeneVocabulary, strip_version
 
 MOUSE_ID = re.compile(r"ENSMUSG\d{11}(\.\d+)?")
 # Title case, and the mitochondrial genes: Xkr4, H2-Ab1, Hba-a1, mt-Co1, 0610005C13Rik.
-MOUSE_SYMBOL = re.compile(r"(mt-)?[A-Z][a-z0-9]*[a-z][A-Za-z0-9.\-]*|[0-9A-Z]+Rik")
+MOUSE_SYMBOL = re.compile(r"(mt-)?[A-Z][a-z0-9]*[a-z][A-Za-z0-9.\-]*|H2-\w+|[0-9A-Z]+Rik")
 _HUMAN_FRAME = re.compile(r"C(\d+|X)orf\d+.*")  # human, though it looks like a mouse symbol
 
 # Mouse gene and human gene; of several mouse genes with the same human one the counts add up. "-" is none: there the

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 
 _PREFIX = re.compile(r"^(?P<prefix>[A-Za-z][A-Za-z0-9.\-]*?[A-Za-z0-9.](?:[_:|]+|-+|\s+))(?=[A-Za-z0-9])")
 _GENOME = re.compile(r"(pre-?mrna[-_]?)?(GRC[hm]\d+|hg\d+|mm\d+|human|mouse|homo_sapiens|mus_musculus)", re.IGNORECASE)
+# GRCh38-2020-A_CD3D, premrna_GRCh38______CD3D: up to the first stroke behind the genome.
+_LONG_PREFIX = re.compile(rf"^(?P<prefix>{_GENOME.pattern}[A-Za-z0-9.\-]*[_:|]+)(?=[A-Za-z0-9])", re.IGNORECASE)
 _ID_WITHIN = re.compile(r"(?<![A-Za-z0-9])(ENS[A-Z]*G\d{11})(?!\d)")
 _NUMBER_BEHIND = re.compile(r"[._-]\d+$")
 _HUMAN_GENOME = re.compile(r"GRCh|hg\d|human|homo", re.IGNORECASE)
@@ -29,7 +31,7 @@ def plain_names(names: Sequence[str], n_known: Matches) -> tuple[list[str], list
     (['CD3D', 'CD4', 'CD8A'], ['Took GRCh38_ off the names of 2 genes.'])
     """
     names, notes = list(names), []
-    for change in (_without_prefixes, _ids_within, _without_numbers):
+    for change in (_without_long_prefixes, _without_prefixes, _ids_within, _without_numbers):
         changed, note = change(names)
         if note and n_known(changed) > n_known(names):
             names, notes = changed, [*notes, note]
@@ -42,15 +44,19 @@ def genome_of(name: str) -> str:
     >>> genome_of("GRCh38_CD3D"), genome_of("mm10___Cd3d"), genome_of("CD3D")
     ('human', 'mouse', '')
     """
-    found = _PREFIX.match(name)
+    found = _LONG_PREFIX.match(name) or _PREFIX.match(name)
     if found is None:
         return ""
     prefix = found["prefix"]
     return "human" if _HUMAN_GENOME.search(prefix) else "mouse" if _MOUSE_GENOME.search(prefix) else ""
 
 
-def _without_prefixes(names: list[str]) -> tuple[list[str], str]:
-    prefixes = [found["prefix"] if (found := _PREFIX.match(name)) else "" for name in names]
+def _without_long_prefixes(names: list[str]) -> tuple[list[str], str]:
+    return _without_prefixes(names, _LONG_PREFIX)
+
+
+def _without_prefixes(names: list[str], form: re.Pattern[str] = _PREFIX) -> tuple[list[str], str]:
+    prefixes = [found["prefix"] if (found := form.match(name)) else "" for name in names]
     counts = Counter(prefix for prefix in prefixes if prefix)
     taken = {prefix: n for prefix, n in counts.items() if _GENOME.match(prefix) or n >= _LEAST_SHARE * len(names)}
     changed = [
