@@ -172,7 +172,7 @@ def _notes(
     notes, place = [], shown(chosen.location)
     if others:
         notes.append(
-            f"Counts are read from {place} ({chosen.n_genes:,} genes); {'; '.join(other.text for other in others)}."
+            f"Counts are read from {place} ({chosen.n_genes:,} genes); {'; '.join(other.text for other in others)}"
         )
     elif x_is != "counts" and layer is None and RAW in contents.matrices:
         raw = _examine(contents, RAW, x_is, gene_column)
