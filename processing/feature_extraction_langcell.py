@@ -80,7 +80,8 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
             cells: an AnnData (X and var_names are read), a csr or dense matrix (cells x genes), or lists of token ids.
             gene_names: names of the matrix's columns (Ensembl ids with or without version, or symbols); for an AnnData
                 they replace var_names.
-            x_is: "counts", or "linear" (TPM, counts per 10k) or "log1p": ranks within a cell do not need counts.
+            x_is: "counts", or "linear" (TPM, counts per 10k), "log1p" or "log2p" (log2 of 1 + x): ranks within a cell
+                do not need counts.
             max_length: longest list, `<cls>` included; the extractor's own when None.
             return_tensors: "pt", "np" or None.
             padding: as in `pad`; with False cells keep their lengths, to be padded batch by batch.
@@ -229,8 +230,10 @@ class _CsrArrays:
     """
 
     def __init__(self, matrix: Any, x_is: str):
-        if x_is not in ("counts", "linear", "log1p"):
-            raise ValueError(f"x_is is {x_is!r}; legal are 'counts', 'linear' (TPM, counts per 10k) and 'log1p'.")
+        if x_is not in ("counts", "linear", "log1p", "log2p"):
+            raise ValueError(
+                f"x_is is {x_is!r}; legal are 'counts', 'linear' (TPM, counts per 10k), 'log1p' and 'log2p' (to base 2)."
+            )
         if hasattr(matrix, "tocsr"):
             matrix = matrix.tocsr()
             self.indptr, self.indices, self.data = matrix.indptr, matrix.indices, matrix.data
@@ -252,8 +255,8 @@ class _CsrArrays:
                 f"The matrix holds values such as {self.data[self.data != np.rint(self.data)][0]:.4g}, not raw counts; "
                 "give raw counts (often in layers['counts'] or raw) or say x_is='linear' or x_is='log1p'."
             )
-        if x_is == "log1p":
-            self.data = np.expm1(self.data)
+        if x_is in ("log1p", "log2p"):
+            self.data = np.expm1(self.data if x_is == "log1p" else self.data * np.log(2.0))
 
 
 def _columns(cells: Sequence[Any] | Mapping[str, Sequence[Any]]) -> dict[str, Any]:

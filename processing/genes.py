@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,27 @@ VOCABULARY_FILE = "gene_vocabulary.tsv"
 _HEADER = ("gene_id", "symbol", "median", "synonyms")
 _FINGERPRINT_MARK = "# fingerprint sha256:"
 _VERSION_SUFFIX = re.compile(r"^(ENS[A-Z]*G\d+)\.\d+$")
-_MOUSE_GENE = re.compile(r"^ENSMUSG\d+(\.\d+)?$")
+_ENSEMBL_GENE = re.compile(r"^ENS[A-Z]*G\d{11}(\.\d+)?$")
+# A data set of which fewer genes AND fewer counts are known says too little about its cells to name them.
+LEAST_KNOWN_GENES = 0.05
+LEAST_KNOWN_COUNTS = 0.2
+# Where so many of the names are Ensembl ids, the others are no symbols: antibodies, guides, spiked-in sequences.
+_ID_COLUMN = 0.9
+# What names that are no human genes look like, and what to do about it; the first with the most names is told.
+_CAUSES: dict[str, str] = {
+    r"ENSMUSG\d+(\.\d+)?": "these look like mouse genes, and this model knows human genes: read them with "
+    "--species mouse (species='mouse'), or map them to human orthologs first",
+    r"ENS[A-Z]*T\d{11}.*": "these are transcripts: add their counts up per gene (ENSG...)",
+    r"ENS[A-Z]{3,}G\d{11}.*|FBgn\d+|WBGene\d+|Y[A-P][LR]\d{3}[CW].*": "these are genes of another species, and this "
+    "model knows human genes: map them to human orthologs first",
+    r"chr[\dXYM]+[:_-]\d+-\d+|[\dXY]+:\d+-\d+": "these are peaks or regions, not genes: give the gene expression",
+    r"\d+_?([a-z]_)*at": "these are probes of an array: name them by gene first",
+    r"\d+": "these are numbers: rows, or Entrez ids; give Ensembl ids (ENSG...) or gene symbols",
+    r"\d{1,2}-[A-Z][a-z]{2}|[A-Z][a-z]{2}-\d{1,2}": "these are dates, which a spreadsheet made of genes such as MARCH1 "
+    "and SEPT2: take the names from the original table",
+    r"(GRCh|GRCm|hg|mm)\d+[^A-Za-z0-9]+.*": "they begin with the name of a genome: take it off",
+    r"\S+[._-]\d+": "they end in a number: take it off, if it is a version",
+}
 
 
 def strip_version(gene_id: str) -> str:
@@ -98,55 +118,101 @@ class GeneVocabulary:
         return digest.hexdigest()
 
     @cached_property
-    def _index(self) -> dict[str, int]:
+    def _index_without_synonyms(self) -> dict[str, int]:
         # Ids win over symbols, symbols over synonyms; among equals the first gene wins, so that a lookup never
         # depends on anything but the vocabulary's own order.
         index = {gene_id: i for i, gene_id in enumerate(self.gene_ids)}
         for i, symbol in enumerate(self.symbols):
             if symbol:
                 index.setdefault(symbol, i)
+        return index
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        index = dict(self._index_without_synonyms)
         for i, names in enumerate(self.synonyms):
             for name in names:
                 index.setdefault(name, i)
         return index
 
-    def match(self, names: Sequence[str]) -> np.ndarray:
+    def match(self, names: Sequence[str], *, synonyms: bool = True) -> np.ndarray:
         """Index of each name in the vocabulary, -1 where unknown.
+
+        Where nine tenths of the names are Ensembl ids, a name that is none is unknown, whatever gene is called so.
 
         Args:
             names: Ensembl ids with or without version, symbols, or a mix of them.
+            synonyms: read other names of genes, too.
 
         Returns:
             int64 array, shape (len(names),).
         """
-        index = self._index
-        found = (index.get(name, index.get(strip_version(name), -1)) for name in map(str, names))
-        return np.fromiter(found, dtype=np.int64, count=len(names))
+        index = self._index if synonyms else self._index_without_synonyms
+        names = [str(name) for name in names]
+        found = (index.get(name, index.get(strip_version(name), -1)) for name in names)
+        places = np.fromiter(found, dtype=np.int64, count=len(names))
+        is_id = np.fromiter((bool(_ENSEMBL_GENE.match(name)) for name in names), dtype=bool, count=len(names))
+        if _ID_COLUMN * sum(map(bool, names)) <= is_id.sum() < len(names):
+            places[~is_id] = -1
+        return places
 
-    def require_known(self, names: Sequence[str], *, other_columns: Sequence[str] = ()) -> np.ndarray:
-        """Like `match`, but no known gene at all is an error that says what the names look like.
-
-        Raises:
-            ValueError: none of the names is in the vocabulary, or next to none and the others are mouse symbols (a few,
-                such as C3 and F10, are written alike in both species).
-        """
+    def require_known(
+        self,
+        names: Sequence[str],
+        *,
+        other_columns: Sequence[str] = (),
+        share_of_counts: Callable[[np.ndarray], float] | None = None,
+    ) -> np.ndarray:
+        """Like `match`, but next to no known gene is an error that says what the names look like; see `check_known`."""
         names = [str(name) for name in names]
         gene_index = self.match(names)
-        n_known = int((gene_index >= 0).sum())
+        self.check_known(names, gene_index, other_columns=other_columns, share_of_counts=share_of_counts)
+        return gene_index
+
+    def check_known(
+        self,
+        names: Sequence[str],
+        gene_index: np.ndarray,
+        *,
+        other_columns: Sequence[str] = (),
+        share_of_counts: Callable[[np.ndarray], float] | None = None,
+    ) -> None:
+        """Refuse data of which next to nothing is known: less than 5 % of the genes and less than 20 % of the counts.
+
+        Args:
+            names: of the data's genes.
+            gene_index: their places in the vocabulary, -1 where unknown.
+            other_columns: where else the data have names.
+            share_of_counts: gives the share of the counts on some genes (bool, one a gene); asked where few genes are
+                known. Without it a single known gene is enough.
+
+        Raises:
+            ValueError: no gene is known, or too few are; or next to none, and the others are mouse symbols (a few, such
+                as C3 and F10, are written alike in both species).
+        """
+        known = gene_index >= 0
+        n_known = int(known.sum())
         mouse_symbols = n_known < 0.1 * len(names) and _looks_like_mouse_symbols(names)
+        on_them = ""
         if n_known and not mouse_symbols:
-            return gene_index
+            if n_known >= LEAST_KNOWN_GENES * len(names) or share_of_counts is None:
+                return
+            share = share_of_counts(known)
+            if share >= LEAST_KNOWN_COUNTS:
+                return
+            on_them = (
+                f", with {share:.1%} of the counts (needed are {LEAST_KNOWN_GENES:.0%} or {LEAST_KNOWN_COUNTS:.0%})"
+            )
+        unknown = [name for name, found in zip(names, known, strict=True) if not found]
+        cause = _CAUSES[next(iter(_CAUSES))] if mouse_symbols else _likely_cause(unknown)
+        if other_columns and not mouse_symbols:
+            column = f"name the column that holds them (--gene-column; this file has {', '.join(other_columns)})"
+            cause = f"{cause}; or {column}" if cause and not names[0].isdigit() else column
         shown = ", ".join(map(repr, names[:3]))
-        if mouse_symbols or any(_MOUSE_GENE.match(name) for name in names[:200]):
-            reason = "these look like mouse genes, and this model knows human genes: map them to human orthologs first"
-        elif other_columns:
-            reason = f"name the column that holds them (--gene-column; this file has {', '.join(other_columns)})"
-        else:
-            reason = "give human Ensembl ids (ENSG...) or gene symbols"
-        known = f"Only {n_known}" if n_known else "None"
-        verb = "are" if n_known > 1 else "is"
+        number, verb = (f"Only {n_known}" if n_known else "None"), ("are" if n_known > 1 else "is")
         raise ValueError(
-            f"{known} of the {len(names)} genes ({shown}, ...) {verb} in the model's vocabulary; {reason}."
+            f"{number} of the {len(names)} genes ({shown}, ...) {verb} in the model's vocabulary{on_them}; "
+            f"{cause or 'give human Ensembl ids (ENSG...) or gene symbols'}."
         )
 
     def save(self, path: str | Path) -> None:
@@ -192,6 +258,14 @@ def check_same_vocabulary(expected: str, found: str, expected_from: str, found_f
             f"Gene vocabularies differ: {expected_from} has fingerprint {expected[:12]}, {found_from} has "
             f"{found[:12]}; use files that were made with the same gene vocabulary."
         )
+
+
+def _likely_cause(names: Sequence[str]) -> str:
+    """What most of some unknown names look like, and what to do; "" where they look like nothing known."""
+    looked_at = [name for name in names[:2000] if name]
+    counts = {cause: sum(bool(re.fullmatch(form, name)) for name in looked_at) for form, cause in _CAUSES.items()}
+    cause = max(counts, key=lambda one: counts[one])
+    return cause if 2 * counts[cause] > len(looked_at) else ""
 
 
 def _looks_like_mouse_symbols(names: Sequence[str]) -> bool:

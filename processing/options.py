@@ -14,7 +14,8 @@ from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any, ClassVar, Literal, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-XKind = Literal["counts", "linear", "log1p"]
+XKind = Literal["counts", "linear", "log1p", "log2p"]
+Species = Literal["auto", "human", "mouse"]
 
 _DOC_WIDTH = 110
 _PLACEHOLDER = re.compile(r"^( *)\{options\}$", re.MULTILINE)
@@ -60,13 +61,27 @@ class ReadOptions:
 
     x_is: XKind = option(  # noqa: RUF009  # ruff knows it by the name that other files import
         "counts",
-        "Kind of the values: counts (checked), linear (TPM or counts per 10,000), or log1p of linear values.",
+        "Kind of the values: counts (checked), linear (TPM, counts per 10,000, corrected counts), log1p of linear values "
+        "(to the base that uns['log1p'] names, else e), or log2p (log2 of 1 + x).",
         names=("--x-is",),
     )
     gene_column: str | None = option(
         None, "Column of var with Ensembl ids or gene symbols; the index of var when not given."
     )
     layer: str | None = option(None, "Layer that holds the values; found when not given.")
+    species: Species = option(
+        "auto", "Species of the genes: human, mouse (whose genes are named through orthologs), or auto, by their names."
+    )
+    orthologs: str | None = option(
+        None,
+        "Table with the human gene of each mouse gene, from Ensembl BioMart, HCOP or MGI; genes of the same letters, or "
+        "the table of the extra [mouse], when not given.",
+        metavar="FILE",
+    )
+
+
+READ_FIELDS = tuple(one.name for one in fields(ReadOptions))
+"""Names of the options that `open_cells` takes, too."""
 
 
 def from_keywords(keywords: Mapping[str, Any], *groups: type, function: str) -> list[Any]:
@@ -82,7 +97,7 @@ def from_keywords(keywords: Mapping[str, Any], *groups: type, function: str) -> 
         ValueError: a group refuses a value.
 
     >>> from_keywords({"layer": "raw"}, ReadOptions, function="read")
-    [ReadOptions(x_is='counts', gene_column=None, layer='raw')]
+    [ReadOptions(x_is='counts', gene_column=None, layer='raw', species='auto', orthologs=None)]
     """
     names = [one.name for group in groups for one in fields(group)]
     for name in keywords:

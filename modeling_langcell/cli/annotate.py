@@ -51,6 +51,8 @@ def annotate(
             job.check()
             chosen = candidate_labels(labels, model.model, model.adapter)
         notes = label_notes(chosen, tissue=labels.tissue)
+        if labels.ontology_root is not None:
+            notes.append(_root_note(labels.ontology_root, model.model, model.adapter))
         if not labels.given:
             notes = [
                 f"No labels given; those of the fine-tuning are taken: {', '.join(label.name for label in chosen)}"
@@ -110,6 +112,15 @@ def embed(
         run_embedding(Job.of(cells, output, model, reading, processes, writing), hidden=hidden)
     if processes.is_main:
         print(f"Wrote {output}")
+
+
+def _root_note(root: str, model: Any, adapter: str | Path | None) -> str:
+    from langcell.inference.naming.fine_tuned_labels import config_of
+    from langcell.processing.labels.roots import root_note
+    from langcell.processing.ontology.terms import Ontology
+
+    trained = config_of(model, adapter).training_cell_types or ()
+    return root_note(root, among=trained, ontology=Ontology.cellxgene())
 
 
 def candidate_labels(options: LabelOptions, model: Any, adapter: str | Path | None = None) -> "list[Label]":

@@ -25,7 +25,6 @@ from scipy import sparse
 from langcell.processing.cells.cell_source import CellChunk, CellSource
 from langcell.processing.cells.cell_tables import FrameTable, StoredTable
 from langcell.processing.cells.contents import Contents
-from langcell.processing.cells.genes_alone import genes_alone
 from langcell.processing.cells.matrix_rows import (
     CscRows,
     CsrRows,
@@ -40,6 +39,8 @@ from langcell.processing.cells.stores import (
     open_store,
 )
 from langcell.processing.containers.readable import readable
+from langcell.processing.gene_naming.found_genes import GeneNaming
+from langcell.processing.options import Species
 
 __all__ = ["CellChunk", "CellSource", "XKind", "open_cells", "open_elements"]
 
@@ -56,21 +57,27 @@ def open_cells(
     x_is: XKind = "counts",
     gene_column: str | None = None,
     layer: str | None = None,
+    species: Species = "auto",
+    orthologs: str | Path | None = None,
     read_obs: bool = True,
     name: str | None = None,
 ) -> CellSource:
     """Open a data set and find its values.
 
-    With `x_is="counts"`, raw counts are looked for in X, then `layers["counts"]`, then raw: the first whose first,
-    middle and last values are non-negative whole numbers (of any type) is taken. Otherwise X is taken at the caller's
-    word and only NaN, infinite and negative values are refused.
+    With `x_is="counts"`, raw counts are looked for in X, in layers that are called counts, and in raw: where the first,
+    middle and last values are non-negative whole numbers (of any type). Of several the one with the most genes is taken
+    (`find_values`). Otherwise X is taken at the caller's word and only NaN, infinite and negative values are refused.
+    Rows of the gene table that are no genes are left out (`gene_rows`).
 
     Args:
         source: An AnnData in memory, or a container of cells, which is found by its content: .h5ad, zarr (folder or
             zip), .h5mu, .loom, 10x .h5, a folder with matrix.mtx, a .gz of these, or hf://datasets/....
-        x_is: What the values are: raw "counts", "linear" (TPM, CP10k), or "log1p" of linear values.
+        x_is: What the values are: raw "counts", "linear" (TPM, CP10k), or of linear values "log1p" (natural logarithms,
+            or to the base that uns["log1p"] names) or "log2p" (to base 2).
         gene_column: Column of the gene table with the gene names; var_names by default.
         layer: Read this layer (or "raw") and look nowhere else.
+        species: Whose genes they are: "human", "mouse", or "auto", which looks at their names.
+        orthologs: Table that names the human gene of each mouse gene (`read_orthologs`).
         read_obs: Read the whole table of cells now, so that damage is found; without it, `CellSource.metadata` reads
             what it is asked for, which is all that fits into memory where there are very many cells.
         name: What messages call the data; the path by default.
@@ -91,7 +98,8 @@ def open_cells(
     try:
         if read_obs:
             contents.cells.whole()
-        return CellSource(genes_alone(contents), x_is=x_is, gene_column=gene_column, layer=layer)
+        naming = GeneNaming(species, None if orthologs is None else str(orthologs))
+        return CellSource(contents, x_is=x_is, gene_column=gene_column, layer=layer, naming=naming)
     except BaseException:
         contents.close()
         raise
@@ -138,7 +146,23 @@ def _from_store(root: Any, path: Path, close: Callable[[], None]) -> Contents:
         raw_var=_read_table(root, "raw/var", path) if "raw/var" in root else None,
         matrices={key: partial(_row_reader, root[key]) for key in locations if _holds_matrix(root, key)},
         close=close,
+        log_base=_stored_log_base(root),
     )
+
+
+def _stored_log_base(root: Any) -> float | None:
+    """What scanpy notes in uns["log1p"]["base"]; None stands for e there."""
+    try:
+        return _log_base({"log1p": {"base": read_elem(root["uns/log1p/base"])}})
+    except Exception:  # a note that is not there, or not as scanpy writes it, says nothing
+        return None
+
+
+def _log_base(uns: Any) -> float | None:
+    try:
+        return float(uns["log1p"]["base"])
+    except (KeyError, TypeError, ValueError, IndexError):
+        return None
 
 
 def _holds_matrix(root: Any, key: str) -> bool:
@@ -195,6 +219,7 @@ def _from_memory(adata: AnnData, name: str) -> Contents:
         raw_var=None if raw is None else raw.var,
         matrices=matrices,
         close=lambda: None,
+        log_base=_log_base(adata.uns),
     )
 
 

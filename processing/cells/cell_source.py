@@ -1,5 +1,6 @@
 """An opened data set: what its genes are called, and its cells in chunks of rows."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -8,8 +9,16 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from langcell.processing.cells.contents import Contents, find_values, shown
+from langcell.processing.cells.contents import Contents, shown
+from langcell.processing.cells.log_scale import find_log_base
 from langcell.processing.cells.raw_counts import XKind, first_fault, to_linear
+from langcell.processing.cells.value_choice import find_values
+from langcell.processing.gene_naming.found_genes import FoundGenes, GeneNaming, find_genes
+from langcell.processing.genes import GeneVocabulary
+
+logger = logging.getLogger("langcell")
+
+_ROWS_PER_LOOK = 64
 
 
 @dataclass(frozen=True)
@@ -32,13 +41,23 @@ class CellSource:
         n_cells: Number of cells.
         gene_names: One name a gene as found in var_names or the named column; "" where the column has no entry.
         gene_columns: Text columns of the gene table whose entries tell genes apart: other names to try.
-        var: Table of genes.
+        naming: Whose genes they are.
+        var: Table of genes; rows that are no genes (antibodies, guides, peaks) are left out everywhere.
+        notes: What people should know of how the values are read, a line each.
         obs_columns: Names of the columns of the table of cells.
         location: Where the values are: "X", "layers/<name>" or "raw/X".
         x_kind: What the values are there; chunks are linear whatever they are.
     """
 
-    def __init__(self, contents: Contents, *, x_is: XKind, gene_column: str | None, layer: str | None) -> None:
+    def __init__(
+        self,
+        contents: Contents,
+        *,
+        x_is: XKind,
+        gene_column: str | None,
+        layer: str | None,
+        naming: GeneNaming | None = None,
+    ) -> None:
         self._contents = contents
         self._closed = False
         self.x_kind: XKind = x_is
@@ -48,8 +67,17 @@ class CellSource:
             raise ValueError(
                 f"{contents.name}: empty: {self.n_cells} cells x {len(contents.var)} genes; nothing to read"
             )
-        self.location, self._rows = find_values(contents, x_is=x_is, layer=layer)
-        self.var = var = contents.var_of(self.location)
+        choice = find_values(contents, x_is=x_is, layer=layer, gene_column=gene_column)
+        found = choice.found
+        assert found.rows is not None
+        assert found.is_gene is not None
+        self.location, self._rows, self.naming = found.location, found.rows, naming or GeneNaming()
+        self._log_base, log_notes = find_log_base(self._rows, x_is, stated=contents.log_base)
+        self.notes: tuple[str, ...] = (*choice.notes, *log_notes)
+        self._found_genes: dict[str, FoundGenes] = {}
+        self._told = False
+        self.var: pd.DataFrame = contents.var_of(self.location).loc[found.is_gene]
+        var = self.var
         self.gene_columns = gene_columns(var)
         try:
             self.gene_names = gene_names(var, gene_column)
@@ -73,6 +101,45 @@ class CellSource:
     def obs_names(self) -> pd.Index:
         """Names of the cells; they need not be unique."""
         return self.obs.index
+
+    def find_genes(self, vocabulary: GeneVocabulary) -> FoundGenes:
+        """Where the genes are in a vocabulary; says so, and all else that there is to say, in the log the first time.
+
+        Raises:
+            ValueError: Next to none is there; see `find_genes`.
+        """
+        key = vocabulary.fingerprint
+        if key not in self._found_genes:
+            try:
+                found = find_genes(
+                    self.gene_names,
+                    vocabulary,
+                    naming=self.naming,
+                    other_columns=self.gene_columns,
+                    share_of_counts=self.share_of_counts,
+                )
+            except ValueError as error:
+                raise ValueError(f"{self._contents.name}: {error}") from None
+            self.tell()
+            for note in found.notes:
+                logger.info("%s", note)
+            self._found_genes[key] = found
+        return self._found_genes[key]
+
+    def tell(self) -> None:
+        """Say the notes in the log, once."""
+        for note in () if self._told else self.notes:
+            logger.info("%s", note)
+        self._told = True
+
+    def share_of_counts(self, genes: np.ndarray) -> float:
+        """Share of the counts of the first, middle and last cells that are on some genes (bool, one a gene)."""
+        known = total = 0.0
+        for start in sorted({0, self.n_cells // 2, max(0, self.n_cells - _ROWS_PER_LOOK)}):
+            counts = self._read(start, min(start + _ROWS_PER_LOOK, self.n_cells))
+            per_gene = np.asarray(counts.sum(axis=0), dtype=np.float64).ravel()
+            known, total = known + float(per_gene[genes].sum()), total + float(per_gene.sum())
+        return known / total if total else 0.0
 
     def metadata(self, columns: Sequence[str], start: int, stop: int) -> pd.DataFrame:
         """Some columns of the cells `start` to `stop`, with rows as index; a column that is not there is left out.
@@ -158,7 +225,7 @@ class CellSource:
                 f"{self._contents.name}: {shown(self.location)} of {place}, {reason}; {self.x_kind} expected: "
                 "correct it, or say what the values are (--x-is)"
             )
-        return to_linear(matrix, self.x_kind)
+        return to_linear(matrix, self.x_kind, base=self._log_base)
 
 
 def gene_names(var: pd.DataFrame, column: str | None = None) -> list[str]:

@@ -4,6 +4,7 @@ The Census is a TileDB-SOMA collection with one experiment an organism. Cells ar
 each has for good; all reads here are of ranges of it, so that no more than a chunk is in memory, wherever the data lie.
 """
 
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,10 @@ from scipy import sparse
 
 from langcell.processing.cells.cell_source import gene_columns, gene_names
 from langcell.processing.cells.raw_counts import first_fault, to_linear
+from langcell.processing.gene_naming.found_genes import FoundGenes, GeneNaming, find_genes
+from langcell.processing.genes import GeneVocabulary
+
+logger = logging.getLogger("langcell")
 
 HUMAN = "homo_sapiens"
 _MEASUREMENT = "RNA"
@@ -81,6 +86,7 @@ class CensusSource:
     Attributes:
         gene_names: One name a gene, `feature_id` where there is that column.
         gene_columns: Other columns of var that hold names.
+        naming: Whose genes they are.
         var: Table of genes.
         obs_columns: Names of the columns of obs.
 
@@ -88,8 +94,15 @@ class CensusSource:
         ValueError: The extra is not installed, nothing can be opened there, or it has another layout or no such column.
     """
 
-    def __init__(self, selection: CensusSelection, *, gene_column: str | None = None, layer: str | None = None) -> None:
-        self.selection = selection
+    def __init__(
+        self,
+        selection: CensusSelection,
+        *,
+        gene_column: str | None = None,
+        layer: str | None = None,
+        naming: GeneNaming | None = None,
+    ) -> None:
+        self.selection, self.naming = selection, naming or GeneNaming()
         self._soma = _library("tiledbsoma")
         layer = layer or _COUNTS
         with self._readable_errors():
@@ -121,6 +134,16 @@ class CensusSource:
     def close(self) -> None:
         """Release the Census; safe to call twice."""
         self._opened.close()
+
+    def find_genes(self, vocabulary: GeneVocabulary) -> FoundGenes:
+        """Where the genes are in a vocabulary; says in the log what there is to say. See `find_genes`."""
+        try:
+            found = find_genes(self.gene_names, vocabulary, naming=self.naming, other_columns=self.gene_columns)
+        except ValueError as error:
+            raise ValueError(f"{self.selection.uri}: {error}") from None
+        for note in found.notes:
+            logger.info("%s", note)
+        return found
 
     def n_in_range(self) -> int:
         """Cells in the range of `soma_joinid`s, before the filter."""

@@ -18,7 +18,9 @@ from langcell.processing.cells.anndata_io import open_cells
 from langcell.processing.containers.addresses import is_address, local_path
 from langcell.processing.containers.kinds import READ_KINDS, kind_of
 from langcell.processing.containers.readable import CONVERTED, convert, parts_of
-from langcell.processing.options import ReadOptions
+from langcell.processing.gene_naming.found_genes import FoundGenes, GeneNaming
+from langcell.processing.genes import GeneVocabulary
+from langcell.processing.options import READ_FIELDS, ReadOptions
 from langcell.processing.shards.manifest import sha256_of
 from langcell.processing.sources.census import CensusSelection, CensusSource
 
@@ -51,6 +53,7 @@ class RowSource(Protocol):
 
     gene_names: list[str]
     gene_columns: list[str]
+    naming: GeneNaming
     var: pd.DataFrame
     obs_columns: list[str]
 
@@ -59,6 +62,10 @@ class RowSource(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+    def find_genes(self, vocabulary: GeneVocabulary) -> FoundGenes:
+        """Where the genes are in a vocabulary; next to none is an error."""
+        ...
 
     def metadata(self, columns: Sequence[str], start: int, stop: int) -> pd.DataFrame:
         """Columns of the cells from row `start` to `stop`, with their rows as index; absent columns are left out."""
@@ -157,8 +164,9 @@ def open_source(spec: SourceSpec, options: ReadOptions, *, work: Path, checksum:
     if spec.census is not None:
         if options.x_is != "counts":
             raise ValueError(f"A Census holds raw counts; x_is {options.x_is!r} cannot be read from it.")
-        return CensusSource(spec.census, gene_column=options.gene_column, layer=options.layer)
-    reading = {"x_is": options.x_is, "gene_column": options.gene_column, "layer": options.layer, "read_obs": False}
+        naming = GeneNaming(options.species, options.orthologs)
+        return CensusSource(spec.census, gene_column=options.gene_column, layer=options.layer, naming=naming)
+    reading: dict[str, Any] = {**{name: getattr(options, name) for name in READ_FIELDS}, "read_obs": False}
     path = local_path(spec.path)
     if kind_of(path) not in CONVERTED:
         return open_cells(path, **reading)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from langcell.processing.genes import GeneVocabulary
 from langcell.processing.ontology.terms import Ontology
@@ -148,13 +149,14 @@ def make_plan(
     planner = _Planner(options, ontology)
     sources: list[PlannedSource] = []
     faults: list[tuple[str, Exception]] = []
-    with tqdm(desc="reading metadata", unit="cell", unit_scale=True, disable=not progress) as bar:
+    bar = tqdm(desc="reading metadata", unit="cell", unit_scale=True, disable=not progress)
+    with bar, logging_redirect_tqdm():
         for spec in specs:
             before = planner.state()
             try:
                 checksum = "" if spec.census else checksum_of(spec)
                 with open_source(spec, options.read, work=work, checksum=checksum) as source:
-                    vocabulary.require_known(source.gene_names, other_columns=source.gene_columns)
+                    source.find_genes(vocabulary)
                     sources.append(planner.add(PlannedSource(spec, checksum), source, bar))
             except (OSError, ValueError) as error:
                 planner.back_to(before)

@@ -215,7 +215,7 @@ def fit_vocabulary_from_profiles(
             yield simulator.draw(min(2_000, n_cells - start), rng).counts, None
         for source in real:
             with open_cells(source) as cells:
-                gene_index = names.require_known(cells.gene_names, other_columns=cells.gene_columns)
+                gene_index = cells.find_genes(names).index
                 for chunk in cells.chunks():
                     yield chunk.counts, gene_index
 

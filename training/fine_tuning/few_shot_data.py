@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from langcell.processing.cells.anndata_io import CellSource
+from langcell.processing.cells.gene_index import gene_index_of
 from langcell.processing.feature_extraction_langcell import LangCellFeatureExtractor
 from langcell.processing.rank_values import RankedCells, rank_encode
 
@@ -146,7 +147,7 @@ class RankedRows:
         Raises:
             ValueError: unknown genes, or values that are no counts.
         """
-        gene_index = extractor.gene_index(source.gene_names, other_columns=source.gene_columns)
+        gene_index = gene_index_of(source, extractor)
         ranked = rank_encode(source.counts_of(rows), gene_index, extractor.vocabulary, max_length=None)
         return cls(ranked, codes, extractor, np.arange(len(rows)))
 

@@ -21,7 +21,7 @@ from langcell.processing.cells.anndata_io import open_cells
 from langcell.processing.files.atomic_output import require_new_folder
 from langcell.processing.labels.notes import label_notes
 from langcell.processing.labels.resolve import Label, resolve_labels
-from langcell.processing.options import from_keywords, takes
+from langcell.processing.options import READ_FIELDS, from_keywords, takes
 from langcell.training.fine_tuning.adapters import Adapter, count_trainable, mark_trainable
 from langcell.training.fine_tuning.few_shot_data import RankedRows, choose_rows, hold_out
 from langcell.training.fine_tuning.fine_tuned import FineTuned
@@ -72,7 +72,7 @@ def finetune(
         options, LabelColumnOptions, PlacedModel, TuningOptions, ReadingOptions, function="finetune"
     )
     _check_output(output)
-    source = {"x_is": reading.x_is, "gene_column": reading.gene_column, "layer": reading.layer}
+    source = {name: getattr(reading, name) for name in READ_FIELDS}
     check_label_column(adata, types.label_column, **source)
     base = _loaded(start, accelerator)
     columns = {"label_column": types.label_column, "label_ids_column": types.label_ids_column}

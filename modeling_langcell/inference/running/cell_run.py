@@ -18,6 +18,7 @@ from langcell.inference.running.processes import Processes
 from langcell.inference.running.reading import Coverage, ranked_chunks
 from langcell.loading.loaded import LoadedModel
 from langcell.processing.cells.anndata_io import CellSource
+from langcell.processing.cells.gene_index import gene_index_of
 from langcell.processing.reference_cells import MeasuredReference
 
 logger = logging.getLogger("langcell")
@@ -47,8 +48,12 @@ class CellRun:
 
     def gene_index(self) -> np.ndarray:
         """Place of each of the data's genes in the vocabulary, or -1."""
-        extractor = self.loaded.processor.feature_extractor
-        return extractor.gene_index(self.source.gene_names, other_columns=self.source.gene_columns)
+        return gene_index_of(self.source, self.loaded.processor.feature_extractor)
+
+    def notes(self) -> list[str]:
+        """What there is to say of how the cells were read: matrix, rows that are no genes, names, species."""
+        found = self.source.find_genes(self.loaded.processor.feature_extractor.vocabulary)
+        return [*self.source.notes, *found.notes]
 
     def starts(self) -> range:
         """First rows of the chunks."""

@@ -198,6 +198,7 @@ def settings(run: CellRun, coverage: Coverage) -> dict[str, Any]:
         "x_is": run.source.x_kind,
         "gene_coverage": coverage.genes,
         "count_coverage": coverage.counts,
+        **({"reading_notes": notes} if (notes := run.notes()) else {}),
     }
 
 

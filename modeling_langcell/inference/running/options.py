@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from langcell.processing.options import ReadOptions, option
+from langcell.processing.options import READ_FIELDS, ReadOptions, option
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ReadingOptions(ReadOptions):
     @property
     def source(self) -> dict[str, Any]:
         """Arguments of `open_cells`; of the table of cells only the names are ever read."""
-        return {"x_is": self.x_is, "gene_column": self.gene_column, "layer": self.layer, "read_obs": False}
+        return {**{name: getattr(self, name) for name in READ_FIELDS}, "read_obs": False}
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from langcell.inference.running.options import ReadingOptions
 from langcell.loading.loaded import LoadedModel, LoadedScorer
 from langcell.processing.cells.anndata_io import Source, open_cells
 from langcell.processing.cells.embedding_store import row_spans, wanted_in
+from langcell.processing.cells.gene_index import gene_index_of
 from langcell.processing.rank_values import RankedCells, rank_encode
 from langcell.scoring_langcell import TOKENS_PER_MATCH
 from langcell.text_blocks_langcell import match_chosen
@@ -54,7 +55,7 @@ class CellReader:
     def ranked(self, rows: np.ndarray, loaded: LoadedModel) -> RankedCells:
         """Cells in these rows (sorted, distinct), as ranked genes."""
         extractor = loaded.processor.feature_extractor
-        gene_index = extractor.gene_index(self.cells.gene_names, other_columns=self.cells.gene_columns)
+        gene_index = gene_index_of(self.cells, extractor)
         counts = [
             chunk.counts[wanted_in(rows, start, stop) - start]
             for start, stop in row_spans(rows)

@@ -12,6 +12,7 @@ from langcell.inference.running.batching import for_each_batch
 from langcell.inference.scoring.texts import embed_with
 from langcell.loading.loaded import LoadedScorer
 from langcell.processing.cells.anndata_io import CellSource
+from langcell.processing.cells.gene_index import gene_index_of
 from langcell.processing.reference_cells import MeasuredReference
 from langcell.scoring_langcell import EncodedLabels, reference_as_measured
 
@@ -31,8 +32,7 @@ def measured_reference(loaded: LoadedScorer, source: CellSource) -> MeasuredRefe
     extractor = loaded.processor.feature_extractor
     if extractor.reference_cells is None:
         return None
-    gene_index = extractor.gene_index(source.gene_names, other_columns=source.gene_columns)
-    return reference_as_measured(loaded.processor, loaded.config, gene_index)
+    return reference_as_measured(loaded.processor, loaded.config, gene_index_of(source, extractor))
 
 
 def known_reference(loaded: LoadedScorer) -> np.ndarray:

@@ -13,7 +13,7 @@ from langcell.processing.cells.raw_counts import XKind, first_fault, refusal, su
         pytest.param([0, 1, 1], "counts", None, id="binary"),
         pytest.param([], "counts", None, id="no_values"),
         pytest.param([0.31, 6.52], "counts", "0.31 to 6.52, not integers: log-normalised?", id="log_normalised"),
-        pytest.param([0.5, 812.0], "counts", "not integers: normalised to a depth?", id="cp10k"),
+        pytest.param([0.5, 812.0], "counts", "not integers: corrected counts, or normalised to a depth?", id="cp10k"),
         pytest.param([-2.5, 10.0], "counts", "some negative: scaled?", id="scaled"),
         pytest.param([1.0, np.nan], "counts", "NaN or infinite", id="nan"),
         pytest.param([1.0, np.inf], "linear", "NaN or infinite", id="infinite"),

@@ -11,11 +11,13 @@ from anndata import AnnData
 from scipy import sparse
 
 from langcell.inference.annotation import embed
+from langcell.processing.options import READ_FIELDS
 from langcell.loading.load import LoadedLangCell
 from langcell.processing.cells.anndata_io import CellSource, open_cells
 
 GENE_COLUMN = "gene"
 ORIGIN = "langcell_evaluation"
+# What is true of the file alone; whose genes they are is asked of the cells in memory, too.
 _OF_THE_SOURCE = ("x_is", "gene_column", "layer")
 
 
@@ -36,7 +38,7 @@ class CellEmbeddings:
 
 def source_options(reading: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the reading options that `open_cells` takes."""
-    return {name: reading[name] for name in _OF_THE_SOURCE if name in reading}
+    return {name: reading[name] for name in READ_FIELDS if name in reading}
 
 
 def read_cells(
@@ -65,6 +67,7 @@ def read_cells(
             rows = np.arange(source.n_cells)
             if max_cells is not None and max_cells < source.n_cells:
                 rows = np.sort(np.random.default_rng(seed).choice(source.n_cells, max_cells, replace=False))
+        source.tell()
         counts = _read_rows(source, rows)
         obs = source.obs.iloc[rows].copy()
         obs.index = pd.Index([str(row) for row in rows])

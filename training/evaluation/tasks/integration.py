@@ -127,6 +127,15 @@ def _check_cells(labelled: LabelledCells, batches: np.ndarray, cells: np.ndarray
             f"{len(cells)} cells with a type and a batch are of {n_types} types and {n_batches} batches "
             f"(obs[{batch_column!r}]); integration needs at least two of each."
         )
+    pairs = np.unique(
+        np.column_stack([labelled.truth[cells], np.unique(batches[cells], return_inverse=True)[1]]), axis=0
+    )
+    if len(pairs) == n_types:
+        raise ValueError(
+            f"Each of the {n_types} types is in one of the {n_batches} batches alone (obs[{batch_column!r}]): types and "
+            "batches cannot be told apart, so nothing can be said of integration. Name another batch column, or give "
+            "cells with a type that is in two batches."
+        )
 
 
 def _draw_maps(embeddings: dict[str, np.ndarray], batches: np.ndarray, types: list[str], seed: int) -> Figure:

@@ -123,7 +123,7 @@ def name_by_nearest_profile(
         )
     with open_cells(data, **source_options) as source:
         kept = np.ones(source.n_cells, dtype=bool) if cells is None else cells
-        log_cells = _LogCells(source, _merge_matrix(source.gene_names, profiles), kept, rows_per_chunk)
+        log_cells = _LogCells(source, _merge_matrix(source, profiles), kept, rows_per_chunk)
         genes = log_cells.most_variable(n_genes)
         unit_profiles = _centred_unit_rows(np.log1p(profiles.expression[candidates][:, genes].toarray())).T
         parts = []
@@ -171,13 +171,16 @@ class _LogCells:
         return order[: min(n_genes, self.n_shared_genes)]
 
 
-def _merge_matrix(gene_names: list[str], profiles: ReferenceProfiles) -> sparse.csr_matrix:
+def _merge_matrix(source: CellSource, profiles: ReferenceProfiles) -> sparse.csr_matrix:
     """Shape (genes of the cells, genes of the profiles), one where they are the same gene."""
-    gene = profiles.genes.match(gene_names)
-    if not (gene >= 0).any():
-        raise ValueError("The cells and the profiles have no gene in common; name the gene column (--gene-column).")
+    try:
+        gene = source.find_genes(profiles.genes).index
+    except ValueError as error:
+        raise ValueError(
+            "The cells and the profiles have no gene in common, or next to none; name the gene column (--gene-column)."
+        ) from error
     columns = np.flatnonzero(gene >= 0)
-    shape = (len(gene_names), len(profiles.genes))
+    shape = (len(gene), len(profiles.genes))
     return sparse.csr_matrix((np.ones(len(columns)), (columns, gene[columns])), shape=shape)
 
 

@@ -51,9 +51,11 @@ def test_harmony_takes_a_shift_between_batches_out():
         pytest.param("nope", "unknown column 'nope'", id="no_such_column"),
         pytest.param("one", "36 cells with a type and a batch are of 3 types and 1 batches", id="one_batch"),
         pytest.param("none", "0 cells with a type and a batch", id="no_batch"),
+        pytest.param("type", "Each of the 3 types is in one of the 3 batches alone", id="confounded_with_types"),
     ],
 )
 def test_batches_that_cannot_be_compared_are_refused(context, column, message):
     context.cells.obs["one"], context.cells.obs["none"] = "same", None
+    context.cells.obs["type"] = context.cells.obs["cell_type"].astype(str) + " run"
     with pytest.raises(ValueError, match=message):
         integration.run(context, batch_column=column)
