@@ -6,7 +6,7 @@ from typing import Any
 from huggingface_hub import ModelCard, ModelCardData
 
 from langcell.hub_cards.cards.cards import TEXT_PIPELINE, render_card
-from langcell.hub_cards.cards.measurements import Measurement, all_results
+from langcell.hub_cards.cards.measurements import Measurement, all_results, index_entries
 from langcell.loading.hub_folders import is_hub_id
 from langcell.loading.options import BUNDLED_MODEL
 
@@ -67,7 +67,7 @@ def fine_tuned_card(
     facts = {**facts, "base": base}
     hub_base = base["model_id"] if is_hub_id(base["model_id"]) else None
     title = title or f"{base['model_id']}, fine-tuned on {facts['data']}"
-    results = all_results(measurements)
+    results = index_entries(all_results(measurements))
     metadata = ModelCardData(
         language="en",
         license=license_id,

@@ -7,7 +7,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
 
-from langcell.hub_cards.cards.measurements import Measurement, all_results, measurement_table
+from langcell.hub_cards.cards.measurements import Measurement, all_results, index_entries, measurement_table
 
 _TEMPLATES = Path(__file__).parent
 _TAGS = ["langcell", "single-cell", "transcriptomics", "biology", "zero-shot"]
@@ -98,11 +98,11 @@ def model_card(
         datasets: Hub ids of training data.
         reads_symbols: whether its vocabulary knows gene symbols besides Ensembl ids.
     """
-    measured = [*results, *(all_results(measurements) or [])]
+    measured = [*results, *all_results(measurements)]
     metadata = _metadata(
         license_id,
         model_name=title if measured else None,
-        eval_results=measured or None,
+        eval_results=index_entries(measured),
         base_model=base_model,
         datasets=list(datasets) or None,
     )
@@ -131,7 +131,8 @@ def converted_model_card(
         facts: what `langcell convert` writes into conversion.json.
         measurements: evaluations of the converted weights.
     """
-    title, results = "LangCell, converted from the released checkpoint", all_results(measurements)
+    title = "LangCell, converted from the released checkpoint"
+    results = index_entries(all_results(measurements))
     values = {
         "model_id": model_id,
         "title": title,

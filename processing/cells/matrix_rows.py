@@ -68,6 +68,7 @@ class CsrRows:
         self.data, self.indices, self.shape = data, indices, shape
         self.dtype = np.dtype(data.dtype)
         self.indptr = indptr  # read by rows as well: that of 100 million cells is 800 MB
+        _check_chunks(data, indices if shape[1] > 1 else data, indptr)
         _check_indptr(indptr, n_pointers=shape[0], data=data, indices=indices)
 
     def read(self, start: int, stop: int) -> sparse.csr_matrix:
@@ -101,6 +102,7 @@ class CscRows:
     def __init__(self, data: Any, indices: Any, indptr: Any, shape: tuple[int, int]) -> None:
         self.data, self.indices, self.shape = data, indices, shape
         self.dtype = np.dtype(data.dtype)
+        _check_chunks(data, indices if shape[0] > 1 else data, indptr)
         _check_indptr(indptr, n_pointers=shape[1], data=data, indices=indices)
         self.indptr = np.asarray(indptr[:]).astype(np.int64)
         self._row_ends: np.ndarray | None = None  # entries in rows 0..i, counted on first use
@@ -177,6 +179,24 @@ def _own(values: Any) -> np.ndarray:
     """Values that may be changed in place: a slice of an array in memory is copied, what a file gave is new."""
     values = np.asarray(values)
     return values if values.flags.owndata else values.copy()
+
+
+def _check_chunks(*arrays: Any) -> None:
+    """Look for files of a zarr folder that are not there: zarr reads zeros in their place, without a word.
+
+    Arrays of zeros are stored without files too, but no chunk of the counts of a sparse matrix, or of the numbers of
+    their genes, is all zero. Dense matrices may have such chunks and cannot be checked.
+
+    Raises:
+        ValueError: Some are missing.
+    """
+    for array in arrays:
+        whole, stored = getattr(array, "nchunks", 0), getattr(array, "nchunks_initialized", 0)
+        if stored < whole:
+            raise ValueError(
+                f"the sparse matrix is incomplete ({whole - stored} of {whole} chunks of {array.name} are missing); "
+                "copy the zarr folder again, with all of its files"
+            )
 
 
 def _check_indptr(indptr: Any, *, n_pointers: int, data: Any, indices: Any) -> None:

@@ -30,6 +30,9 @@ _COUNTS = "raw"
 _VERSION = re.compile(r"latest|stable|\d{4}-\d{2}-\d{2}")
 # TileDB keeps a buffer of this size for each column of a read; the Census' own default is 1 GB.
 _BUFFER_BYTES = 64 * 2**20
+# What excludes values in a condition, and with them, as in SQL, the cells that have none.
+_EXCLUDES = re.compile(r"!=|\bnot\b")
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class CensusSelection:
         uri: Of a Census, or of one experiment: s3://..., a folder, ...
         organism: Key of the experiment in a Census, such as "homo_sapiens" or "mus_musculus".
         value_filter: Condition on obs columns in TileDB-SOMA's syntax, such as
-            "is_primary_data == True and tissue_general == 'blood'".
+            "is_primary_data == True and tissue_general == 'blood'". A cell without a value passes neither == nor !=.
         joinids: First `soma_joinid` and the one to stop before; None for all.
     """
 
@@ -78,6 +81,15 @@ def parse_joinids(text: str) -> tuple[int, int]:
     if match is None or int(match[1]) >= int(match[2]):
         raise ValueError(f"{text!r} is no range of soma_joinids; give start:stop, such as 0:100000.")
     return int(match[1]), int(match[2])
+
+
+def excludes_values(value_filter: str) -> bool:
+    """Whether a condition leaves out values, and so the cells without one too.
+
+    >>> excludes_values("cell_type != 'B cell'"), excludes_values("cell_type == 'not !='")
+    (True, False)
+    """
+    return _EXCLUDES.search(_QUOTED.sub("", value_filter)) is not None
 
 
 class CensusSource:

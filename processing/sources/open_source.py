@@ -2,6 +2,7 @@
 
 import glob
 import hashlib
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +23,9 @@ from langcell.processing.gene_naming.found_genes import FoundGenes, GeneNaming
 from langcell.processing.genes import GeneVocabulary
 from langcell.processing.options import READ_FIELDS, ReadOptions
 from langcell.processing.shards.manifest import sha256_of
-from langcell.processing.sources.census import CensusSelection, CensusSource
+from langcell.processing.sources.census import CensusSelection, CensusSource, excludes_values
+
+logger = logging.getLogger("langcell.sources")
 
 SourceKind = Literal["anndata", "tenx_h5", "tenx_mtx", "h5mu", "loom", "gzip", "census"]
 _KIND_IN_MANIFESTS: Mapping[str, SourceKind] = {
@@ -146,6 +149,8 @@ def census_source(selection: CensusSelection) -> SourceSpec:
     'cell-census/2025-01-30/soma homo_sapiens'
     """
     place = "/".join([part for part in selection.uri.split("/") if part][-3:])
+    if selection.value_filter and excludes_values(selection.value_filter):
+        logger.warning(f"The filter {selection.value_filter!r} leaves out the cells without a value too, as in SQL.")
     return SourceSpec("census", f"{place} {selection.organism}", selection.uri, selection)
 
 

@@ -8,6 +8,7 @@ from sklearn.metrics import f1_score
 
 import langcell
 from langcell.configuration_langcell import AUTO_MAP
+from langcell.hub_cards.cards.measurements import measurement_table
 from langcell.loading.load import bundled_model_folder
 from langcell.sample_data import BULK_LABELS, sample_cells
 
@@ -39,6 +40,14 @@ def test_card_says_what_was_measured():
     assert {"accuracy", "f1", "ontology_accuracy", "expected_calibration_error"} <= found
     for heading in ("## How it was made", "## Limits", "## Licence"):
         assert heading in card.text
+
+
+def test_the_cards_metadata_say_what_its_table_says():
+    # The Hub client merges results of one task type on one data set under the first one's names.
+    card = ModelCard.load(bundled_model_folder() / "README.md")
+    table = measurement_table(card.data.eval_results)
+    assert {result.task_name.split(":")[0] for result in card.data.eval_results} >= {"calibration", "few-shot"}
+    assert table in card.text
 
 
 def test_it_knows_its_training_types(bundled):

@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from card_facts import FINE_TUNED
 from huggingface_hub import EvalResult
 
 from langcell.hub_cards.cards.adapter_cards import fine_tuned_card
@@ -13,23 +14,11 @@ from langcell.sample_data import sample_cells
 from langcell.training.fine_tuning.finetuning import finetune
 
 ACCURACY = EvalResult("zero-shot-classification", "h5ad", "blood", "accuracy", 0.7)
-
-FACTS = {
-    "task": "text", "method": "lora", "data": "blood.h5ad", "label_column": "type", "cells": 10, "validation_cells": 2,
-    "base": {"model_id": "org/base", "revision": "abc", "weights": "0123456789ab", "vocabulary_fingerprint": "f" * 64},
-    "labels": [
-        {"name": "B cell", "text": "cell type: b cell;", "ontology_term_id": "CL:0000236", "cells": 5},
-        {"name": "odd | cells", "text": "odd cells", "ontology_term_id": None, "cells": 5},
-    ],
-    "shots": 6, "seed": 0, "steps": 100, "batch_size": 16, "learning_rate": 1e-3, "weight_decay": 0.01,
-    "gene_dropout": 0.5, "balance": "sampling", "patience": 5, "lora_rank": 8, "lora_alpha": 16, "lora_dropout": 0.0,
-    "strength": 0.5, "reference": True, "langcell_version": "0.1.0",
-}  # fmt: skip
 HISTORY = [{"step": 5, "loss": 1.23456, "validation_loss": 1.5, "validation_accuracy": 0.75}]
 
 
 def test_an_adapters_card_names_base_types_and_options():
-    card = fine_tuned_card("org/adapter", FACTS, is_adapter=True, history=HISTORY)
+    card = fine_tuned_card("org/adapter", FINE_TUNED, is_adapter=True, history=HISTORY)
     assert card.data.library_name == "peft"
     assert (card.data.base_model, card.data.base_model_relation) == ("org/base", "adapter")
     assert "| 0 | B cell | CL:0000236 | 5 |" in card.text
@@ -39,7 +28,7 @@ def test_an_adapters_card_names_base_types_and_options():
     assert "| reference | True |" in card.text
     assert (
         "strength"
-        not in fine_tuned_card("a", {k: v for k, v in FACTS.items() if k != "strength"}, is_adapter=True).text
+        not in fine_tuned_card("a", {k: v for k, v in FINE_TUNED.items() if k != "strength"}, is_adapter=True).text
     )
     assert "| 5 | 1.235 | 1.5 | 0.75 |" in card.text
     assert "It chose the step" in card.text
@@ -52,7 +41,7 @@ def test_an_adapters_card_names_base_types_and_options():
 
 
 def test_a_merged_model_needs_no_base():
-    card = fine_tuned_card("org/merged", {**FACTS, "task": "classification"}, is_adapter=False)
+    card = fine_tuned_card("org/merged", {**FINE_TUNED, "task": "classification"}, is_adapter=False)
     assert card.data.library_name == "transformers"
     assert card.data.base_model_relation == "finetune"
     assert "peft" not in card.text
@@ -62,9 +51,9 @@ def test_a_merged_model_needs_no_base():
 
 def test_licence_results_and_base_are_what_was_given():
     measured = Measurement("zero-shot on blood", [ACCURACY], "| method |", "| type |")
-    base = {**FACTS["base"], "model_id": "langcell-mini"}
+    base = {**FINE_TUNED["base"], "model_id": "langcell-mini"}
     card = fine_tuned_card(
-        "org/a", {**FACTS, "base": base}, is_adapter=True, measurements=[measured], license_id="mit",
+        "org/a", {**FINE_TUNED, "base": base}, is_adapter=True, measurements=[measured], license_id="mit",
         base_model="org/mini", limits=["One donor."], data="Blood of one donor.",
     )  # fmt: skip
     data = card.data.to_dict()
@@ -80,14 +69,14 @@ def test_licence_results_and_base_are_what_was_given():
 
 @pytest.mark.parametrize("model_id", ["langcell-mini", "org/base+first"])
 def test_a_base_that_is_not_on_the_hub_is_no_metadata(model_id):
-    base = {**FACTS["base"], "model_id": model_id}
-    card = fine_tuned_card("a", {**FACTS, "base": base, "method": "full"}, is_adapter=False)
+    base = {**FINE_TUNED["base"], "model_id": model_id}
+    card = fine_tuned_card("a", {**FINE_TUNED, "base": base, "method": "full"}, is_adapter=False)
     assert card.data.base_model is None
     assert "lora_rank" not in card.text
 
 
 def with_base(model_id: str, **more: Any) -> dict[str, Any]:
-    return {**FACTS, **more, "base": {**FACTS["base"], "model_id": model_id}}
+    return {**FINE_TUNED, **more, "base": {**FINE_TUNED["base"], "model_id": model_id}}
 
 
 def test_the_bundled_base_is_named_so_that_the_commands_run():
@@ -111,10 +100,10 @@ def test_a_base_that_was_a_folder_is_a_path_to_fill_in(task):
 
 
 def test_types_of_a_single_cell_are_among_the_limits():
-    labels = [{**FACTS["labels"][0], "cells": 1}, FACTS["labels"][1]]
-    card = fine_tuned_card("a", {**FACTS, "labels": labels}, is_adapter=True)
+    labels = [{**FINE_TUNED["labels"][0], "cells": 1}, FINE_TUNED["labels"][1]]
+    card = fine_tuned_card("a", {**FINE_TUNED, "labels": labels}, is_adapter=True)
     assert "- It saw a single cell of each of these types: B cell." in card.text
-    assert "single cell of" not in fine_tuned_card("a", FACTS, is_adapter=True).text
+    assert "single cell of" not in fine_tuned_card("a", FINE_TUNED, is_adapter=True).text
 
 
 @pytest.mark.parametrize("task", ["text", "classification"])

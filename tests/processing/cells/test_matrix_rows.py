@@ -3,6 +3,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import zarr
 from scipy import sparse
 
 from langcell.processing.cells import matrix_rows
@@ -102,3 +103,20 @@ def test_damaged_matrix_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match="damaged"):
         reader(np.ones(2), np.array(indices), np.array(indptr), shape=(2, 2)).read(0, 2)
+
+
+@pytest.mark.parametrize("form", ["csr", "csc"])
+@pytest.mark.parametrize("part", ["data", "indices"])
+@pytest.mark.parametrize("shards", [pytest.param(None, id="files_of_one_chunk"), pytest.param((20,), id="shards")])
+def test_a_zarr_folder_that_lacks_a_file_is_refused(form: str, part: str, shards, tmp_path: Path) -> None:
+    # zarr itself reads zeros: counts would vanish, or all be those of the first gene.
+    stored = MATRIX.asformat(form)
+    group = zarr.open_group(tmp_path / "x.zarr", mode="w")
+    for name in ("data", "indices", "indptr"):
+        group.create_array(name, data=getattr(stored, name), chunks=(10,), shards=shards)
+    reader = CsrRows if form == "csr" else CscRows
+    arrays = [group[name] for name in ("data", "indices", "indptr")]
+    np.testing.assert_array_equal(reader(*arrays, shape=MATRIX.shape).read(0, 23).toarray(), MATRIX.toarray())
+    (tmp_path / "x.zarr" / part / "c" / "1").unlink()
+    with pytest.raises(ValueError, match=rf"incomplete \(\d+ of \d+ chunks of /{part} are missing\); copy the zarr"):
+        reader(*arrays, shape=MATRIX.shape)

@@ -87,6 +87,18 @@ def test_layers_of_a_loom_file_are_read_in_blocks(tmp_path: Path, monkeypatch) -
         assert cells.obs["is_primary_data"].tolist() == tiny_sources.obs_of()["is_primary_data"].tolist()
 
 
+def test_a_loom_file_by_anndata_keeps_its_names(tmp_path: Path) -> None:
+    # anndata's own reader looks for CellID and Gene, which its writer does not write, and numbers cells and genes.
+    path = tiny_containers.make("loom", tmp_path)
+    with h5py.File(path, "r+") as file:
+        names = file["col_attrs/CellID"].asstr()[:].tolist()
+        file.move("col_attrs/CellID", "col_attrs/obs_names")
+        file.move("row_attrs/Gene", "row_attrs/var_names")
+    with open_cells(path) as cells:
+        assert cells.obs_names.tolist() == names
+        assert cells.gene_names == tiny_containers.NAMES
+
+
 def test_a_file_that_was_written_again_is_read_again(tmp_path: Path) -> None:
     path = tiny_containers.make("loom", tmp_path)
     with open_cells(path) as cells:

@@ -142,6 +142,20 @@ class TestBundled:
         assert bundled.term("CL:0000003").obsolete
         assert bundled.current("CL:0000003") == bundled.term("CL:0000000")
 
+    def test_a_merged_term_without_a_name_is_that_into_which_it_was_merged(self, bundled):
+        assert bundled.current("CL:0000044").id == "CL:0000051"
+        assert all(bundled.current(t).name for t in ("CL:0000044", "CL:0000053", "CL:0000139", "CL:0000184"))
+
+    def test_a_successor_in_another_ontology_is_not_followed(self, bundled):
+        # Of plants: a human cell would get a name from a leaf.
+        term = bundled.current("CL:0000074")
+        assert (term.id, term.obsolete) == ("CL:0000074", True)
+
+    def test_blood_cell_has_no_leukocyte_below_it_and_hematopoietic_cell_has(self, bundled):
+        leukocytes = {"CL:0000084", "CL:0000236", "CL:0000623", "CL:0000576", "CL:0000738"}
+        assert not leukocytes & bundled.descendants("CL:0000081")
+        assert leukocytes <= bundled.descendants("CL:0000988")
+
     @pytest.mark.parametrize(
         ("term_id", "message"),
         [

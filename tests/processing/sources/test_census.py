@@ -10,6 +10,7 @@ import tiny_sources
 from tiny_sources import N_CELLS
 
 from langcell.processing.sources.census import CensusSelection, CensusSource, parse_joinids, resolve_census
+from langcell.processing.sources.open_source import census_source
 
 tiledbsoma = pytest.importorskip("tiledbsoma", reason="the extra census is not installed")
 soma_io = pytest.importorskip("tiledbsoma.io")
@@ -75,6 +76,31 @@ def test_selections(experiment, value_filter, joinids, expected) -> None:
         assert source.n_in_range() == (N_CELLS if joinids is None else min(joinids[1], N_CELLS) - joinids[0])
         inside = [row for row in np.flatnonzero(expected) if 20 <= row < 40]
         assert source.metadata(COLUMNS, 20, 40).index.tolist() == inside
+
+
+@pytest.fixture(scope="module")
+def half_labelled(tmp_path_factory) -> str:
+    """An experiment in which every third cell has no lab."""
+    place, adata = str(tmp_path_factory.mktemp("soma") / "experiment"), tiny_sources.adata_of()
+    adata.obs["lab"] = np.resize(np.array([None, "one", "two"], dtype=object), N_CELLS)
+    soma_io.from_anndata(place, adata, measurement_name="RNA", X_layer_name="raw")
+    return place
+
+
+@pytest.mark.parametrize(
+    ("value_filter", "cells"),
+    [
+        pytest.param("lab != 'one'", N_CELLS // 3, id="not_equal"),
+        pytest.param("lab not in ['one']", N_CELLS // 3, id="not_in"),
+        pytest.param("lab == 'one' or lab == 'not !='", N_CELLS // 3, id="equal"),
+    ],
+)
+def test_a_filter_that_loses_cells_without_a_value_says_so(half_labelled, value_filter, cells, caplog) -> None:
+    selection = CensusSelection(half_labelled, value_filter=value_filter)
+    with CensusSource(selection) as source:
+        assert sum(len(block) for block in source.metadata_blocks(["lab"], 100)) == cells
+    census_source(selection)
+    assert ("leaves out the cells without a value" in caplog.text) == ("lab == " not in value_filter)
 
 
 def test_another_column_of_names(experiment) -> None:

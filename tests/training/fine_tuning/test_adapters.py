@@ -74,6 +74,31 @@ def test_options_and_base_stand_in_the_files_and_nothing_of_this_machine_does(tm
         assert any(encoder in name and "lora_B" in name for name in stored)
 
 
+@pytest.mark.parametrize("task", ["text", "classification"])
+def test_heads_are_trained_and_no_module_whose_name_ends_alike(task):
+    # peft takes every module whose name ends with one of `modules_to_save`.
+    model = model_for(task)
+    names = [name for name, _ in model.named_modules() if name.endswith(HEADS[task])]
+    assert sorted(names) == sorted(HEADS[task])
+    wrapped = mark_trainable(model, TuningOptions(task=task), base="org/base")
+    whole = {
+        name.split(".")[2]
+        for name, weight in wrapped.named_parameters()
+        if weight.requires_grad and "lora_" not in name
+    }
+    assert whole == set(HEADS[task])
+
+
+def test_a_wrapped_model_that_is_called_by_place_reads_cells(batch):
+    # With a task_type, peft's wrapper calls its first argument input_ids: genes would be read as words.
+    wrapped = mark_trainable(model_for("text"), TuningOptions(), base="org/base")
+    assert wrapped.peft_config["default"].task_type is None
+    with torch.no_grad():
+        found = wrapped(batch["cell_input_ids"], batch["cell_attention_mask"])
+    assert found.cell_embeds is not None
+    assert found.text_embeds is None
+
+
 @pytest.mark.parametrize("base", ["langcell-mini", "my-folder", "org/base+adapter"])
 def test_a_base_that_is_not_on_the_hub_is_not_named_as_if_it_were(base):
     wrapped = mark_trainable(model_for("text"), TuningOptions(), base=base)

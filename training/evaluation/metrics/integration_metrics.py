@@ -26,7 +26,10 @@ _INPUTS = "predictions: an embedding for each cell; references: code of its type
 
 
 class Biology(OfflineMetric):
-    """How well an embedding keeps the cell types apart: nmi, ari, silhouette_label and their mean, avg_bio."""
+    """How well an embedding keeps the cell types apart: nmi, ari, silhouette_label and their mean, avg_bio.
+
+    Raises ValueError for cells of a single type.
+    """
 
     summary = "NMI and ARI of clusters against types, silhouette of types, and their mean."
     inputs = _INPUTS
@@ -36,6 +39,9 @@ class Biology(OfflineMetric):
         self, *, predictions: Sequence[Sequence[float]], references: Sequence[int], batches: Sequence[int]
     ) -> dict[str, float]:
         embeddings, types = np.asarray(predictions, dtype=np.float32), np.asarray(references)
+        if len(np.unique(types)) < 2:
+            # scib-metrics would give 0.5 for the silhouette, as if it had been measured.
+            raise ValueError(f"The {len(types)} cells are of one type; how well types are apart needs two at least.")
         with _scib_metrics() as scib:
             clusters = scib.nmi_ari_cluster_labels_leiden(neighbours(embeddings), types, seed=0)
             silhouette = scib.silhouette_label(embeddings, types)

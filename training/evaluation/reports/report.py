@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import EvalResult
 
+from langcell.hub_cards.cards.measurements import index_entries
 from langcell.processing.files.atomic_output import atomic_output
 from langcell.training.evaluation.reports.pages import Section, Table, page
 
@@ -176,7 +177,7 @@ def plus_minus(value: float, sd: float | None, *, digits: int = 4) -> str:
 
 
 def eval_results(report: Mapping[str, Any], *, dataset_name: str | None = None) -> list[EvalResult]:
-    """Entries for a model card's `model-index`: the headline measures of the model itself.
+    """Entries for a model card's `model-index`: the headline measures of the model itself, each with a key of its own.
 
     Args:
         report: what a task returned, or its JSON read back.
@@ -185,7 +186,7 @@ def eval_results(report: Mapping[str, Any], *, dataset_name: str | None = None) 
     data, scores, task = report["data"], model_scores(report), report["task"]
     named_by_text = task in ("zero-shot", "disease")
     what = f"annotation of {len(report['labels'])} types" if named_by_text else next(iter(report["methods"]))
-    return [
+    results = [
         EvalResult(
             task_type=_HUB_TASKS.get(task, "other"),
             task_name=f"{task} {what}" if named_by_text else f"{task}: {what}",
@@ -199,6 +200,7 @@ def eval_results(report: Mapping[str, Any], *, dataset_name: str | None = None) 
         for key, (metric_type, metric_name) in HEADLINES[task].items()
         if scores.get(key) is not None
     ]
+    return index_entries(results) or []
 
 
 def model_scores(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -71,3 +71,10 @@ def test_a_missing_library_is_one_line_that_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "scib_metrics", None)
     with pytest.raises(ValueError, match=r'pip install "langcell\[eval\]"'):
         import_scib_metrics()
+
+
+def test_one_type_is_refused_where_the_library_would_say_one_half(blobs):
+    pytest.importorskip("scib_metrics")
+    points, types, batches = blobs
+    with pytest.raises(ValueError, match="The 90 cells are of one type"):
+        Biology().compute(predictions=points, references=np.zeros_like(types), batches=batches)

@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, ModelCardData
 from matplotlib.figure import Figure
 
 from langcell.hub_cards.cards.cards import measurement_table, model_card
@@ -107,6 +107,15 @@ def test_entries_fill_the_model_index_of_a_card(report, tmp_path):
     entries = ModelCard.load(tmp_path / "README.md").data.eval_results
     assert [entry.metric_value for entry in entries] == [0.75, 0.9, 0.85]
     assert entries[0].dataset_revision == "c0ffee"
+
+
+def test_a_card_that_anyone_fills_with_entries_keeps_two_tasks_apart():
+    methods = {"LangCell": {"accuracy": 0.5}}
+    data = {"file": "a.h5ad", "sha256": "c0ffee"}
+    reports = [{"task": task, "data": data, "labels": [], "methods": methods} for task in ("calibration", "few-shot")]
+    metadata = ModelCardData(model_name="x", eval_results=[entry for one in reports for entry in eval_results(one)])
+    tasks = [entry["task"]["name"] for entry in metadata.to_dict()["model-index"][0]["results"]]
+    assert tasks == ["calibration: LangCell", "few-shot: LangCell"]
 
 
 @pytest.mark.parametrize("task", sorted(HEADLINES))
