@@ -24,6 +24,7 @@ from langcell.inference.naming.name_cells import (
     storable,
 )
 from langcell.inference.naming.options import NamingOptions
+from langcell.inference.refinement.file_refinement import CellsInFile, FileRefinement, PlacedCells, read_batches
 from langcell.inference.running.batching import BatchFunction
 from langcell.inference.running.cell_run import CellRun, Finished
 from langcell.inference.running.job import Job, model_facts, row_blocks, settings
@@ -37,7 +38,7 @@ from langcell.inference.scoring.texts import encode_label_texts
 from langcell.loading.load import LoadedLangCell
 from langcell.loading.loaded import LoadedScorer
 from langcell.loading.options import AdaptedModelOptions
-from langcell.processing.cells.anndata_io import open_cells
+from langcell.processing.cells.anndata_io import CellSource, open_cells
 from langcell.processing.cells.obsm_matrix import read_obsm
 from langcell.processing.cells.row_blocks import RowBlocks
 from langcell.processing.labels.resolve import Label, resolve_labels
@@ -93,7 +94,8 @@ def annotate(
         {options}
 
     Returns:
-        The AnnData with obs `langcell_label`, `langcell_ontology_term_id`, `langcell_confidence`, obsm `X_langcell`
+        The AnnData with obs `langcell_label`, `langcell_ontology_term_id`, `langcell_confidence` and, where cells were
+        refined, `langcell_label_alone` (what each would be called by itself); obsm `X_langcell`
         (cell embeddings) and `langcell_scores` (cells x labels, which `langcell.score_table` puts names to), and
         uns["langcell"]; None when a path was given. CELLxGENE opens it: categories are the labels in their order, and
         obsm holds arrays alone (a table there stops it). A cell without any
@@ -141,20 +143,31 @@ def run_annotation(job: Job, labels: Labels | None, naming: NamingOptions) -> An
             reference = measured_reference(loaded, source) if naming.reference else None
             kind = {"alpha": float(alpha), "reference_cells": 0 if reference is None else len(reference)}
             naming.check_calibration(**model_facts(loaded), **kind, **texts)
+            # One process reads the counts for all, which need the very same axes.
+            found = _place_cells(job, source, naming) if job.processes.is_main else None
+        naming, placed = _with_places(naming, job.processes.gather(found)[0])
+        with job.processes.together():
             function = _scorer(loaded, dtype, resolved, alpha, naming, reference)
-        run = CellRun(source, loaded, job.options, function, naming.columns, "naming cells", reference)
+        columns = ("scores", "embeddings", "n_matches", *(["similarity"] if naming.needs_similarity else []))
+        run = CellRun(source, loaded, job.options, function, columns, "naming cells", reference)
+        if placed is not None:
+            run = replace(run, facts_of=placed.facts)
         arguments = {
             "labels": [[label.name, label.text, label.ontology_term_id] for label in resolved],
             **kind,
             "rerank": naming.rerank,
             "k": naming.k if naming.rerank == "top-k" else None,
             "similarity": naming.needs_similarity,
+            "components": placed is not None and placed.axes is not None,
         }
         finished = stack.enter_context(job.finished(run, {"command": "annotate", **arguments}))
         if finished is None:
             return None
-        named = name_cells(finished.parts, resolved, naming, neighbour_space=space)
+        refinement = None if placed is None else FileRefinement(finished.parts, placed)
+        named = name_cells(finished.parts, resolved, naming, neighbour_space=space, refinement=refinement)
         uns = settings(run, finished.coverage) | _naming_settings(resolved, kind, naming, finished)
+        if refinement is not None:
+            uns |= refinement.settings() | {"refined_cells": int((named.codes != named.alone).sum())}
         job.store(source, named.obs(), _matrices(named, resolved, finished, source.n_cells), uns)
         return _summary(named, uns, source.n_cells * len(resolved))
 
@@ -204,6 +217,23 @@ def run_embedding(job: Job, *, hidden: bool = False) -> None:
         names = {"embeddings": "X_langcell", "hidden": "X_langcell_hidden"}
         obsm = {names[column]: row_blocks(finished.parts, column, source.n_cells) for column in columns}
         job.store(source, {}, obsm, settings(run, finished.coverage))
+
+
+def _place_cells(job: Job, source: CellSource, naming: NamingOptions) -> PlacedCells | str | None:
+    """How the cells are placed for the refinement; in words why there is too little for it; None if none is wanted."""
+    if not naming.refines:
+        return None
+    matrix = None if naming.refine_over is None else read_obsm(job.data, naming.refine_over)
+    batches = None if naming.batch_column is None else read_batches(source, naming.batch_column)
+    return PlacedCells.of(source, CellsInFile(matrix, batches), rows_per_chunk=job.options.rows_per_chunk)
+
+
+def _with_places(naming: NamingOptions, found: PlacedCells | str | None) -> tuple[NamingOptions, PlacedCells | None]:
+    """The options and the places, without refinement where there is too little for it."""
+    if not isinstance(found, str):
+        return naming, found
+    logger.info("Each cell is named alone: %s.", found)
+    return replace(naming, refine="none", refine_over=None, batch_column=None).checked(), None
 
 
 def _scorer(

@@ -11,6 +11,7 @@ from langcell.inference.naming.calibration import UNKNOWN, best_labels, confiden
 from langcell.inference.naming.ontology_backoff import back_off
 from langcell.inference.naming.options import NamingOptions
 from langcell.inference.naming.smoothing import smooth_scores
+from langcell.inference.refinement.file_refinement import FileRefinement
 from langcell.inference.running.parts import Parts
 from langcell.processing.labels.resolve import Label
 from langcell.processing.ontology.terms import Ontology
@@ -28,6 +29,7 @@ class NamedCells:
         term_ids: ontology id of each name, "" where it has none.
         confidence: float32, shape (cells,); 0 where a cell has no known gene.
         scores: when they were smoothed, float32, shape (cells, labels); else None, they are those of the parts.
+        alone: int32, shape (cells,); index into names of what each cell is called by itself, where it was refined.
     """
 
     codes: np.ndarray
@@ -35,16 +37,20 @@ class NamedCells:
     term_ids: list[str]
     confidence: np.ndarray
     scores: np.ndarray | None = None
+    alone: np.ndarray | None = None
 
     def obs(self) -> dict[str, Any]:
         """The columns of obs."""
         used = sorted({self.term_ids[code] for code in np.unique(self.codes)})
         place = np.array([used.index(term_id) if term_id in used else -1 for term_id in self.term_ids])
-        return {
+        columns = {
             "langcell_label": pd.Categorical.from_codes(self.codes, self.names),
             "langcell_ontology_term_id": pd.Categorical.from_codes(place[self.codes], used),
             "langcell_confidence": self.confidence,
         }
+        if self.alone is not None:
+            columns["langcell_label_alone"] = pd.Categorical.from_codes(self.alone, self.names)
+        return columns
 
 
 def storable(labels: list[Label], options: NamingOptions) -> list[Label]:
@@ -67,9 +73,14 @@ def masked_scores(parts: Parts) -> Iterator[np.ndarray]:
 
 
 def name_cells(
-    parts: Parts, labels: Sequence[Label], options: NamingOptions, *, neighbour_space: np.ndarray | None = None
+    parts: Parts,
+    labels: Sequence[Label],
+    options: NamingOptions,
+    *,
+    neighbour_space: np.ndarray | None = None,
+    refinement: FileRefinement | None = None,
 ) -> NamedCells:
-    """Labels and confidences from the scores: smoothed, backed off and rejected as the options say.
+    """Labels and confidences from the scores: refined, or smoothed, backed off and rejected as the options say.
 
     Block by block, but for the smoothing, which looks at all cells at once and so holds all scores in memory.
 
@@ -78,9 +89,12 @@ def name_cells(
         labels: in the order of the scores' columns.
         options: how scores become labels.
         neighbour_space: the matrix that `options.smooth_over` names, (cells, columns).
+        refinement: of this file, fitted to these parts; None names each cell alone.
     """
     namer, smoothed = _Namer(labels, options), None
     blocks = namer.read(parts)
+    if refinement is not None:
+        return _refined(namer, blocks, refinement)
     if options.smooth is not None:
         if neighbour_space is None:
             neighbour_space = np.concatenate([block for (block,) in parts.read("embeddings")])
@@ -89,6 +103,19 @@ def name_cells(
     named = [namer.name(block) for block in blocks]
     codes, confidence = (np.concatenate(columns) for columns in zip(*named, strict=True))
     return NamedCells(codes, list(namer.term_ids), list(namer.term_ids.values()), confidence, smoothed)
+
+
+def _refined(namer: "_Namer", blocks: Iterable["_Block"], refinement: FileRefinement) -> NamedCells:
+    """Name cells by the posterior of the file's mixture, and keep what each would be called by itself."""
+    columns = []
+    for block, posterior in zip(blocks, refinement.posteriors(), strict=True):
+        alone = np.where(block.known, namer.codes_alone(block), namer.code_of[UNASSIGNED])
+        # Zeros are the posterior of a cell that says nothing; of a cell with known genes that is a fault of the model.
+        heard = np.where(posterior.any(axis=1)[:, None], posterior, np.nan)
+        columns.append((*namer.name(block._replace(scores=heard)), alone))
+    codes, confidence, alone = (np.concatenate(column) for column in zip(*columns, strict=True))
+    names = list(namer.term_ids)
+    return NamedCells(codes, names, list(namer.term_ids.values()), confidence, alone=alone.astype(np.int32))
 
 
 class _Block(NamedTuple):
@@ -144,6 +171,11 @@ class _Namer:
             # In float32 like the confidence, so that a cell on the line is on the same side of it everywhere.
             codes[known & (confidence < np.float32(self.threshold))] = self.code_of[UNKNOWN]
         return codes, confidence
+
+    def codes_alone(self, block: _Block) -> np.ndarray:
+        """The label with the greatest score of each cell; of a cell without any score the first."""
+        scores = np.where(np.isnan(block.scores).all(1)[:, None], 0.0, block.scores)
+        return np.nanargmax(scores, axis=1)
 
     def _codes(self, scores: np.ndarray) -> np.ndarray:
         if self.options.ontology_backoff is None:

@@ -4,13 +4,14 @@ import logging
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from langcell.processing.options import option
 
 logger = logging.getLogger("langcell")
 
 Rerank = Literal["exact", "full", "top-k", "none"]
+Refine = Literal["auto", "none"]
 
 LABELS_FILE = (
     "File of labels: one per line, label<TAB>text, or JSON ([names], {label: text, ontology id or null}, or a list of "
@@ -90,6 +91,20 @@ class NamingOptions:
         "Whether to compare the cells with the model's reference cells, too, where it has some and is not fine-tuned "
         "on labels other than types.",
     )
+    refine: Refine = option(
+        "auto",
+        "Whether the cells of a file name each other. auto: yes where the file has 50 cells or more; none: each cell is "
+        "named alone, as with smooth, ontology-backoff or a calibration.",
+    )
+    refine_over: str | None = option(
+        None,
+        "Matrix of obsm in which cells of one type lie together, such as an integrated one; components of the counts "
+        "when not given.",
+        metavar="OBSM",
+    )
+    batch_column: str | None = option(
+        None, "Column of obs with the batch of each cell; the mean of each batch is moved to that of all cells."
+    )
 
     def checked(self) -> "NamingOptions":
         """Return the options, if they are legal, with all labels scored where something needs all scores.
@@ -101,6 +116,7 @@ class NamingOptions:
         from langcell.scoring_langcell import check_alpha, check_rerank
 
         check_rerank(self.rerank, self.k)
+        self._check_refinement()
         if self.alpha is not None:
             check_alpha(self.alpha)
         if self.smooth is not None and not 0 <= self.smooth < math.inf:
@@ -109,8 +125,11 @@ class NamingOptions:
             raise ValueError(f"smooth_over is {self.smooth_over!r} without smooth; give its strength, such as 1.")
         if self.ontology_backoff is not None and not 0 <= self.ontology_backoff <= 1:
             raise ValueError(f"ontology_backoff is {self.ontology_backoff}; give a margin of scores, 0 to 1.")
+        if self.refines and (others := self._other_ways()):
+            logger.info("With %s each cell is named alone: refine is 'none'.", " and ".join(others))
+            return replace(self, refine="none").checked()
         needs = [name for name in ("unknown", "smooth", "ontology_backoff") if getattr(self, name) is not None]
-        if self.needs_similarity:
+        if "unknown" in needs and self.needs_similarity:
             needs.remove("unknown")
         if not needs or self.rerank in ("full", "none"):
             return self
@@ -120,11 +139,35 @@ class NamingOptions:
         return replace(self, rerank="full")
 
     @property
+    def refines(self) -> bool:
+        """Whether the cells of the file name each other."""
+        return self.refine != "none"
+
+    @property
     def needs_similarity(self) -> bool:
-        """Whether a calibration turns similarities into confidence, for which scores may be missing."""
+        """Whether labels or confidence come from similarities, for which scores may be missing."""
         from langcell.inference.naming.calibration import confidence_of
 
-        return confidence_of(self.unknown)[0] is not None
+        return self.refines or confidence_of(self.unknown)[0] is not None
+
+    def _other_ways(self) -> list[str]:
+        """Options that turn scores into labels in another way than the refinement."""
+        from langcell.inference.naming.calibration import confidence_of
+
+        ways = [name for name in ("smooth", "ontology_backoff") if getattr(self, name) is not None]
+        return [*ways, *(["a calibration"] if confidence_of(self.unknown)[0] is not None else [])]
+
+    def _check_refinement(self) -> None:
+        if self.refine not in get_args(Refine):
+            raise ValueError(
+                f"refine is {self.refine!r}; legal are 'auto' (by the other cells of the file) and 'none' (each alone)."
+            )
+        for name in ("refine_over", "batch_column"):
+            if getattr(self, name) is not None and (not self.refines or self._other_ways()):
+                reason = " and ".join(self._other_ways()) if self.refines else "refine 'none'"
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}, but with {reason} no cell is refined; leave it out."
+                )
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -158,4 +201,7 @@ class NamingOptions:
             found["smooth_over"] = self.smooth_over
         if self.ontology_backoff is not None:
             found["ontology_backoff"] = float(self.ontology_backoff)
+        for name in ("refine_over", "batch_column"):
+            if getattr(self, name) is not None:
+                found[name] = getattr(self, name)
         return found

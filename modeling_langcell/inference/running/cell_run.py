@@ -15,7 +15,7 @@ from langcell.inference.running.memory import find_max_batch_tokens
 from langcell.inference.running.options import ReadingOptions
 from langcell.inference.running.parts import MemoryParts, Parts, PartsFolder, ResumableRun
 from langcell.inference.running.processes import Processes
-from langcell.inference.running.reading import Coverage, ranked_chunks
+from langcell.inference.running.reading import ChunkFacts, Coverage, ranked_chunks
 from langcell.loading.loaded import LoadedModel
 from langcell.processing.cells.anndata_io import CellSource
 from langcell.processing.cells.gene_index import gene_index_of
@@ -36,6 +36,7 @@ class CellRun:
         columns: names of what it returns.
         what: what the progress bar says.
         reference: cells that each cell is compared with; the function then gets their weights, too.
+        facts_of: returns further columns of a chunk's cells, from their counts.
     """
 
     source: CellSource
@@ -45,6 +46,7 @@ class CellRun:
     columns: tuple[str, ...]
     what: str
     reference: MeasuredReference | None = None
+    facts_of: ChunkFacts | None = None
 
     def gene_index(self) -> np.ndarray:
         """Place of each of the data's genes in the vocabulary, or -1."""
@@ -165,13 +167,15 @@ def _fill(
 ) -> None:
     """Add the results of the chunks that begin at `starts`."""
     budget = TokenBudget(max_batch_tokens)
-    chunks = ranked_chunks(run.source, run.loaded, gene_index, starts, run.options.rows_per_chunk, run.reference)
+    chunks = ranked_chunks(
+        run.source, run.loaded, gene_index, starts, run.options.rows_per_chunk, run.reference, run.facts_of
+    )
     with bar, closing(chunks):
-        for start, ranked, weights in chunks:
+        for start, ranked, weights, more in chunks:
             results = for_each_batch(run.loaded, ranked, budget, run.function, weights)
             known = ranked.n_known_genes > 0
             facts = {"known": known, "n_counts": ranked.n_counts, "n_known_counts": ranked.n_known_counts}
-            parts.add(start, dict(zip(run.columns, results, strict=True)) | facts)
+            parts.add(start, dict(zip(run.columns, results, strict=True)) | facts | dict(more))
             bar.update(len(ranked))
 
 

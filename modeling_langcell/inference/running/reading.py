@@ -1,17 +1,21 @@
 """Reading cells: ranked chunks that are ready to be batched, and how much of the data the vocabulary covers."""
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from langcell.inference.running.prefetch import prefetched
 from langcell.loading.loaded import LoadedModel
 from langcell.processing.cells.anndata_io import CellChunk, CellSource
 from langcell.processing.rank_values import RankedCells, rank_encode
 from langcell.processing.reference_cells import MeasuredReference, ReferenceCells
+
+# What a run keeps of the cells of a chunk besides the model's results: column name -> one row per cell.
+ChunkFacts = Callable[[sparse.csr_matrix], Mapping[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,13 @@ class RankedChunk(NamedTuple):
         start: first row.
         ranked: the cells.
         weights: of the reference cells, float32, shape (cells, reference cells); None without these.
+        facts: what else is kept of the cells, from their counts.
     """
 
     start: int
     ranked: RankedCells
     weights: np.ndarray | None
+    facts: Mapping[str, np.ndarray]
 
 
 def ranked_chunks(
@@ -58,6 +64,7 @@ def ranked_chunks(
     starts: Iterable[int],
     rows_per_chunk: int,
     reference: MeasuredReference | None = None,
+    facts_of: ChunkFacts | None = None,
 ) -> Generator[RankedChunk]:
     """The chunks of ranked cells; one thread reads ahead, another tokenizes.
 
@@ -68,9 +75,10 @@ def ranked_chunks(
         starts: first rows of the chunks that are wanted.
         rows_per_chunk: cells of a chunk; the last has fewer.
         reference: cells that each cell is compared with.
+        facts_of: returns what else is kept of a chunk's cells, from their counts.
     """
     chunks = _read_chunks(source, starts, rows_per_chunk)
-    return prefetched(_rank_chunks(prefetched(chunks), loaded, gene_index, reference))
+    return prefetched(_rank_chunks(prefetched(chunks), loaded, gene_index, reference, facts_of))
 
 
 def _read_chunks(source: CellSource, starts: Iterable[int], rows_per_chunk: int) -> Generator[CellChunk]:
@@ -83,6 +91,7 @@ def _rank_chunks(
     loaded: LoadedModel,
     gene_index: np.ndarray,
     reference: MeasuredReference | None,
+    facts_of: ChunkFacts | None,
 ) -> Generator[RankedChunk]:
     extractor = loaded.processor.feature_extractor
     longest = extractor.max_length if reference is None else max(extractor.max_length, ReferenceCells.genes_read)
@@ -90,4 +99,5 @@ def _rank_chunks(
         for chunk in chunks:
             ranked = rank_encode(chunk.counts, gene_index, extractor.vocabulary, max_length=longest)
             weights = None if reference is None else reference.weights(ranked)
-            yield RankedChunk(chunk.start, ranked.shortened(extractor.max_length), weights)
+            facts = {} if facts_of is None else facts_of(chunk.counts)
+            yield RankedChunk(chunk.start, ranked.shortened(extractor.max_length), weights, facts)
