@@ -167,7 +167,7 @@ def run_annotation(job: Job, labels: Labels | None, naming: NamingOptions) -> An
         named = name_cells(finished.parts, resolved, naming, neighbour_space=space, refinement=refinement)
         uns = settings(run, finished.coverage) | _naming_settings(resolved, kind, naming, finished)
         if refinement is not None:
-            uns |= refinement.settings() | {"refined_cells": int((named.codes != named.alone).sum())}
+            uns |= refinement.settings(uns["labels"]) | {"refined_cells": int((named.codes != named.alone).sum())}
         job.store(source, named.obs(), _matrices(named, resolved, finished, source.n_cells), uns)
         return _summary(named, uns, source.n_cells * len(resolved))
 

@@ -93,8 +93,8 @@ class NamingOptions:
     )
     refine: Refine = option(
         "auto",
-        "Whether the cells of a file name each other. auto: yes where the file has 50 cells or more; none: each cell is "
-        "named alone, as with smooth, ontology-backoff or a calibration.",
+        "Whether the cells of a file name each other. auto: yes where the file has 50 cells or more; none: each cell "
+        "is named alone, as with smooth, ontology-backoff or a calibration.",
     )
     refine_over: str | None = option(
         None,
@@ -165,9 +165,7 @@ class NamingOptions:
         for name in ("refine_over", "batch_column"):
             if getattr(self, name) is not None and (not self.refines or self._other_ways()):
                 reason = " and ".join(self._other_ways()) if self.refines else "refine 'none'"
-                raise ValueError(
-                    f"{name} is {getattr(self, name)!r}, but with {reason} no cell is refined; leave it out."
-                )
+                raise ValueError(f"{name} is {getattr(self, name)!r}, but {reason} refines no cell; leave one out.")
 
     @property
     def columns(self) -> tuple[str, ...]:

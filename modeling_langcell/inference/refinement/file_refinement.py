@@ -8,7 +8,7 @@ Neither step depends on the chunks, on the order of the cells, or on the number 
 of at most `mixture.MOST_CELLS` cells, whatever the size of the file.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,10 +121,10 @@ class FileRefinement:
         self.n_sampled = len(rows)
         self.mixture = LabelMixture.fit(sample.similarity, self._centred(sample), known=sample.cells.known)
 
-    def settings(self) -> dict[str, Any]:
-        """Return what uns["langcell"] says of the refinement."""
-        absent = [int(label) for label in np.flatnonzero(~self.mixture.present)]
-        return {"refined_with_cells": self.n_sampled, "labels_without_evidence": absent}
+    def settings(self, labels: Sequence[str]) -> dict[str, Any]:
+        """Return what uns["langcell"] says of the refinement; `labels` are the names in order."""
+        absent = np.flatnonzero(~self.mixture.present).tolist()
+        return {"refined_with_cells": self.n_sampled, "labels_without_evidence": [labels[code] for code in absent]}
 
     def posteriors(self) -> Iterator[np.ndarray]:
         """Yield the probabilities of the labels chunk by chunk, float64, shape (cells, labels)."""
