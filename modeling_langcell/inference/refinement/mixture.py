@@ -61,7 +61,7 @@ class MixtureSettings:
     core_power: float = 2.0
     shrinkage: float = 0.1
     centring: float = 1.0
-    least_agreement: float = 0.25
+    least_agreement: float = 0.2
     rounds: int = 40
 
 
@@ -217,9 +217,10 @@ def _least_agreed(
 ) -> int | None:
     """The label that the smallest share of its own territory has as the most similar one, if that is too small."""
     labels = np.flatnonzero(present)
-    nearest = labels[similarity[:, labels].argmax(axis=1)]
-    agreeing = np.array([q[nearest == label, label].sum() for label in labels])
-    share = np.where(kept[labels], np.inf, agreeing / (q[:, labels].sum(axis=0) + _TINY))
+    similarity, q = similarity[:, labels], q[:, labels]
+    nearest = similarity == similarity.max(axis=1, keepdims=True)
+    agreeing = (q * (nearest + softmax(similarity, axis=1))).sum(axis=0) / 2
+    share = np.where(kept[labels], np.inf, agreeing / (q.sum(axis=0) + _TINY))
     worst = int(share.argmin())
     return int(labels[worst]) if share[worst] < least else None
 
