@@ -14,17 +14,23 @@ from anndata import AnnData
 from torch import Tensor
 
 from langcell.encoders_langcell import unit_rows
+from langcell.configuration_langcell import LangCellConfig
+from langcell.inference.naming.cluster_names import cluster_columns, cluster_facts, clusters_of, read_clusters
 from langcell.inference.naming.fine_tuned_labels import config_of, note_on_others, own_labels
 from langcell.inference.naming.label_counts import LabelCounts, count_labels
 from langcell.inference.naming.name_cells import (
     UNASSIGNED,
+    FileVoices,
     NamedCells,
     masked_scores,
     name_cells,
     storable,
 )
 from langcell.inference.naming.options import NamingOptions
-from langcell.inference.refinement.file_refinement import CellsInFile, FileRefinement, PlacedCells, read_batches
+from langcell.inference.refinement.confidence import NameConfidence
+from langcell.inference.refinement.file_refinement import FileRefinement, novelty_of
+from langcell.inference.refinement.novelty import is_unknown, sentence
+from langcell.inference.refinement.placing import CellsInFile, NamedFile, PlacedCells, read_batches, read_known
 from langcell.inference.running.batching import BatchFunction
 from langcell.inference.running.cell_run import CellRun, Finished
 from langcell.inference.running.job import Job, model_facts, row_blocks, settings
@@ -135,6 +141,7 @@ def run_annotation(job: Job, labels: Labels | None, naming: NamingOptions) -> An
             resolved = storable(resolve_labels(given), naming)
             source = stack.enter_context(open_cells(job.data, **job.options.source))
             space = None if naming.smooth_over is None else read_obsm(job.data, naming.smooth_over)
+            clusters = None if naming.cluster_column is None else read_clusters(source, naming.cluster_column)
             loaded, dtype = job.load()
             if note := note_on_others(resolved, loaded.config):
                 logger.info(note)
@@ -144,31 +151,32 @@ def run_annotation(job: Job, labels: Labels | None, naming: NamingOptions) -> An
             kind = {"alpha": float(alpha), "reference_cells": 0 if reference is None else len(reference)}
             naming.check_calibration(**model_facts(loaded), **kind, **texts)
             # One process reads the counts for all, which need the very same axes.
-            found = _place_cells(job, source, naming) if job.processes.is_main else None
+            found = _place_cells(job, source, naming, resolved) if job.processes.is_main else None
         naming, placed = _with_places(naming, job.processes.gather(found)[0])
         with job.processes.together():
             function = _scorer(loaded, dtype, resolved, alpha, naming, reference)
-        columns = ("scores", "embeddings", "n_matches", *(["similarity"] if naming.needs_similarity else []))
-        run = CellRun(source, loaded, job.options, function, columns, "naming cells", reference)
-        if placed is not None:
-            run = replace(run, facts_of=placed.facts)
+        run = CellRun(source, loaded, job.options, function, naming.columns, "naming cells", reference)
+        run = replace(run, facts_of=placed.facts)
         arguments = {
             "labels": [[label.name, label.text, label.ontology_term_id] for label in resolved],
             **kind,
             "rerank": naming.rerank,
             "k": naming.k if naming.rerank == "top-k" else None,
-            "similarity": naming.needs_similarity,
-            "components": placed is not None and placed.axes is not None,
+            "components": placed.axes is not None,
         }
         finished = stack.enter_context(job.finished(run, {"command": "annotate", **arguments}))
         if finished is None:
             return None
-        refinement = None if placed is None else FileRefinement(finished.parts, placed)
-        named = name_cells(finished.parts, resolved, naming, neighbour_space=space, refinement=refinement)
+        voices = _voices(NamedFile(finished.parts, placed), loaded.config, comparable=reference is not None)
+        named = name_cells(finished.parts, resolved, naming, neighbour_space=space, voices=voices)
         uns = settings(run, finished.coverage) | _naming_settings(resolved, kind, naming, finished)
-        if refinement is not None:
-            uns |= refinement.settings(uns["labels"]) | {"refined_cells": int((named.codes != named.alone).sum())}
-        job.store(source, named.obs(), _matrices(named, resolved, finished, source.n_cells), uns)
+        uns |= _file_facts(named, voices, uns["labels"])
+        obs = named.obs()
+        if clusters is not None:
+            groups = clusters_of(named, voices, clusters, uns["labels"])
+            obs |= cluster_columns(groups, uns["labels"])
+            uns["clusters"] = cluster_facts(groups)
+        job.store(source, obs, _matrices(named, resolved, finished, source.n_cells), uns)
         return _summary(named, uns, source.n_cells * len(resolved))
 
 
@@ -219,21 +227,46 @@ def run_embedding(job: Job, *, hidden: bool = False) -> None:
         job.store(source, {}, obsm, settings(run, finished.coverage))
 
 
-def _place_cells(job: Job, source: CellSource, naming: NamingOptions) -> PlacedCells | str | None:
-    """How the cells are placed for the refinement; in words why there is too little for it; None if none is wanted."""
+def _place_cells(job: Job, source: CellSource, naming: NamingOptions, labels: Sequence[Label]) -> PlacedCells | str:
+    """How the cells are placed; in words why there is too little for a refinement that is wanted."""
     if not naming.refines:
-        return None
+        return PlacedCells()
     matrix = None if naming.refine_over is None else read_obsm(job.data, naming.refine_over)
     batches = None if naming.batch_column is None else read_batches(source, naming.batch_column)
-    return PlacedCells.of(source, CellsInFile(matrix, batches), rows_per_chunk=job.options.rows_per_chunk)
+    known = None if naming.known_column is None else read_known(source, naming.known_column, labels)
+    return PlacedCells.of(source, CellsInFile(matrix, batches, known), rows_per_chunk=job.options.rows_per_chunk)
 
 
-def _with_places(naming: NamingOptions, found: PlacedCells | str | None) -> tuple[NamingOptions, PlacedCells | None]:
+def _with_places(naming: NamingOptions, found: PlacedCells | str) -> tuple[NamingOptions, PlacedCells]:
     """The options and the places, without refinement where there is too little for it."""
-    if not isinstance(found, str):
+    if isinstance(found, PlacedCells):
         return naming, found
+    if naming.known_column is not None:
+        raise ValueError(f"known_column is {naming.known_column!r}, but no cell can learn from another: {found}.")
     logger.info("Each cell is named alone: %s.", found)
-    return replace(naming, refine="none", refine_over=None, batch_column=None).checked(), None
+    return replace(naming, refine="none", refine_over=None, batch_column=None).checked(), PlacedCells()
+
+
+def _voices(file: NamedFile, config: LangCellConfig, *, comparable: bool) -> FileVoices:
+    """What the file says beyond the scores. Only similarities that are relative to reference cells are comparable."""
+    heard = comparable and bool(np.isfinite(file.sample.similarity).all(axis=1).any())
+    return FileVoices(
+        file,
+        FileRefinement(file) if file.placed.refines else None,
+        NameConfidence.of(config) if comparable else None,
+        novelty_of(file) if heard else None,
+    )
+
+
+def _file_facts(named: NamedCells, voices: FileVoices, labels: Sequence[str]) -> dict[str, Any]:
+    """What uns["langcell"] says of the file as a whole."""
+    facts: dict[str, Any] = {"refined": voices.refinement is not None}
+    if voices.refinement is not None and named.alone is not None:
+        facts |= voices.refinement.settings(labels) | {"refined_cells": int((named.codes != named.alone).sum())}
+    if named.novelty is not None:
+        facts["cells_that_fit_no_label"] = int(is_unknown(named.novelty).sum())
+        logger.info("%s.", sentence(named.novelty))
+    return facts
 
 
 def _scorer(

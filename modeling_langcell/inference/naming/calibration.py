@@ -26,6 +26,8 @@ from langcell.inference.naming.fitted_labels import difference_of_labels, short
 from langcell.processing.files.atomic_output import atomic_output
 
 UNKNOWN = "unknown"
+AUTO_UNKNOWN = "auto"
+"""Value of `unknown` that calls cells so by their novelty, at the one documented operating point."""
 DEFAULT_TARGET_RISK = 0.1
 
 _LOG_TEMPERATURES = (math.log(1e-3), math.log(1e3))
@@ -223,7 +225,7 @@ def confidence_of(unknown: float | str | Path | None) -> tuple[Calibration | Non
     Raises:
         ValueError: it is neither a number from 0 to 1 nor a calibration.
     """
-    if unknown is None:
+    if unknown is None or unknown == AUTO_UNKNOWN:
         return None, 0.0
     try:
         threshold = float(unknown)  # pyright: ignore[reportArgumentType]  # a Path is no number, which is the question

@@ -7,11 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from langcell.inference.naming.calibration import UNKNOWN, best_labels, confidence_of, named_probabilities
+from langcell.inference.naming.calibration import AUTO_UNKNOWN, UNKNOWN, best_labels, confidence_of, named_probabilities
 from langcell.inference.naming.ontology_backoff import back_off
 from langcell.inference.naming.options import NamingOptions
 from langcell.inference.naming.smoothing import smooth_scores
+from langcell.inference.refinement.confidence import NameConfidence
 from langcell.inference.refinement.file_refinement import FileRefinement
+from langcell.inference.refinement.novelty import Novelty, is_unknown
+from langcell.inference.refinement.placing import Block, NamedFile
 from langcell.inference.running.parts import Parts
 from langcell.processing.labels.resolve import Label
 from langcell.processing.ontology.terms import Ontology
@@ -30,6 +33,7 @@ class NamedCells:
         confidence: float32, shape (cells,); 0 where a cell has no known gene.
         scores: when they were smoothed, float32, shape (cells, labels); else None, they are those of the parts.
         alone: int32, shape (cells,); index into names of what each cell is called by itself, where it was refined.
+        novelty: float32, shape (cells,); how little any label fits, 0 to 1.
     """
 
     codes: np.ndarray
@@ -38,6 +42,7 @@ class NamedCells:
     confidence: np.ndarray
     scores: np.ndarray | None = None
     alone: np.ndarray | None = None
+    novelty: np.ndarray | None = None
 
     def obs(self) -> dict[str, Any]:
         """The columns of obs."""
@@ -50,6 +55,8 @@ class NamedCells:
         }
         if self.alone is not None:
             columns["langcell_label_alone"] = pd.Categorical.from_codes(self.alone, self.names)
+        if self.novelty is not None:
+            columns["langcell_novelty"] = self.novelty
         return columns
 
 
@@ -72,13 +79,30 @@ def masked_scores(parts: Parts) -> Iterator[np.ndarray]:
         yield np.where(known[:, None], scores, np.float32(np.nan))
 
 
+@dataclass(frozen=True)
+class FileVoices:
+    """What the whole file adds to the scores of each cell; see `langcell.inference.refinement`.
+
+    Attributes:
+        file: its cells, placed.
+        refinement: fitted to them; None names each cell alone.
+        confidence: what makes a probability of a name; None where the model has no parameters for it.
+        novelty: says how little any label fits a cell; None where similarities cannot be compared between files.
+    """
+
+    file: NamedFile
+    refinement: FileRefinement | None = None
+    confidence: NameConfidence | None = None
+    novelty: Novelty | None = None
+
+
 def name_cells(
     parts: Parts,
     labels: Sequence[Label],
     options: NamingOptions,
     *,
     neighbour_space: np.ndarray | None = None,
-    refinement: FileRefinement | None = None,
+    voices: FileVoices | None = None,
 ) -> NamedCells:
     """Labels and confidences from the scores: refined, or smoothed, backed off and rejected as the options say.
 
@@ -89,33 +113,70 @@ def name_cells(
         labels: in the order of the scores' columns.
         options: how scores become labels.
         neighbour_space: the matrix that `options.smooth_over` names, (cells, columns).
-        refinement: of this file, fitted to these parts; None names each cell alone.
+        voices: what the file says beyond the scores; None where only these count.
     """
     namer, smoothed = _Namer(labels, options), None
     blocks = namer.read(parts)
-    if refinement is not None:
-        return _refined(namer, blocks, refinement)
     if options.smooth is not None:
         if neighbour_space is None:
             neighbour_space = np.concatenate([block for (block,) in parts.read("embeddings")])
         blocks = [_smoothed(blocks, neighbour_space, options.smooth)]
         smoothed = blocks[0].scores
-    named = [namer.name(block) for block in blocks]
-    codes, confidence = (np.concatenate(columns) for columns in zip(*named, strict=True))
-    return NamedCells(codes, list(namer.term_ids), list(namer.term_ids.values()), confidence, smoothed)
+    if voices is None:
+        named = [(*namer.name(block), block.known) for block in blocks]
+        codes, confidence, known = (np.concatenate(columns) for columns in zip(*named, strict=True))
+        more: dict[str, np.ndarray] = {}
+    elif options.smooth is None:
+        codes, confidence, known, more = _heard_in_file(namer, blocks, voices)
+    else:
+        (block,) = blocks
+        (codes, confidence), known = namer.name(block), block.known
+        more = {} if voices.novelty is None else {"novelty": np.concatenate([*_novelty(voices)])}
+    codes = namer.rejected(codes, confidence, known, more.get("novelty"))
+    return NamedCells(codes, list(namer.term_ids), list(namer.term_ids.values()), confidence, smoothed, **more)
 
 
-def _refined(namer: "_Namer", blocks: Iterable["_Block"], refinement: FileRefinement) -> NamedCells:
-    """Name cells by the posterior of the file's mixture, and keep what each would be called by itself."""
-    columns = []
-    for block, posterior in zip(blocks, refinement.posteriors(), strict=True):
-        alone = np.where(block.known, namer.codes_alone(block), namer.code_of[UNASSIGNED])
-        # Zeros are the posterior of a cell that says nothing; of a cell with known genes that is a fault of the model.
-        heard = np.where(posterior.any(axis=1)[:, None], posterior, np.nan)
-        columns.append((*namer.name(block._replace(scores=heard)), alone))
-    codes, confidence, alone = (np.concatenate(column) for column in zip(*columns, strict=True))
-    names = list(namer.term_ids)
-    return NamedCells(codes, names, list(namer.term_ids.values()), confidence, alone=alone.astype(np.int32))
+def _heard_in_file(
+    namer: "_Namer", blocks: Iterable["_Block"], voices: FileVoices
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Codes, confidence, known, and further columns of all cells."""
+    columns: dict[str, list[np.ndarray]] = {}
+    for block, cells in zip(blocks, voices.file.blocks(), strict=True):
+        found = _named_in_file(namer, block, cells, voices)
+        if voices.novelty is not None:
+            found["novelty"] = voices.novelty.score(cells.similarity, cells.places).astype(np.float32)
+        for name, values in found.items():
+            columns.setdefault(name, []).append(values)
+    joined = {name: np.concatenate(values) for name, values in columns.items()}
+    return joined.pop("codes"), joined.pop("confidence"), joined.pop("known"), joined
+
+
+def _named_in_file(namer: "_Namer", block: "_Block", cells: Block, voices: FileVoices) -> dict[str, np.ndarray]:
+    """Code, confidence and known of some cells; where they are refined, what each would be called by itself, too."""
+    codes, confidence = namer.name(block)
+    found = {"codes": codes, "confidence": confidence, "known": block.known}
+    label = np.where(block.known & (codes < len(namer.labels)), codes, -1)
+    if voices.refinement is None:
+        plain = namer.calibration is None and namer.options.ontology_backoff is None
+        if voices.confidence is not None and plain:
+            found["confidence"] = voices.confidence.alone(cells.similarity, label).astype(np.float32)
+        return found
+    posterior = voices.refinement.posterior(cells)
+    if faults := int((block.known & ~posterior.any(axis=1)).sum()):
+        raise ValueError(f"The model gives {faults} cells NaN similarities; try --dtype float32, or other weights.")
+    refined = np.where(block.known, posterior.argmax(axis=1), -1)
+    probability = posterior.max(axis=1)
+    if voices.confidence is not None:
+        probability = voices.confidence.refined(posterior, cells.similarity, refined)
+    found["codes"] = np.where(block.known, refined, codes).astype(np.int32)
+    found["confidence"] = np.where(block.known, probability, 0.0).astype(np.float32)
+    return found | {"alone": codes}
+
+
+def _novelty(voices: FileVoices) -> Iterator[np.ndarray]:
+    assert voices.novelty is not None
+    for cells in voices.file.blocks():
+        yield voices.novelty.score(cells.similarity, cells.places).astype(np.float32)
 
 
 class _Block(NamedTuple):
@@ -167,15 +228,27 @@ class _Namer:
                 if probabilities is None
                 else named_probabilities(probabilities[known], best_labels(scores[known]))
             )
-        if self.options.unknown is not None:
-            # In float32 like the confidence, so that a cell on the line is on the same side of it everywhere.
-            codes[known & (confidence < np.float32(self.threshold))] = self.code_of[UNKNOWN]
         return codes, confidence
 
-    def codes_alone(self, block: _Block) -> np.ndarray:
-        """The label with the greatest score of each cell; of a cell without any score the first."""
-        scores = np.where(np.isnan(block.scores).all(1)[:, None], 0.0, block.scores)
-        return np.nanargmax(scores, axis=1)
+    def rejected(
+        self, codes: np.ndarray, confidence: np.ndarray, known: np.ndarray, novelty: np.ndarray | None
+    ) -> np.ndarray:
+        """The codes, with that of "unknown" where a cell is called so.
+
+        Raises:
+            ValueError: cells are to be called so by novelty, and there is none.
+        """
+        if self.options.unknown is None:
+            return codes
+        if self.options.unknown == AUTO_UNKNOWN:
+            if novelty is None:
+                raise ValueError(
+                    "unknown is 'auto', which needs a model with reference cells; give a confidence from 0 to 1."
+                )
+            return np.where(known & is_unknown(novelty), self.code_of[UNKNOWN], codes).astype(np.int32)
+        # In float32 like the confidence, so that a cell on the line is on the same side of it everywhere.
+        below = known & (confidence < np.float32(self.threshold))
+        return np.where(below, self.code_of[UNKNOWN], codes).astype(np.int32)
 
     def _codes(self, scores: np.ndarray) -> np.ndarray:
         if self.options.ontology_backoff is None:

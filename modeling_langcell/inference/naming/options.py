@@ -64,9 +64,10 @@ class NamingOptions:
     k: int = option(10, "With rerank top-k: number of labels per cell whose match is evaluated.", names=("--k",))
     unknown: float | str | Path | None = option(
         None,
-        "Call a cell unknown if its confidence is below this number, 0 to 1, or below the threshold of a calibration "
-        "file (JSON, as langcell calibrate writes it).",
-        metavar="NUMBER|FILE",
+        "Call a cell unknown. auto: if no label fits it (its novelty is above the documented operating point); a "
+        "number: if its confidence is below it, 0 to 1; a file: below the threshold of a calibration (JSON, as langcell "
+        "calibrate writes it).",
+        metavar="auto|NUMBER|FILE",
         cli_type=str,
     )
     smooth: float | None = option(
@@ -105,6 +106,14 @@ class NamingOptions:
     batch_column: str | None = option(
         None, "Column of obs with the batch of each cell; the mean of each batch is moved to that of all cells."
     )
+    known_column: str | None = option(
+        None,
+        "Column of obs with labels that some cells are known to have, nothing for the rest. Known cells keep their "
+        "label, and the others learn from them.",
+    )
+    cluster_column: str | None = option(
+        None, "Column of obs with clusters, such as leiden; each gets one name, from the probabilities of its cells."
+    )
 
     def checked(self) -> "NamingOptions":
         """Return the options, if they are legal, with all labels scored where something needs all scores.
@@ -129,7 +138,7 @@ class NamingOptions:
             logger.info("With %s each cell is named alone: refine is 'none'.", " and ".join(others))
             return replace(self, refine="none").checked()
         needs = [name for name in ("unknown", "smooth", "ontology_backoff") if getattr(self, name) is not None]
-        if "unknown" in needs and self.needs_similarity:
+        if "unknown" in needs and (self.needs_similarity or self.unknown == "auto"):
             needs.remove("unknown")
         if not needs or self.rerank in ("full", "none"):
             return self
@@ -162,7 +171,7 @@ class NamingOptions:
             raise ValueError(
                 f"refine is {self.refine!r}; legal are 'auto' (by the other cells of the file) and 'none' (each alone)."
             )
-        for name in ("refine_over", "batch_column"):
+        for name in ("refine_over", "batch_column", "known_column"):
             if getattr(self, name) is not None and (not self.refines or self._other_ways()):
                 reason = " and ".join(self._other_ways()) if self.refines else "refine 'none'"
                 raise ValueError(f"{name} is {getattr(self, name)!r}, but {reason} refines no cell; leave one out.")
@@ -186,12 +195,15 @@ class NamingOptions:
 
     def settings(self) -> dict[str, Any]:
         """Return what uns["langcell"] says of the options; what was not used is not there."""
-        from langcell.inference.naming.calibration import confidence_of
+        from langcell.inference.naming.calibration import AUTO_UNKNOWN, confidence_of
+        from langcell.inference.refinement.novelty import UNKNOWN_ABOVE
 
         found: dict[str, Any] = {"rerank": self.rerank}
         if self.rerank == "top-k":
             found["k"] = self.k
-        if self.unknown is not None:
+        if self.unknown == AUTO_UNKNOWN:
+            found["unknown_above_novelty"] = UNKNOWN_ABOVE
+        elif self.unknown is not None:
             found["unknown_below"] = confidence_of(self.unknown)[1]
         if self.smooth is not None:
             found["smooth"] = float(self.smooth)
@@ -199,7 +211,7 @@ class NamingOptions:
             found["smooth_over"] = self.smooth_over
         if self.ontology_backoff is not None:
             found["ontology_backoff"] = float(self.ontology_backoff)
-        for name in ("refine_over", "batch_column"):
+        for name in ("refine_over", "batch_column", "known_column", "cluster_column"):
             if getattr(self, name) is not None:
                 found[name] = getattr(self, name)
         return found

@@ -35,7 +35,10 @@ class ClusterNames:
 
 
 def name_clusters(
-    posterior: np.ndarray, clusters: Sequence[str] | np.ndarray, labels: Sequence[str], novelty: np.ndarray | None = None
+    posterior: np.ndarray,
+    clusters: Sequence[str] | np.ndarray,
+    labels: Sequence[str],
+    novelty: np.ndarray | None = None,
 ) -> ClusterNames:
     """Name clusters.
 

@@ -12,6 +12,7 @@ own types as candidates, sets weighted equally. Fitted without a set, its expect
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import expit, softmax
@@ -37,6 +38,33 @@ class Calibration:
             raise ValueError(
                 f"slope {self.slope} and intercept {self.intercept} make no calibration; the slope is a number above 0."
             )
+
+
+@dataclass(frozen=True)
+class NameConfidence:
+    """The two calibrations of a model.
+
+    Attributes:
+        of_refined: for names that the file gave.
+        of_alone: for names that a cell got by itself.
+    """
+
+    of_refined: Calibration
+    of_alone: Calibration
+
+    @classmethod
+    def of(cls, config: Any) -> "NameConfidence | None":
+        """Read what a model's configuration holds as `confidence`: {"refined": [slope, intercept], "alone": ...}."""
+        stored = getattr(config, "confidence", None)
+        return None if not stored else cls(Calibration(*stored["refined"]), Calibration(*stored["alone"]))
+
+    def refined(self, posterior: np.ndarray, similarity: np.ndarray, named: np.ndarray) -> np.ndarray:
+        """Return `refined_confidence` by this model's calibration."""
+        return refined_confidence(posterior, similarity, named, self.of_refined)
+
+    def alone(self, similarity: np.ndarray, named: np.ndarray) -> np.ndarray:
+        """Return `alone_confidence` by this model's calibration."""
+        return alone_confidence(similarity, named, self.of_alone)
 
 
 REFINED = Calibration(1.5, 2.0)

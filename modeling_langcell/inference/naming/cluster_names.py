@@ -1,0 +1,58 @@
+"""One name per cluster in the results of `annotate`: columns of obs, a table in uns, and `clusters.csv`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import softmax
+
+from langcell.inference.naming.name_cells import FileVoices, NamedCells
+from langcell.inference.refinement.clusters import ClusterNames, name_clusters
+from langcell.inference.refinement.placing import read_column
+from langcell.processing.cells.anndata_io import CellSource
+
+
+def read_clusters(source: CellSource, column: str) -> np.ndarray:
+    """Return the cluster of each cell as text, shape (cells,); a missing value is the cluster "none".
+
+    Raises:
+        ValueError: no such column, or one with a cluster per cell.
+    """
+    values = read_column(source, column, "cluster column")
+    names = np.array(["none" if gone else str(value) for value, gone in zip(values, values.isna(), strict=True)])
+    if len(np.unique(names)) > max(source.n_cells // 2, 1):
+        raise ValueError(
+            f"obs[{column!r}] has {len(np.unique(names))} values for {source.n_cells} cells; name a column of clusters."
+        )
+    return names
+
+
+def clusters_of(named: NamedCells, voices: FileVoices, clusters: np.ndarray, labels: Sequence[str]) -> ClusterNames:
+    """Name each cluster by the probabilities of its cells: their posteriors, or what the similarities alone say.
+
+    Args:
+        named: the cells.
+        voices: of their file.
+        clusters: cluster of each cell, shape (cells,).
+        labels: names in the order of the columns.
+    """
+    blocks = []
+    for block in voices.file.blocks():
+        if voices.refinement is not None:
+            blocks.append(voices.refinement.posterior(block).astype(np.float32))
+        else:
+            heard = np.isfinite(block.similarity).all(axis=1)[:, None]
+            blocks.append(np.where(heard, softmax(np.nan_to_num(block.similarity), axis=1), 0.0).astype(np.float32))
+    return name_clusters(np.concatenate(blocks), clusters, labels, named.novelty)
+
+
+def cluster_columns(found: ClusterNames, labels: Sequence[str]) -> dict[str, Any]:
+    """Return obs `langcell_cluster_label`: the name of each cell's cluster, missing where it has none."""
+    return {"langcell_cluster_label": pd.Categorical.from_codes(found.column, list(labels))}
+
+
+def cluster_facts(found: ClusterNames) -> dict[str, Any]:
+    """Return the table as uns["langcell"]["clusters"] holds it: column -> one value per cluster."""
+    table = found.table.fillna({"label": "", "runner_up": ""})
+    return {name: table[name].to_numpy(dtype=object if table[name].dtype == object else None) for name in table}
