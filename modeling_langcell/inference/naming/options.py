@@ -65,8 +65,8 @@ class NamingOptions:
     unknown: float | str | Path | None = option(
         None,
         "Call a cell unknown. auto: if no label fits it (its novelty is above the documented operating point); a "
-        "number: if its confidence is below it, 0 to 1; a file: below the threshold of a calibration (JSON, as langcell "
-        "calibrate writes it).",
+        "number: if its confidence is below it, 0 to 1; a file: below the threshold of a calibration (JSON, as "
+        "langcell calibrate writes it).",
         metavar="auto|NUMBER|FILE",
         cli_type=str,
     )
@@ -94,7 +94,7 @@ class NamingOptions:
     )
     refine: Refine = option(
         "auto",
-        "Whether the cells of a file name each other. auto: yes where the file has 50 cells or more; none: each cell "
+        "Whether the cells of a file name each other. auto: yes where the file has 100 cells or more; none: each cell "
         "is named alone, as with smooth, ontology-backoff or a calibration.",
     )
     refine_over: str | None = option(

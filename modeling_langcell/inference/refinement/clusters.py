@@ -1,9 +1,9 @@
 """One name for each cluster, from the probabilities of its cells; a cluster of two types or of doublets says so.
 
-The name is the label with the greatest mean probability. Means alone would call a cluster of two types by the larger and
-say nothing, so a cluster is flagged as mixed where a second label is the most probable one of at least a quarter of the
-cells, or where at least a quarter of the cells lie between two labels (none has 0.6), as doublets do. It is unknown where
-more than half of its cells are.
+The name is the label with the greatest mean probability. Means alone would call a cluster of two types by the larger
+and say nothing. So a cluster is flagged as mixed where a second label is the most probable one of at least a quarter of
+the cells, or where at least a quarter of the cells lie between two labels (none has 0.6), as doublets do. It is unknown
+where more than half of its cells are.
 """
 
 from collections.abc import Sequence

@@ -6,7 +6,7 @@ block of cells: memory does not grow with the file, and no result depends on blo
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
@@ -18,8 +18,6 @@ N_COMPONENTS = 30
 N_GENES = 3000
 # Counts of so many cells are held at once, 160 MB where a cell has 2,000 genes; more cells move no axis.
 MOST_CELLS = 10_000
-# A batch of so few cells of the sample is moved halfway.
-_CELLS_HALFWAY = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,14 +29,12 @@ class CellComponents:
         depth: sum of counts that every cell is brought to.
         axes: float64, shape (genes, components).
         offset: components of the mean cell, shape (components,).
-        batch_offsets: batch -> how far its mean lies from that of all cells, shape (components,); empty without.
     """
 
     genes: np.ndarray
     depth: float
     axes: np.ndarray
     offset: np.ndarray
-    batch_offsets: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def n_components(self) -> int:
@@ -78,58 +74,25 @@ class CellComponents:
             )
         values = values[:, genes]
         wanted = min(n_components, min(values.shape) - 1)
-        if wanted < 1:  # a single gene is its own axis
-            axes = np.ones((len(genes), 1))
-        else:
-            axes = _axes(values, wanted, seed)
+        # A single gene is its own axis.
+        axes = np.ones((len(genes), 1)) if wanted < 1 else _axes(values, wanted, seed)
         offset = np.asarray(values.mean(axis=0)).ravel() @ axes
         return cls(genes, depth, axes, offset)
 
-    def transform(self, block: sparse.csr_matrix, batches: np.ndarray | None = None) -> np.ndarray:
+    def transform(self, block: sparse.csr_matrix) -> np.ndarray:
         """Place a block of cells.
 
         Args:
             block: counts as in `fit`, shape (cells, genes).
-            batches: batch of each cell, shape (cells,); needs `with_batches`.
 
         Returns:
             float64, shape (cells, components); NaN for a cell without counts.
-
-        Raises:
-            ValueError: a batch that `with_batches` did not see.
         """
         block = sparse.csr_matrix(block)
         empty = np.asarray(block.sum(axis=1, dtype=np.float64)).ravel() <= 0
         placed = np.asarray(_log_normalised(block, self.depth)[:, self.genes] @ self.axes) - self.offset
-        if batches is not None:
-            placed -= self._offsets_of(np.asarray(batches).astype(str))
         placed[empty] = np.nan
         return placed
-
-    def with_batches(self, placed: np.ndarray, batches: np.ndarray) -> "CellComponents":
-        """The same axes, with the mean of each batch moved to that of all cells.
-
-        Types that one batch alone has are moved with it; an integrated matrix is better where batches differ much.
-
-        Args:
-            placed: what `transform` gave for the sample without batches, in its order, shape (cells, components).
-            batches: batch of each of these cells, shape (cells,).
-        """
-        names = np.asarray(batches).astype(str)
-        used = np.isfinite(placed).all(axis=1)
-        centre = placed[used].mean(axis=0)
-        offsets = {}
-        for name in np.unique(names):
-            own = placed[used & (names == name)]
-            moved = own.sum(axis=0) - len(own) * centre
-            offsets[str(name)] = moved / (len(own) + _CELLS_HALFWAY)
-        return CellComponents(self.genes, self.depth, self.axes, self.offset, offsets)
-
-    def _offsets_of(self, names: np.ndarray) -> np.ndarray:
-        found, codes = np.unique(names, return_inverse=True)
-        if unknown := [str(name) for name in found if name not in self.batch_offsets]:
-            raise ValueError(f"Unknown batch {unknown[0]!r}; the components know {sorted(self.batch_offsets)}.")
-        return np.stack([self.batch_offsets[str(name)] for name in found])[codes]
 
 
 def _with_counts(block: sparse.csr_matrix) -> sparse.csr_matrix:

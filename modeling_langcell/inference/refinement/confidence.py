@@ -67,7 +67,7 @@ class NameConfidence:
         return alone_confidence(similarity, named, self.of_alone)
 
 
-REFINED = Calibration(1.5, 2.0)
+REFINED = Calibration(3.63, 2.52)
 ALONE = Calibration(0.88, 0.63)
 
 

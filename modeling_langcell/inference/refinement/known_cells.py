@@ -5,16 +5,17 @@ labels it has. Its answer joins the text's:
 
     similarity' = T * (text weight * log softmax(similarity / T) + label weight * log p)
 
-and the mixture goes on from there, with the known cells fixed. Weights of 1 and 1 are best or nearly so from 1 to 20
-cells of each type (training/EXPERIMENTS.md). With five or more cells of some types, other weights are tried: of the known
-cells each is left out once (in folds), and the weights with the least log loss on it are taken. So labels that the text
+The regression knows nothing of labels that no known cell has: what the text gives these stays as it is, and the rest is
+shared out among the others by both voices. The mixture goes on from there, with the known cells fixed. Weights of 1 and 1 are best or nearly so from 1 to 20
+cells of each type (training/EXPERIMENTS.md). With five or more cells of some types, other weights are tried: each known
+cell is left out once (in folds), and the weights with the least log loss on them are taken. So labels that the text
 knows badly follow the cells.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_softmax
+from scipy.special import log_softmax, logsumexp
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
@@ -98,8 +99,13 @@ class KnownCells:
         text = self.text_weight * log_softmax(similarity.astype(np.float64) / temperature, axis=1)
         placed = np.isfinite(components).all(axis=1)
         if self.regression is not None and placed.any():
+            taught = self.regression.classes_
+            plain = log_softmax(similarity[placed].astype(np.float64) / temperature, axis=1)
             learned = _log_probabilities(self.regression, components[placed] / self.scale, self.n_labels)
-            text[placed] += self.label_weight * learned
+            both = self.text_weight * plain[:, taught] + self.label_weight * learned[:, taught]
+            share = logsumexp(plain[:, taught], axis=1, keepdims=True)
+            text[placed] = plain
+            text[np.ix_(placed, taught)] = share + log_softmax(both, axis=1)
         return temperature * text
 
 

@@ -10,16 +10,17 @@ expectation and maximisation follow. The text's answer stays in every round: it 
 
 Three things keep what is not there from taking part:
 
-- **Labels that nothing speaks for vanish.** Of the labels, that is dropped (one a round) which the fewest cells of
-  its own territory have as their most similar label, if these are less than a quarter (`least_agreement`).
+- **Labels that nothing speaks for vanish.** In each round one label is dropped: that which the text supports least in
+  its own territory, if its support is below `least_agreement`. Support is the mean of two shares: of cells that have
+  the label as the most similar one, and of probability that the text alone gives it.
 - **Labels that are near to every cell of the file** are drawn back by their mean similarity: c is the mean over the
   cells times diversity^2. Diversity is Rao's quadratic entropy of a first, uncentred round: the chance that two cells
   are of types that lie apart. It is near 0 in a file of one type, where a mean similarity says nothing but the type.
 - **A cell whose similarities are NaN** takes no part.
 
 After TransCLIP (Zanella et al. 2024, transductive zero-shot classification of images), which has a diagonal covariance,
-neighbours, and neither of the three. What was tried and with what figures stands in training/EXPERIMENTS.md. Cost: cells
-x labels x components for each round, on a sample of at most `MOST_CELLS`; the others are named in one such step.
+neighbours, and none of the three. What was tried and with what figures stands in training/EXPERIMENTS.md. Cost: cells x
+labels x components for each round, on a sample of at most `MOST_CELLS`; the others are named in one such step.
 """
 
 from dataclasses import dataclass, replace
@@ -30,8 +31,10 @@ from scipy.special import log_softmax, softmax
 # Cells that a mixture is fitted to; more change no mean.
 MOST_CELLS = 50_000
 # With fewer cells each is better named alone (training/EXPERIMENTS.md).
-LEAST_CELLS = 50
+LEAST_CELLS = 100
 
+# A small file has no more axes than its cells can tell: one for each ten.
+_CELLS_PER_COMPONENT = 10
 _TINY = 1e-9
 # Squared distance, in units of the variance within labels, from which on two labels count as lying apart.
 _APART = 20.0
@@ -51,7 +54,7 @@ class MixtureSettings:
         core_power: power of q in the means.
         shrinkage: how far the covariance within labels is drawn to a sphere.
         centring: c over mean similarity in a file of many types.
-        least_agreement: share of a label's own territory that has to have it as the most similar one.
+        least_agreement: support below which a label is dropped.
         rounds: of expectation and maximisation.
     """
 
@@ -70,7 +73,7 @@ class LabelMixture:
     """A fitted mixture, for cells of the same file.
 
     Attributes:
-        means: of each label in components, float64, shape (labels, components).
+        means: of each label in the components that are read, float64, shape (labels, components).
         whitening: W above, shape (components, components).
         log_shares: log of each label's share of the cells, shape (labels,).
         present: bool, shape (labels,); False for a label that vanished.
@@ -100,7 +103,8 @@ class LabelMixture:
 
         Args:
             similarity: cos / temperature of the model, shape (cells, labels); NaN for a cell without a known gene.
-            components: where the cells lie, shape (cells, components); of any scale, NaN for an empty cell.
+            components: where the cells lie, the greatest component first, shape (cells, components); of any scale,
+                NaN for an empty cell. Of fewer than 300 cells one component for each ten cells is read.
             known: int, shape (cells,); column of the label that a cell is known to have, -1 where it is not known.
                 Such cells keep their label, and it never vanishes.
             settings: the numbers; the defaults when None.
@@ -114,7 +118,8 @@ class LabelMixture:
         used = _usable(similarity, components)
         if used.sum() < 2:
             raise ValueError(f"{used.sum()} cells have similarities and components; a mixture needs at least 2.")
-        cells = _Cells(similarity[used], components[used], known[used])
+        n_components = _n_components(int(used.sum()), components.shape[1])
+        cells = _Cells(similarity[used], components[used, :n_components], known[used])
         plain = _expectation_maximisation(cells, np.zeros(similarity.shape[1]), replace(settings, rounds=_FIRST_ROUNDS))
         diversity = plain.rao_diversity()
         centre = settings.centring * diversity**2 * cells.similarity.mean(axis=0)
@@ -144,7 +149,7 @@ class LabelMixture:
 
     def _log_joint(self, similarity: np.ndarray, components: np.ndarray) -> np.ndarray:
         text = _text(similarity, self.centre, self.present, self.settings.temperature)
-        distance = _squared_distances(components, self.means, self.whitening)
+        distance = _squared_distances(components[:, : self.means.shape[1]], self.means, self.whitening)
         return text - distance / (2 * self.settings.softness) + self.settings.share_weight * self.log_shares
 
 
@@ -186,7 +191,7 @@ def _expectation_maximisation(cells: _Cells, centre: np.ndarray, settings: Mixtu
         distance = _squared_distances(cells.components, state.means, state.whitening)
         log_joint = text - distance / (2 * settings.softness) + settings.share_weight * state.log_shares
         q = _with_known(softmax(log_joint, axis=1), cells.known)
-        if number >= _ROUNDS_BEFORE_DROPPING and present.sum() > 2:
+        if number >= _ROUNDS_BEFORE_DROPPING and present.sum() > 1:
             dropped = _least_agreed(cells.similarity, q, present, never_dropped, settings.least_agreement)
             if dropped is not None:
                 present = present & (np.arange(n_labels) != dropped)
@@ -215,7 +220,7 @@ def _maximised(components: np.ndarray, q: np.ndarray, present: np.ndarray, setti
 def _least_agreed(
     similarity: np.ndarray, q: np.ndarray, present: np.ndarray, kept: np.ndarray, least: float
 ) -> int | None:
-    """The label that the smallest share of its own territory has as the most similar one, if that is too small."""
+    """The label with the least support of the text in its own territory, if that is too little."""
     labels = np.flatnonzero(present)
     similarity, q = similarity[:, labels], q[:, labels]
     nearest = similarity == similarity.max(axis=1, keepdims=True)
@@ -237,6 +242,11 @@ def _squared_distances(components: np.ndarray, means: np.ndarray, whitening: np.
     crossed = np.einsum("ij,kj->ik", cells, labels)
     squares = np.einsum("ij,ij->i", cells, cells)[:, None] + np.einsum("ij,ij->i", labels, labels)
     return np.maximum(squares - 2 * crossed, 0.0)
+
+
+def _n_components(n_cells: int, given: int) -> int:
+    """The first components of a small file, all of a large one."""
+    return max(1, min(given, max(2, n_cells // _CELLS_PER_COMPONENT)))
 
 
 def _with_known(q: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -5,10 +5,11 @@ cells make comparable between files):
 
     e[i] = 2 log sum over labels of exp(s[i, l] / 2)  +  0.4 max over labels of (s[i, l] - t[l])
 
-t[l] is the similarity to label l that one cell in a hundred of the file exceeds: a cell of a type is about as similar to
-its label as the best of the file, a cell of another type is not. Evidence is averaged over the cell and its 20 nearest
-neighbours, and novelty is 1 / (1 + exp((e - `MIDPOINT`) / `SCALE`)), which falls as evidence grows. The two numbers are a
-logistic regression over six real sets, each type left out of the candidates in turn, sets and types weighted equally.
+t[l] is the similarity to label l that one cell in a hundred of the file exceeds: a cell of a type is about as similar
+to its label as the best of the file, a cell of another type is not. Evidence is averaged over the cell and its 20
+nearest neighbours, and novelty is 1 / (1 + exp((e - `MIDPOINT`) / `SCALE`)), which falls as evidence grows. The two
+numbers are a logistic regression over five real sets and a panel form of one, each type left out of the candidates in
+turn, sets and types weighted equally.
 """
 
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ MOST_CELLS = 10_000
 N_NEIGHBORS = 20
 MIDPOINT = 10.6
 SCALE = 3.8
-# `--unknown auto`: 5 % of the cells of known types lie above it, mean of the sets that it was chosen on.
+# `--unknown auto`: at most 5 % of the cells of known types lie above it, mean of six real sets.
 UNKNOWN_ABOVE = 0.72
 
 _SOFTNESS = 2.0

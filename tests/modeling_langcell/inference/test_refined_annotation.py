@@ -12,7 +12,7 @@ import langcell
 from langcell.loading.load import load
 
 LABELS = ["natural killer cell", "B cell", "monocyte"]
-N_CELLS = 90
+N_CELLS = 150
 SMALL = {"progress": False, "rows_per_chunk": 17, "max_batch_tokens": 400}
 
 
@@ -68,7 +68,7 @@ def test_without_refinement_each_cell_has_the_name_that_it_has_alone(cells, refi
 
 @pytest.mark.parametrize(
     "options",
-    [pytest.param({"rows_per_chunk": 90}, id="one_chunk"), pytest.param({"max_batch_tokens": 90}, id="batch")],
+    [pytest.param({"rows_per_chunk": N_CELLS}, id="one_chunk"), pytest.param({"max_batch_tokens": 90}, id="batch")],
 )
 def test_chunks_and_batches_change_nothing(cells, refined, loaded, options):
     other = langcell.annotate(cells, LABELS, model=loaded, **SMALL | options)
@@ -99,7 +99,7 @@ def test_few_cells_are_named_alone_and_the_log_says_so(loaded, caplog):
     with caplog.at_level("INFO", logger="langcell"):
         few = langcell.annotate(grouped_cells(20), LABELS, model=loaded, **SMALL)
     assert few.uns["langcell"]["refined"] is False
-    assert "the file has 20 cells, and cells name each other from 50 on" in caplog.text
+    assert "the file has 20 cells, and cells name each other from 100 on" in caplog.text
 
 
 def test_the_log_says_how_many_cells_fit_none_of_the_labels(cells, loaded, caplog):
