@@ -6,10 +6,10 @@ labels it has. Its answer joins the text's:
     similarity' = T * (text weight * log softmax(similarity / T) + label weight * log p)
 
 The regression knows nothing of labels that no known cell has: what the text gives these stays as it is, and the rest is
-shared out among the others by both voices. The mixture goes on from there, with the known cells fixed. Weights of 1 and 1 are best or nearly so from 1 to 20
-cells of each type (training/EXPERIMENTS.md). With five or more cells of some types, other weights are tried: each known
-cell is left out once (in folds), and the weights with the least log loss on them are taken. So labels that the text
-knows badly follow the cells.
+shared out among the others by both voices. The mixture goes on from there, with the known cells fixed. Weights of 1 and
+1 are best or nearly so from 1 to 20 cells of each type (training/EXPERIMENTS.md). With five or more cells of some types,
+other weights are tried: each known cell is left out once (in folds), and the weights with the least log loss on them are
+taken. So labels that the text knows badly follow the cells.
 """
 
 from dataclasses import dataclass

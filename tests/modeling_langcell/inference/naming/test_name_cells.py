@@ -139,7 +139,7 @@ def test_a_model_that_gives_nan_is_an_error():
         named_with(scores)
 
 
-@pytest.mark.parametrize("option", [{"unknown": 0.5}, {"smooth": 1.0}, {"ontology_backoff": 0.1}])
+@pytest.mark.parametrize("option", [{"unknown": 0.5, "refine": "none"}, {"smooth": 1.0}, {"ontology_backoff": 0.1}])
 def test_what_needs_all_scores_gets_them(option, caplog):
     caplog.set_level(logging.INFO)
     assert NamingOptions(**option).checked().rerank == "full"
