@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ import torch
 from anndata import AnnData
 from torch import Tensor
 
-from langcell.encoders_langcell import unit_rows
 from langcell.configuration_langcell import LangCellConfig
+from langcell.encoders_langcell import unit_rows
 from langcell.inference.naming.cluster_names import cluster_columns, cluster_facts, clusters_of, read_clusters
 from langcell.inference.naming.fine_tuned_labels import config_of, note_on_others, own_labels
 from langcell.inference.naming.label_counts import LabelCounts, count_labels

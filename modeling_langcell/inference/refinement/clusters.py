@@ -73,7 +73,7 @@ def name_clusters(
         facts, best = _described(posterior[named], labels)
         column[inside] = best
         rows.append({"cluster": str(cluster), "cells": len(named), "novelty": new, "unknown": unknown, **facts})
-    return ClusterNames(pd.DataFrame(rows, columns=[*_COLUMNS, "mixed", "unknown"]), column)
+    return ClusterNames(pd.DataFrame(rows, columns=pd.Index([*_COLUMNS, "mixed", "unknown"])), column)
 
 
 def _described(posterior: np.ndarray, labels: Sequence[str]) -> tuple[dict[str, object], int]:

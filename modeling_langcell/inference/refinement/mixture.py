@@ -258,7 +258,7 @@ def _with_known(q: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def _usable(similarity: np.ndarray, components: np.ndarray) -> np.ndarray:
-    return np.isfinite(similarity).all(axis=1) & np.isfinite(components).all(axis=1)
+    return np.asarray(np.isfinite(similarity).all(axis=1) & np.isfinite(components).all(axis=1))
 
 
 def _checked(similarity: np.ndarray, components: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -30,7 +30,8 @@ def cell_numbers(block: sparse.csr_matrix | sparse.csr_array | np.ndarray, *, se
     """
     rows = sparse.csr_matrix(block)
     rows.sum_duplicates()
-    keys = _mixed((np.arange(rows.shape[1], dtype=np.uint64) + np.uint64(1)) * _STEP + _mixed(np.uint64(seed) + _STEP))
+    n_genes = np.asarray(rows.shape)[1]
+    keys = _mixed((np.arange(n_genes, dtype=np.uint64) + np.uint64(1)) * _STEP + _mixed(np.uint64(seed) + _STEP))
     # Adding 0.0 makes -0.0 a plain zero, whose bits are 0.
     bits = (rows.data.astype(np.float64) + 0.0).view(np.uint64)
     terms = np.concatenate(
@@ -77,7 +78,7 @@ class CellSample:
         Raises:
             ValueError: no cell was added.
         """
-        if self._rows is None or not self._rows.shape[0]:
+        if self._rows is None or not len(self._numbers):
             raise ValueError("The sample holds no cell; add blocks of cells first.")
         return self._rows
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 from simulated_files import simulate
 
 from langcell.inference.refinement.clusters import name_clusters
@@ -41,7 +42,7 @@ def test_types_that_the_text_confuses_follow_the_known_cells():
     file = simulate((100, 80, 60))
     swapped = file.similarity[:, [1, 0, 2]]  # the text calls each of two types by the name of the other
     components = CellComponents.fit([file.counts]).transform(file.counts)
-    known = some_known(file.truth, 10)
+    known = some_known(file.truth, 20)
     taught = KnownCells.fit(swapped, components, known)
     assert taught.text_weight < 1
     similarity = taught.joined(swapped, components)
@@ -115,3 +116,13 @@ def test_clusters_that_do_not_fit_are_refused():
         name_clusters(posteriors([0, 1]), ["a"], LABELS)
     with pytest.raises(ValueError, match="novelty has 1"):
         name_clusters(posteriors([0, 1]), ["a", "a"], LABELS, np.ones(1))
+
+
+def test_labels_without_a_known_cell_keep_what_the_text_gives_them():
+    file = simulate((100, 80, 60))
+    components = CellComponents.fit([file.counts]).transform(file.counts)
+    known = np.where(np.isin(file.truth, [0, 1]), some_known(file.truth, 10), -1)
+    joined = KnownCells.fit(file.similarity, components, known).joined(file.similarity, components)
+    temperature = KnownCells.fit(file.similarity, components, known).settings.temperature
+    expected = softmax(file.similarity / temperature, axis=1)[:, 2]
+    np.testing.assert_allclose(softmax(joined / temperature, axis=1)[:, 2], expected, atol=1e-9)
