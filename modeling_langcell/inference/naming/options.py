@@ -178,8 +178,8 @@ class NamingOptions:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """What naming reads of every cell; one that looks at all cells may ask for "similarity" and "match", too."""
-        return ("scores", "embeddings", "n_matches", *(["similarity"] if self.needs_similarity else []))
+        """What naming reads of every cell; the similarities say what the cells of a file have in common."""
+        return ("scores", "embeddings", "n_matches", "similarity")
 
     def check_calibration(self, **used: Any) -> None:
         """Refuse a calibration that was fitted with another model, alpha or list of labels.

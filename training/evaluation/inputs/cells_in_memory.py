@@ -11,9 +11,9 @@ from anndata import AnnData
 from scipy import sparse
 
 from langcell.inference.annotation import embed
-from langcell.processing.options import READ_FIELDS
 from langcell.loading.load import LoadedLangCell
 from langcell.processing.cells.anndata_io import CellSource, open_cells
+from langcell.processing.options import READ_FIELDS
 
 GENE_COLUMN = "gene"
 ORIGIN = "langcell_evaluation"
