@@ -232,7 +232,7 @@ class _CsrArrays:
     def __init__(self, matrix: Any, x_is: str):
         if x_is not in ("counts", "linear", "log1p", "log2p"):
             raise ValueError(
-                f"x_is is {x_is!r}; legal are 'counts', 'linear' (TPM, counts per 10k), 'log1p' and 'log2p' (to base 2)."
+                f"x_is is {x_is!r}; legal are 'counts', 'linear' (TPM, counts per 10k), 'log1p' and 'log2p' (base 2)."
             )
         if hasattr(matrix, "tocsr"):
             matrix = matrix.tocsr()

@@ -61,21 +61,21 @@ class ReadOptions:
 
     x_is: XKind = option(  # noqa: RUF009  # ruff knows it by the name that other files import
         "counts",
-        "Kind of the values: counts (checked), linear (TPM, counts per 10,000, corrected counts), log1p of linear values "
-        "(to the base that uns['log1p'] names, else e), or log2p (log2 of 1 + x).",
+        "Kind of the values: counts (checked), linear (TPM, counts per 10,000, corrected counts), log1p of linear "
+        "values (to the base that uns['log1p'] names, else e), or log2p (log2 of 1 + x).",
         names=("--x-is",),
     )
     gene_column: str | None = option(
         None, "Column of var with Ensembl ids or gene symbols; the index of var when not given."
     )
     layer: str | None = option(None, "Layer that holds the values; found when not given.")
-    species: Species = option(
+    species: Species = option(  # noqa: RUF009
         "auto", "Species of the genes: human, mouse (whose genes are named through orthologs), or auto, by their names."
     )
     orthologs: str | None = option(
         None,
-        "Table with the human gene of each mouse gene, from Ensembl BioMart, HCOP or MGI; genes of the same letters, or "
-        "the table of the extra [mouse], when not given.",
+        "Table with the human gene of each mouse gene, from Ensembl BioMart, HCOP or MGI; genes of the same letters, "
+        "or the table of the extra [mouse], when not given.",
         metavar="FILE",
     )
 
