@@ -133,8 +133,8 @@ def _check_cells(labelled: LabelledCells, batches: np.ndarray, cells: np.ndarray
     if len(pairs) == n_types:
         raise ValueError(
             f"Each of the {n_types} types is in one of the {n_batches} batches alone (obs[{batch_column!r}]): types "
-            "and batches cannot be told apart, so nothing can be said of integration. Name another batch column, or give "
-            "cells with a type that is in two batches."
+            "and batches cannot be told apart, so nothing can be said of integration. Name another batch column, or "
+            "give cells with a type that is in two batches."
         )
 
 
