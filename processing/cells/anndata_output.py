@@ -1,6 +1,7 @@
 """Results written beside the cells that they belong to: a copy of the data, extended, whole or not at all."""
 
 import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -133,6 +134,14 @@ def write_annotated(
             _add_elements(root, obs=obs, obsm=obsm, uns=uns)
 
 
+def _zarr_format() -> int:
+    """What anndata itself writes; from anndata 0.13 on, asking for it warns, and from 0.14 on it is 3 for all."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return int(getattr(anndata.settings, "zarr_write_format", 3))
+
+
 def _unwritable(source: Source, output: Path) -> list[Unwritable]:
     """What of the source the output cannot hold; nothing where the file is copied as it is."""
     is_zarr = output.suffix == ".zarr"
@@ -153,7 +162,7 @@ def _unwritable(source: Source, output: Path) -> list[Unwritable]:
 def _convert(source: Path, target: Path, *, is_zarr: bool, dropped: Sequence[Unwritable]) -> None:
     root, close = open_store(source)
     try:
-        with new_store(target, is_zarr=is_zarr, zarr_format=anndata.settings.zarr_write_format) as copy:
+        with new_store(target, is_zarr=is_zarr, zarr_format=_zarr_format()) as copy:
             copy_element = partial(_copy_element, {"/".join(entry.place) for entry in dropped}, copy.name)
             convert_store(root, copy, copy_element)
             for entry in dropped:
@@ -172,7 +181,7 @@ def _write_whole(source: Path | AnnData, target: Path, *, is_zarr: bool, dropped
     adata = read_whole(source) if isinstance(source, Path) else source
     if adata.isbacked:
         adata = adata.to_memory()  # of a backed object the matrix lies in a file
-    with new_store(target, is_zarr=is_zarr, zarr_format=anndata.settings.zarr_write_format) as root:
+    with new_store(target, is_zarr=is_zarr, zarr_format=_zarr_format()) as root:
         write_parts(root, parts_of(adata, without=dropped), write_elem)
 
 

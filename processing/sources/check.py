@@ -150,19 +150,26 @@ def _facts(source: CellSource) -> dict[str, Any]:
 
 
 def _genes(source: CellSource, vocabulary: GeneVocabulary, facts: dict[str, Any]) -> Iterator[Problem]:
-    index = vocabulary.match(source.gene_names)
-    facts["known_genes"] = int((index >= 0).sum())
+    facts["known_genes"] = int((vocabulary.match(source.gene_names) >= 0).sum())
     try:
-        vocabulary.require_known(source.gene_names, other_columns=source.gene_columns)
+        found = source.find_genes(vocabulary)
+        facts["known_genes"], facts["species"] = int((found.index >= 0).sum()), found.species
     except ValueError as error:
         yield _problem(error)
+
+
+def _known(source: CellSource, vocabulary: GeneVocabulary) -> np.ndarray:
+    try:
+        return source.find_genes(vocabulary).index >= 0
+    except ValueError:  # which is told as a fault of the genes
+        return vocabulary.match(source.gene_names) >= 0
 
 
 def _values(
     source: CellSource, vocabulary: GeneVocabulary, facts: dict[str, Any], *, all_values: bool
 ) -> Iterator[Problem]:
     """Faults of values, one for each chunk at most, and cells without any count."""
-    known = vocabulary.match(source.gene_names) >= 0
+    known = _known(source, vocabulary)
     last = max(0, source.n_cells - _ROWS)
     starts = range(0, source.n_cells, _ROWS) if all_values else sorted({0, last // 2, last})
     looked_at = silent = 0

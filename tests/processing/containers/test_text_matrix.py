@@ -186,3 +186,30 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     (folder / "features.tsv.gz").unlink()
     with pytest.raises(FileNotFoundError, match=r"no features\.tsv or genes\.tsv \(or \.gz\) beside matrix\.mtx\.gz"):
         convert_mtx(folder, tmp_path / "mtx.h5ad")
+
+
+def write_small_mtx(folder: Path, kind: str, entries: list[str]) -> Path:
+    folder.mkdir()
+    genes = ["CD3D", "CD4", "LYZ"]
+    header = [f"%%MatrixMarket matrix coordinate {kind} general", f"3 2 {len(entries)}"]
+    (folder / "matrix.mtx").write_text("\n".join(header + entries) + "\n")
+    (folder / "genes.tsv").write_text("".join(f"{gene}\t{gene}\n" for gene in genes))
+    (folder / "barcodes.tsv").write_text("cell1\ncell2\n")
+    return folder
+
+
+def test_a_pattern_holds_ones(tmp_path: Path) -> None:
+    with open_cells(write_small_mtx(tmp_path / "ones", "pattern", ["1 1", "3 1", "2 2"])) as cells:
+        assert cells.counts_of(np.arange(2)).toarray().tolist() == [[1, 0, 1], [0, 1, 0]]
+
+
+def test_missing_values_as_r_writes_them_are_refused(tmp_path: Path) -> None:
+    folder = write_small_mtx(tmp_path / "na", "real", ["1 1 4", "3 1 1e308", "2 2 5"])
+    with pytest.raises(ValueError, match=r"X holds NaN or infinite values") as caught:
+        open_cells(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_matrix_without_entries_holds_zeros_alone(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="X holds zeros alone"):
+        open_cells(write_small_mtx(tmp_path / "none", "integer", []))
