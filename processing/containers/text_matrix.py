@@ -106,6 +106,8 @@ def _write_entries(group: h5py.Group, text: IO[str], path: Path, header: _Header
     counts = {"gene": np.zeros(n_genes, dtype=np.int64), "cell": np.zeros(n_cells, dtype=np.int64)}
     is_sorted, last, place = {"gene": True, "cell": True}, {"gene": 0, "cell": 0}, 0
     for block in _blocks(text, header, path, genes_first=genes_first):
+        if block.empty:
+            continue
         stop = place + len(block)
         if stop > header.entries:
             raise ValueError(f"{path} is damaged: it has more than the {header.entries:,} entries that it announces.")

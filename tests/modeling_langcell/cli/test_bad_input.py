@@ -98,8 +98,8 @@ def normalise(cells: AnnData) -> None:
     [
         pytest.param(normalise, "not integers: log-normalised?", id="normalised"),
         pytest.param(rename_genes("probe{}"), "None of the 42 genes", id="no_gene_known"),
-        pytest.param(rename_genes("ENSMUSG{:011d}"), "look like mouse genes", id="mouse_ids"),
-        pytest.param(rename_genes("Xkr{}"), "look like mouse genes", id="mouse_symbols"),
+        pytest.param(rename_genes("ENSMUSG{:011d}"), "are those of mice", id="mouse_ids"),
+        pytest.param(rename_genes("Xkr{}"), "are those of mice", id="mouse_symbols"),
         pytest.param(set_value(np.nan), "NaN", id="nan"),
         pytest.param(set_value(np.inf), "NaN or infinite", id="infinite"),
         pytest.param(set_value(-3), "negative", id="negative"),

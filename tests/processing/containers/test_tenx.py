@@ -74,7 +74,7 @@ def test_other_layouts_hold_the_same_genes(make, tmp_path: Path) -> None:
 def test_the_matrix_is_read_in_place(tmp_path: Path) -> None:
     path = tiny_sources.write_tenx_h5(tmp_path / "filtered.h5")
     with open_cells(path) as cells, h5py.File(path, "r") as file:
-        stored = cells._contents.matrices["X"]()._rows.data  # type: ignore[attr-defined]
+        stored = cells._contents.matrices["X"]().data  # type: ignore[attr-defined]
         assert stored.file.filename == file.filename
         assert stored.name == "/matrix/data"
 

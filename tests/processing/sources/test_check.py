@@ -54,7 +54,7 @@ def test_one_fault_hides_no_other(tmp_path: Path) -> None:
     errors, notes = said(checked), said(checked, "note")
     assert not checked.is_fit
     assert "no raw counts found" in errors
-    assert "look like mouse genes" in errors
+    assert "are those of mice" in errors
     assert "ids that the ontologies do not have: CL:4099999 (3 cells) -> correct them" in errors
     assert "other organisms than human: NCBITaxon:10090" in errors
     assert "nnz" in errors
