@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: demo test lint format hub clean
+.PHONY: demo test lint format docs hub clean
 
 demo: .venv/.installed  ## name 700 blood cells by text; results in demo/
 	$(BIN)/langcell demo
@@ -20,6 +20,9 @@ lint: .venv/.installed-dev  ## style, import rules and types
 format: .venv/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: .venv/.installed-docs  ## the site of docs/, in docs/_build; a warning is an error
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
 
 # A packaged model brings files of its own; in the checkout the code of the bundled one is that of the rooms.
 hub:  ## link the code of hub_cards/langcell-mini to its sources
@@ -40,5 +43,9 @@ hub:  ## link the code of hub_cards/langcell-mini to its sources
 	$(BIN)/python -m pip install -qq -c constraints.txt -e ".[dev]"
 	touch $@
 
+.venv/.installed-docs: .venv/.installed
+	$(BIN)/python -m pip install -qq -c constraints.txt -e ".[docs]"
+	touch $@
+
 clean:
-	rm -rf .venv build demo *.egg-info
+	rm -rf .venv build demo docs/_build *.egg-info
