@@ -27,7 +27,6 @@ from langcell.sample_data import sample_cells
 
 # Way -> what `annotate` is given; of the torch ways the model is loaded anew, for bfloat16 rounds its weights.
 REFERENCE = "torch float32"
-WAYS = (REFERENCE, "torch bfloat16", "onnx float32", "onnx int8")
 
 
 def load_ways(folder: Path, threads: int) -> dict[str, Any]:

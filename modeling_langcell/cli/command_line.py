@@ -52,7 +52,7 @@ class CommandLine(typer.Typer):
         try:
             code = self(arguments, prog_name=name, standalone_mode=False)
         except _UsageError as error:
-            message = error.format_message()
+            message = error.format_message().replace("Value error, ", "")
             if "\n" in message:  # the help of a group, which asks for a command
                 error.show()
             else:

@@ -41,7 +41,7 @@ _CELLS_PER_CHUNK = 1_000
 _CELLS_WORTH_COMPILING = 20_000  # fewer are ranked before numba has made its machine code
 _DATASET_COLUMN = "dataset_id"  # of a Census: which data set a cell is from
 
-DUPLICATE, TOO_FEW_GENES, NO_KNOWN_GENE, OUTSIDE_FILTER = REASONS = (
+DUPLICATE, TOO_FEW_GENES, NO_KNOWN_GENE, OUTSIDE_FILTER = (
     "duplicate",
     "too_few_genes",
     "no_known_gene",

@@ -147,7 +147,7 @@ def test_embeddings_have_unit_length_in_every_dtype(run, dtype):
         pytest.param({"-o": "nowhere/out.h5ad"}, "does not exist; create it first", id="output"),
         pytest.param({"--labels": "B cell"}, "one label ('B cell')", id="labels"),
         pytest.param({"--alpha": "2"}, "alpha is 2.0; legal are 0", id="alpha"),
-        pytest.param({"--rerank": "some"}, "rerank is 'some'", id="rerank"),
+        pytest.param({"--rerank": "some"}, "'some' is not one of 'exact', 'full', 'top-k', 'none'", id="rerank"),
         pytest.param({"--rerank": "top-k", "--k": "0"}, "k is 0", id="k"),
         pytest.param({"--dtype": "float8"}, "dtype is 'float8'", id="dtype"),
         pytest.param({"--device": "abacus"}, "Device 'abacus'", id="device"),

@@ -54,7 +54,6 @@ def test_another_accuracy_is_one_line_and_exit_code_2(cells, tiny_model_dir, tmp
     [
         pytest.param(("--label-column", "nope"), "unknown column 'nope'", id="no_such_column"),
         pytest.param(("--label-column", "type", "--alpha", 2), "alpha is 2.0", id="alpha"),
-        pytest.param(("--label-column", "type", "--x-is", "odd"), "unknown kind of values 'odd'", id="x_is"),
         pytest.param(("--label-column", "type", "--expect-accuracy", 91), "give a share", id="expectation"),
         pytest.param(("--label-column", "type", "--model", "./absent"), "no model folder", id="model"),
     ],
@@ -216,8 +215,6 @@ def test_without_a_model_an_adapter_names_it(types, tiny_model_dir, tmp_path, mo
         pytest.param(
             ("few-shot", "--adapter", "./absent"), "absent is no folder; give the folder of the adapter", id="adapter"
         ),
-        pytest.param(("classification", "--method", "odd"), "method is 'odd'", id="method"),
-        pytest.param(("retrieval", "--candidates", "odd"), "candidates is 'odd'", id="candidates"),
         pytest.param(("calibration", "--max-cells", 1), "max_cells is 1", id="max_cells"),
         pytest.param(("calibration", "--target-risk", 2), "target risk is 2", id="risk"),
     ],
@@ -230,6 +227,20 @@ def test_bad_options_of_the_tasks_are_one_line_and_exit_code_2(types, tiny_model
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("langcell:")]
     assert message in line
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "legal"),
+    [
+        pytest.param(("zero-shot", "--x-is"), "'counts', 'linear', 'log1p'", id="x_is"),
+        pytest.param(("classification", "--method"), "'lora', 'full', 'head'", id="method"),
+        pytest.param(("retrieval", "--candidates"), "'ontology', 'training'", id="candidates"),
+    ],
+)
+def test_a_choice_that_is_none_is_refused_with_the_legal_ones(tmp_path, arguments, legal):
+    result = run(arguments[0], tmp_path / "cells.h5ad", "--label-column", "cell_type", *arguments[1:], "odd")
+    assert result.exit_code == 2
+    assert f"'odd' is not one of {legal}" in result.stderr
 
 
 def test_all_runs_what_there_is_and_says_what_was_not_run(tiny_model_dir, tmp_path):
