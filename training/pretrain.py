@@ -26,7 +26,7 @@ from langcell.training.data.shard_location import ShardLocation, find_all
 from langcell.training.data.streaming import BatchCollator, CellBatches, Descriptions, open_shards
 from langcell.training.data.type_relations import types_left_out
 from langcell.training.pretraining.loop import Pretrainer
-from langcell.training.pretraining.resuming import Beginning
+from langcell.training.pretraining.resuming import ResumePoint
 from langcell.training.pretraining.tracking import check_trackers
 from langcell.training.pretraining.validation import build_validation
 from langcell.training.settings.files import load_config
@@ -57,7 +57,7 @@ def build(config: PretrainConfig, *, may_change_settings: bool = False) -> Pretr
     set_seed(config.seed)
     places, start_folder = _find_shards(config), find_start_folder(config.model)
     origin = describe_origin(config, start_folder=start_folder)
-    beginning = Beginning.find(config, origin, accelerator, may_change_settings=may_change_settings)
+    resume_point = ResumePoint.find(config, origin, accelerator, may_change_settings=may_change_settings)
     descriptions, code_maps = Descriptions.read([place.folder for place in places])
     if config.stage == 2:
         require_descriptions(places, code_maps)
@@ -74,7 +74,7 @@ def build(config: PretrainConfig, *, may_change_settings: bool = False) -> Pretr
     tokenizer = AutoTokenizer.from_pretrained(start_folder) if config.stage == 2 else None
     validation = build_validation(config, stage.model.config, tokenizer=tokenizer)
     # Of all that comes before the first step this alone takes long: nothing may be refused after it.
-    if config.batch.cache_texts and tokenizer is not None and beginning.step < config.steps:
+    if config.batch.cache_texts and tokenizer is not None and resume_point.step < config.steps:
         stage.cache_texts(descriptions.all_texts(), tokenizer, max_text_length=config.batch.max_text_length)
     collate = BatchCollator(
         descriptions,
@@ -90,7 +90,7 @@ def build(config: PretrainConfig, *, may_change_settings: bool = False) -> Pretr
         collate=collate,
         accelerator=accelerator,
         start_folder=start_folder,
-        beginning=beginning,
+        resume_point=resume_point,
         validation=validation,
     )
 

@@ -14,7 +14,7 @@ from langcell.hub_cards.cards.adapter_cards import HISTORY_FILE, fine_tuned_card
 from langcell.hub_cards.cards.cards import converted_model_card, model_card
 from langcell.hub_cards.cards.dataset_cards import write_dataset_card
 from langcell.hub_cards.cards.options import CardOptions
-from langcell.hub_cards.cards.repository_kinds import ADAPTER, CARD_FILE, SHARDS, SPACE, Kind, check_repo_id
+from langcell.hub_cards.cards.repository_kinds import ADAPTER, CARD_FILE, SHARDS, SPACE, RepositoryKind, check_repo_id
 from langcell.hub_cards.cards.space_cards import space_card
 from langcell.loading.weight_files import read_config
 from langcell.processing.files.atomic_output import atomic_output
@@ -33,7 +33,7 @@ _OF_FINE_TUNED = (*_OF_SHARDS, "data", "base_model", "limits", "measurements")
 _OF_PRETRAINED = (*_OF_FINE_TUNED, "datasets")
 
 
-def write_card(folder: str | Path, repo_id: str, kind: Kind, options: CardOptions) -> Path:
+def write_card(folder: str | Path, repo_id: str, kind: RepositoryKind, options: CardOptions) -> Path:
     """Write the card, README.md, into a folder, in place of one that is there.
 
     Args:
@@ -125,7 +125,7 @@ def _pretrained_card(folder: Path, repo_id: str, options: CardOptions) -> Any:
     )
 
 
-def _fine_tuned_card(folder: Path, repo_id: str, kind: Kind, options: CardOptions) -> Any:
+def _fine_tuned_card(folder: Path, repo_id: str, kind: RepositoryKind, options: CardOptions) -> Any:
     history = _read_json(folder / HISTORY_FILE) if (folder / HISTORY_FILE).is_file() else []
     return fine_tuned_card(
         repo_id,

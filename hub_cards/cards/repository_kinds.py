@@ -20,7 +20,7 @@ _LEFT_OUT = ("__pycache__", "__init__.py")  # no repository is a Python package,
 
 
 @dataclass(frozen=True)
-class Kind:
+class RepositoryKind:
     """A kind of repository.
 
     Attributes:
@@ -33,14 +33,14 @@ class Kind:
 
 
 MODEL, ADAPTER, SHARDS, SPACE = KINDS = (
-    Kind("model", "model"),
-    Kind("adapter", "model"),
-    Kind("dataset", "dataset"),
-    Kind("space", "space"),
+    RepositoryKind("model", "model"),
+    RepositoryKind("adapter", "model"),
+    RepositoryKind("dataset", "dataset"),
+    RepositoryKind("space", "space"),
 )
 
 
-def find_kind(folder: str | Path) -> Kind:
+def find_kind(folder: str | Path) -> RepositoryKind:
     """Tell from its files what a folder is.
 
     Raises:
@@ -63,7 +63,7 @@ def find_kind(folder: str | Path) -> Kind:
     )
 
 
-def files_to_publish(folder: str | Path, kind: Kind) -> list[str]:
+def files_to_publish(folder: str | Path, kind: RepositoryKind) -> list[str]:
     """Paths of the files that go up, relative to the folder, with forward slashes, sorted; the card is among them.
 
     Of shards these are the files of the manifest; of everything else all files but hidden ones, byte code, and what a

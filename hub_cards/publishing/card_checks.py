@@ -9,7 +9,7 @@ from huggingface_hub import DatasetCard, ModelCard, RepoCard, SpaceCard
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from langcell.hub_cards.cards.repository_kinds import ADAPTER, CARD_FILE, MODEL, SHARDS, SPACE, Kind
+from langcell.hub_cards.cards.repository_kinds import ADAPTER, CARD_FILE, MODEL, SHARDS, SPACE, RepositoryKind
 from langcell.processing.shards.manifest import read_manifest
 
 _CARDS: dict[str, type[RepoCard]] = {"model": ModelCard, "dataset": DatasetCard, "space": SpaceCard}
@@ -21,7 +21,7 @@ _LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 _LONGEST_DESCRIPTION = 60  # the Hub refuses more
 
 
-def check_card(folder: str | Path, content: str, kind: Kind, files: list[str]) -> list[str]:
+def check_card(folder: str | Path, content: str, kind: RepositoryKind, files: list[str]) -> list[str]:
     """List what a card lacks, one sentence each; an empty list is what one wants.
 
     huggingface_hub reads the card as the Hub's users do; the Hub's own validation follows when it is uploaded.
@@ -103,7 +103,7 @@ def _check_data(metadata: dict, text: str) -> Iterator[str]:
         yield "does not say what data it learned from: it needs a section Training data, or datasets in its metadata"
 
 
-def _check_library(metadata: dict, kind: Kind) -> Iterator[str]:
+def _check_library(metadata: dict, kind: RepositoryKind) -> Iterator[str]:
     expected = {MODEL: "transformers", ADAPTER: "peft"}[kind]
     if metadata.get("library_name") != expected:
         yield f"has library_name {metadata.get('library_name')!r}; of a LangCell {kind.name} it is {expected}"

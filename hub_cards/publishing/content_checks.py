@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from safetensors import SafetensorError, safe_open
 
-from langcell.hub_cards.cards.repository_kinds import ADAPTER, MODEL, Kind
+from langcell.hub_cards.cards.repository_kinds import ADAPTER, MODEL, RepositoryKind
 
 # Formats whose readers run what the file says, and those that other libraries keep weights in.
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill")
@@ -39,7 +39,9 @@ _SECRETS: dict[str, re.Pattern[str]] = {
 }
 
 
-def check_contents(folder: str | Path, files: Sequence[str], kind: Kind, *, replaced: dict[str, str]) -> list[str]:
+def check_contents(
+    folder: str | Path, files: Sequence[str], kind: RepositoryKind, *, replaced: dict[str, str]
+) -> list[str]:
     """List what speaks against publishing these files, one sentence each; an empty list is what one wants.
 
     Args:
@@ -58,7 +60,7 @@ def check_contents(folder: str | Path, files: Sequence[str], kind: Kind, *, repl
     return problems
 
 
-def check_formats(folder: Path, files: Sequence[str], kind: Kind) -> list[str]:
+def check_formats(folder: Path, files: Sequence[str], kind: RepositoryKind) -> list[str]:
     """Weights in another format than safetensors, and pickles under any name."""
     problems = []
     for name in files:

@@ -5,12 +5,12 @@ from pathlib import Path
 from huggingface_hub import SpaceCard
 
 from langcell.fresh_process import FreshProcessError, ask_fresh_process
-from langcell.hub_cards.cards.repository_kinds import ADAPTER, SPACE, Kind
+from langcell.hub_cards.cards.repository_kinds import ADAPTER, SPACE, RepositoryKind
 from langcell.hub_cards.publishing import fresh_load
 from langcell.loading.hub_folders import folder_or_download
 
 
-def check_loading(folder: str | Path, kind: Kind, *, base: str | Path | None = None) -> list[str]:
+def check_loading(folder: str | Path, kind: RepositoryKind, *, base: str | Path | None = None) -> list[str]:
     """List what keeps a folder from loading and running; an empty list is what one wants.
 
     A model or an adapter is loaded by transformers and peft with `trust_remote_code` and computes one cell; of shards

@@ -12,7 +12,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, Re
 from huggingface_hub.errors import HfHubHTTPError
 from tqdm import tqdm
 
-from langcell.hub_cards.cards.repository_kinds import ADAPTER, CARD_FILE, MODEL, SHARDS, Kind
+from langcell.hub_cards.cards.repository_kinds import ADAPTER, CARD_FILE, MODEL, SHARDS, RepositoryKind
 from langcell.processing.shards.manifest import sha256_of
 
 _FILES_AT_ONCE = 10
@@ -44,7 +44,7 @@ class Upload:
 
     folder: Path
     repo_id: str
-    kind: Kind
+    kind: RepositoryKind
     files: Sequence[str]
     replaced: dict[str, str] = field(default_factory=dict)
     sdk: str | None = None

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 from gradio.themes import Soft
 
-from langcell.app.actions import BY_CONFIDENCE, BY_LABEL, BY_SIMILARITY, Desk, View
+from langcell.app.actions import BY_CONFIDENCE, BY_LABEL, BY_SIMILARITY, Actions, View
 from langcell.app.messages import NamingRequest, PageFacts
 from langcell.app.options import AppOptions
 from langcell.app.serving import Page, serve
@@ -45,9 +45,9 @@ CSS = """
 """
 
 
-def build(desk: Desk, facts: PageFacts) -> Page:
+def build(actions: Actions, facts: PageFacts) -> Page:
     """The page for a model."""
-    options = desk.options
+    options = actions.options
     with gr.Blocks(title="LangCell", analytics_enabled=False, delete_cache=(3600, 86_400)) as blocks:
         gr.Markdown(
             f"# LangCell\nName single cells by text, and find cells by a sentence. Model: `{facts.model_id}`.",
@@ -58,7 +58,7 @@ def build(desk: Desk, facts: PageFacts) -> Page:
                 inputs = _inputs(options, facts)
             with gr.Column(scale=8, min_width=480):
                 outputs = _outputs()
-        _connect(blocks, desk, facts, inputs, outputs)
+        _connect(blocks, actions, facts, inputs, outputs)
     return Page(blocks, THEME, CSS)
 
 
@@ -133,29 +133,31 @@ def _outputs() -> dict[str, Any]:
     return parts
 
 
-def _connect(blocks: gr.Blocks, desk: Desk, facts: PageFacts, inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
-    """Bind the widgets to the desk."""
+def _connect(
+    blocks: gr.Blocks, actions: Actions, facts: PageFacts, inputs: dict[str, Any], outputs: dict[str, Any]
+) -> None:
+    """Bind the widgets to the actions."""
 
     def upload(path: str, request: gr.Request) -> str:
-        return desk.take_upload(_session(request), path)
+        return actions.take_upload(_session(request), path)
 
     def drop(request: gr.Request) -> None:
-        desk.drop_upload(_session(request))
+        actions.drop_upload(_session(request))
 
     def leave(request: gr.Request) -> None:
-        desk.leave(_session(request))
+        actions.leave(_session(request))
 
     def name(request: gr.Request, *values: Any) -> list[Any]:
-        return _shown(desk.name_cells(_session(request), _naming(*values)))
+        return _shown(actions.name_cells(_session(request), _naming(*values)))
 
     def sample(request: gr.Request, *values: Any) -> list[Any]:
-        return _shown(desk.name_cells(_session(request), _naming(*values), sample=True))
+        return _shown(actions.name_cells(_session(request), _naming(*values), sample=True))
 
     def search(sentence: str, request: gr.Request) -> list[Any]:
-        return _shown(desk.search(_session(request), sentence))
+        return _shown(actions.search(_session(request), sentence))
 
     def colour(chosen: str, request: gr.Request) -> Any:
-        return desk.colour(_session(request), chosen)
+        return actions.colour(_session(request), chosen)
 
     def sample_labels(by: str, labels: str) -> str:
         return "\n".join(facts.sample_labels) if by == TYPED and not labels.strip() else labels

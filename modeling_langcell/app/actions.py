@@ -41,7 +41,7 @@ class View:
     found: Sequence[Row] = ()
 
 
-class Desk:
+class Actions:
     """The actions of the page. A session is one open page; errors that a user can mend come back as the status."""
 
     def __init__(self, options: AppOptions, sessions: Sessions, process: ModelProcess) -> None:

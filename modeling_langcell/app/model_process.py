@@ -15,7 +15,7 @@ from langcell.app.options import AppOptions
 from langcell.one_line import USER_ERRORS, one_line
 
 if TYPE_CHECKING:
-    from langcell.app.model_worker import Bench
+    from langcell.app.model_worker import ModelWorker
 
 logger = logging.getLogger("langcell")
 
@@ -24,7 +24,7 @@ _READY = "ready"
 
 
 class ModelProcess:
-    """Calls the methods of `Bench` in another process, one at a time.
+    """Calls the methods of `ModelWorker` in another process, one at a time.
 
     Args:
         options: of the app; `time_limit` is for one call.
@@ -36,7 +36,7 @@ class ModelProcess:
         self._start()
 
     def call(self, method: str, request: Any = None, *, cancelled: Callable[[], bool] = lambda: False) -> Any:
-        """The result of a method of `Bench`.
+        """The result of a method of `ModelWorker`.
 
         Args:
             method: its name.
@@ -120,17 +120,17 @@ def _run(connection: Connection, options: AppOptions) -> None:
     """What the other process does until this one is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the app, which then ends this process
 
-    def open_bench() -> "Bench":
+    def open_worker() -> "ModelWorker":
         from transformers.utils import logging as transformers_logging
 
-        from langcell.app.model_worker import Bench
+        from langcell.app.model_worker import ModelWorker
 
         transformers_logging.disable_progress_bar()
-        return Bench.open(options)
+        return ModelWorker.open(options)
 
-    kind, bench = _outcome(open_bench)
+    kind, worker = _outcome(open_worker)
     if kind != "done":
-        connection.send((kind, bench))
+        connection.send((kind, worker))
         return
     connection.send(("done", _READY))
     while True:
@@ -138,7 +138,7 @@ def _run(connection: Connection, options: AppOptions) -> None:
             method, request = connection.recv()
         except EOFError:
             return
-        connection.send(_outcome(partial(getattr(bench, method), request)))
+        connection.send(_outcome(partial(getattr(worker, method), request)))
 
 
 def _outcome(work: Callable[[], Any]) -> tuple[str, Any]:

@@ -14,7 +14,7 @@ from langcell.app.messages import Branch, CellMap, FoundCells, NamedFile, Naming
 from langcell.app.options import AppOptions
 from langcell.inference.annotation import AnnotationSummary, run_annotation
 from langcell.inference.naming.options import NamingOptions
-from langcell.inference.running.job import Job
+from langcell.inference.running.job import InferenceJob
 from langcell.inference.running.options import ReadingOptions
 from langcell.inference.search.retrieval import retrieve
 from langcell.loading.load import LoadedLangCell, load
@@ -30,7 +30,7 @@ from langcell.sample_data import BULK_LABELS, sample_cells
 SAMPLE_FILE = "pbmc700.h5ad"
 
 
-class Bench:
+class ModelWorker:
     """A model, and what the app asks of it. All methods work on files in the folder that the request names."""
 
     def __init__(self, loaded: LoadedLangCell) -> None:
@@ -67,7 +67,7 @@ class Bench:
             file = Path(request.file or _write_sample())
             output = file.with_name(f"{file.stem}_named.h5ad")
             naming = NamingOptions(rerank=request.rerank, unknown=request.unknown)
-            summary = run_annotation(Job(file, output, self.loaded, options=options), labels, naming)
+            summary = run_annotation(InferenceJob(file, output, self.loaded, options=options), labels, naming)
             assert summary is not None, "one process joins its own results"
             seconds = time.perf_counter() - started
             cell_map = _read_map(output, request.max_points)

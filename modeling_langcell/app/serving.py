@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from langcell.app.actions import Desk
+from langcell.app.actions import Actions
 from langcell.app.messages import PageFacts
 from langcell.app.model_process import ModelProcess
 from langcell.app.options import AppOptions
@@ -30,14 +30,14 @@ class Page:
     css: str
 
 
-Build = Callable[[Desk, PageFacts], Page]
+Build = Callable[[Actions, PageFacts], Page]
 
 # Gradio asks its own servers for its latest version and counts its starts unless it is told not to.
 _SETTINGS = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 
 @dataclass(frozen=True)
-class Served:
+class RunningApp:
     """A running app.
 
     Attributes:
@@ -72,7 +72,7 @@ def serve(build: Build, options: AppOptions, *, open_browser: bool = False) -> N
 
 
 @contextmanager
-def running(build: Build, options: AppOptions, *, open_browser: bool = False) -> Iterator[Served]:
+def running(build: Build, options: AppOptions, *, open_browser: bool = False) -> Iterator[RunningApp]:
     """The app while the block lasts; its temporary files are gone afterwards. Errors are those of `serve`."""
     folder = Path(tempfile.mkdtemp(prefix="langcell-app-")).resolve()
     environment = {**_SETTINGS, "GRADIO_TEMP_DIR": str(folder)}
@@ -81,11 +81,11 @@ def running(build: Build, options: AppOptions, *, open_browser: bool = False) ->
     process = None
     try:
         process, sessions = ModelProcess(options), Sessions(folder)
-        page = build(Desk(options, sessions, process), process.call("page_facts"))
+        page = build(Actions(options, sessions, process), process.call("page_facts"))
         try:
             url = _launch(page, options, open_browser)
             threading.Thread(target=_warm_up, args=(process,), daemon=True).start()
-            yield Served(url, folder, sessions)
+            yield RunningApp(url, folder, sessions)
         finally:
             page.blocks.close(verbose=False)
     finally:

@@ -36,7 +36,7 @@ def annotate(
     accelerate launch, the processes share the cells.
     """
     from langcell.inference.annotation import run_annotation
-    from langcell.inference.running.job import Job
+    from langcell.inference.running.job import InferenceJob
     from langcell.inference.running.processes import Processes
     from langcell.processing.labels.notes import label_notes
     from langcell.reporting.page import check_report, write_report
@@ -47,7 +47,7 @@ def annotate(
                 check_report(report, cells, sample_column)
             elif sample_column is not None:
                 raise ValueError("--sample-column is for the report; give --report report.html, too.")
-            job = Job.of(cells, output, model, reading, processes, writing)
+            job = InferenceJob.of(cells, output, model, reading, processes, writing)
             job.check()
             chosen = candidate_labels(labels, model.model, model.adapter)
         notes = label_notes(chosen, tissue=labels.tissue)
@@ -105,11 +105,11 @@ def embed(
     As annotate, a killed run goes on where it stopped, and the processes of a launcher share the cells.
     """
     from langcell.inference.annotation import run_embedding
-    from langcell.inference.running.job import Job
+    from langcell.inference.running.job import InferenceJob
     from langcell.inference.running.processes import Processes
 
     with Processes.launched() as processes:
-        run_embedding(Job.of(cells, output, model, reading, processes, writing), hidden=hidden)
+        run_embedding(InferenceJob.of(cells, output, model, reading, processes, writing), hidden=hidden)
     if processes.is_main:
         print(f"Wrote {output}")
 

@@ -59,10 +59,10 @@ def classify(
     """Name the cells of INPUT with a classification head (finetune --task classification), and write them to OUTPUT."""
     from langcell.cli.label_table import print_label_table
     from langcell.inference.classification import run_classification
-    from langcell.inference.running.job import Job
+    from langcell.inference.running.job import InferenceJob
 
     how = {"device": model.device, "dtype": model.dtype, "drop_unwritable": writing.drop_unwritable}
-    job = Job(cells, output, options=reading, **how)
+    job = InferenceJob(cells, output, options=reading, **how)
     print_label_table(run_classification(job, model.model, model.adapter))
     print(f"Wrote {output}")
 

@@ -71,7 +71,7 @@ def convert_released(sources: ConversionSources, output: str | Path) -> list[str
     facts = {
         "made_by": f"langcell {version('langcell')}",
         "command": _command(sources),
-        "sources": {name: _identity(path) for name, path in _source_files(sources, released).items()},
+        "sources": {name: _fingerprint(path) for name, path in _source_files(sources, released).items()},
         "text_tokenizer": _short_name(sources.text_tokenizer),
         "has_gene_names": sources.gene_names is not None,
         "vocabulary": {
@@ -167,7 +167,7 @@ def _source_files(sources: ConversionSources, released: ReleasedCheckpoint) -> d
     return files
 
 
-def _identity(path: Path) -> Mapping[str, Any]:
+def _fingerprint(path: Path) -> Mapping[str, Any]:
     return {"sha256": sha256_of(path), "bytes": path.stat().st_size}
 
 

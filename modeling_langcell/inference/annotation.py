@@ -32,8 +32,8 @@ from langcell.inference.refinement.file_refinement import FileRefinement, novelt
 from langcell.inference.refinement.novelty import is_unknown, sentence
 from langcell.inference.refinement.placing import CellsInFile, NamedFile, PlacedCells, read_batches, read_known
 from langcell.inference.running.batching import BatchFunction
-from langcell.inference.running.cell_run import CellRun, Finished
-from langcell.inference.running.job import Job, model_facts, row_blocks, settings
+from langcell.inference.running.cell_run import FinishedRun, InferenceRun
+from langcell.inference.running.job import InferenceJob, model_facts, row_blocks, settings
 from langcell.inference.running.memory import TEXT_TOKENS_PER_GENE
 from langcell.inference.running.options import ReadingOptions, WritingOptions
 from langcell.inference.running.processes import Processes
@@ -114,7 +114,7 @@ def annotate(
     groups = (AdaptedModelOptions, NamingOptions, ReadingOptions, WritingOptions)
     model, naming, reading, writing = from_keywords(options, *groups, function="annotate")
     with Processes.launched() if distributed else Processes() as processes:
-        run_annotation(Job.of(adata, output, model, reading, processes, writing), labels, naming)
+        run_annotation(InferenceJob.of(adata, output, model, reading, processes, writing), labels, naming)
     return adata if isinstance(adata, AnnData) else None
 
 
@@ -131,7 +131,7 @@ class AnnotationSummary(LabelCounts):
     n_pairs: int
 
 
-def run_annotation(job: Job, labels: Labels | None, naming: NamingOptions) -> AnnotationSummary | None:
+def run_annotation(job: InferenceJob, labels: Labels | None, naming: NamingOptions) -> AnnotationSummary | None:
     """Do what `annotate` describes; returns a summary to rank 0, None to other processes."""
     with ExitStack() as stack:
         with job.processes.together():
@@ -155,7 +155,7 @@ def run_annotation(job: Job, labels: Labels | None, naming: NamingOptions) -> An
         naming, placed = _with_places(naming, job.processes.gather(found)[0])
         with job.processes.together():
             function = _scorer(loaded, dtype, resolved, alpha, naming, reference)
-        run = CellRun(source, loaded, job.options, function, naming.columns, "naming cells", reference)
+        run = InferenceRun(source, loaded, job.options, function, naming.columns, "naming cells", reference)
         run = replace(run, facts_of=placed.facts)
         arguments = {
             "labels": [[label.name, label.text, label.ontology_term_id] for label in resolved],
@@ -205,11 +205,11 @@ def embed(
     groups = (AdaptedModelOptions, ReadingOptions, WritingOptions)
     model, reading, writing = from_keywords(options, *groups, function="embed")
     with Processes.launched() if distributed else Processes() as processes:
-        run_embedding(Job.of(adata, output, model, reading, processes, writing), hidden=hidden)
+        run_embedding(InferenceJob.of(adata, output, model, reading, processes, writing), hidden=hidden)
     return adata if isinstance(adata, AnnData) else None
 
 
-def run_embedding(job: Job, *, hidden: bool = False) -> None:
+def run_embedding(job: InferenceJob, *, hidden: bool = False) -> None:
     """Do what `embed` describes."""
     with ExitStack() as stack:
         with job.processes.together():
@@ -218,7 +218,7 @@ def run_embedding(job: Job, *, hidden: bool = False) -> None:
             loaded, dtype = job.load()
             function = _embedder(loaded, dtype, hidden)
         columns = ("embeddings", "hidden") if hidden else ("embeddings",)
-        run = CellRun(source, loaded, job.options, function, columns, "embedding cells")
+        run = InferenceRun(source, loaded, job.options, function, columns, "embedding cells")
         finished = stack.enter_context(job.finished(run, {"command": "embed", "hidden": hidden}))
         if finished is None:
             return
@@ -227,7 +227,9 @@ def run_embedding(job: Job, *, hidden: bool = False) -> None:
         job.store(source, {}, obsm, settings(run, finished.coverage))
 
 
-def _place_cells(job: Job, source: CellSource, naming: NamingOptions, labels: Sequence[Label]) -> PlacedCells | str:
+def _place_cells(
+    job: InferenceJob, source: CellSource, naming: NamingOptions, labels: Sequence[Label]
+) -> PlacedCells | str:
     """How the cells are placed; in words why there is too little for a refinement that is wanted."""
     if not naming.refines:
         return PlacedCells()
@@ -340,7 +342,7 @@ def _embed_with_hidden(
     return embeddings, loaded.model.pool_cells(states, cell_attention_mask)
 
 
-def _matrices(named: NamedCells, labels: Sequence[Label], finished: Finished, n_cells: int) -> dict[str, Any]:
+def _matrices(named: NamedCells, labels: Sequence[Label], finished: FinishedRun, n_cells: int) -> dict[str, Any]:
     """Scores and embeddings, as blocks that are read when they are written."""
 
     def scores() -> Any:
@@ -353,7 +355,7 @@ def _matrices(named: NamedCells, labels: Sequence[Label], finished: Finished, n_
 
 
 def _naming_settings(
-    labels: Sequence[Label], kind: Mapping[str, Any], naming: NamingOptions, finished: Finished
+    labels: Sequence[Label], kind: Mapping[str, Any], naming: NamingOptions, finished: FinishedRun
 ) -> dict[str, Any]:
     n_matches = sum(int(block.sum(dtype=np.int64)) for (block,) in finished.parts.read("n_matches"))
     return {

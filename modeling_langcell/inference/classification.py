@@ -15,8 +15,8 @@ from transformers import AutoConfig
 
 from langcell.inference.naming.label_counts import LabelCounts, count_labels
 from langcell.inference.naming.name_cells import UNASSIGNED
-from langcell.inference.running.cell_run import CellRun, run_in_memory
-from langcell.inference.running.job import Job, settings
+from langcell.inference.running.cell_run import InferenceRun, run_in_memory
+from langcell.inference.running.job import InferenceJob, settings
 from langcell.inference.running.options import ReadingOptions, WritingOptions
 from langcell.loading.adapter_files import find_adapter
 from langcell.loading.load import as_dtype, choose_device, read_model, with_adapter
@@ -131,13 +131,13 @@ def classify(
     groups = (ClassifierOptions, ReadingOptions, WritingOptions)
     model, reading, writing = from_keywords({**options, "dtype": dtype}, *groups, function="classify")
     how = {"device": model.device, "dtype": model.dtype, "drop_unwritable": writing.drop_unwritable}
-    job = Job(adata, output, options=reading, **how)
+    job = InferenceJob(adata, output, options=reading, **how)
     run_classification(job, model.model, model.adapter)
     return adata if isinstance(adata, AnnData) else None
 
 
 def run_classification(
-    job: Job, model: str | Path | LoadedClassifier | None, adapter: str | Path | None = None
+    job: InferenceJob, model: str | Path | LoadedClassifier | None, adapter: str | Path | None = None
 ) -> LabelCounts:
     """Do what `classify` describes, and count the cells of each class; the job's own model is not looked at."""
     job.check()
@@ -171,8 +171,8 @@ def classify_cells(adata: AnnData | str | Path, *, loaded: LoadedClassifier, **r
         return ClassifiedCells(_join(finished.parts), settings(run, finished.coverage))
 
 
-def _run(source: Any, loaded: LoadedClassifier, options: ReadingOptions) -> CellRun:
-    return CellRun(source, loaded, options, partial(_probabilities, loaded.model), ("scores",), "classifying")
+def _run(source: Any, loaded: LoadedClassifier, options: ReadingOptions) -> InferenceRun:
+    return InferenceRun(source, loaded, options, partial(_probabilities, loaded.model), ("scores",), "classifying")
 
 
 @torch.inference_mode()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from langcell.inference.running.cell_run import CellRun, run_in_memory
+from langcell.inference.running.cell_run import InferenceRun, run_in_memory
 from langcell.inference.running.job import settings
 from langcell.inference.running.options import ReadingOptions
 from langcell.inference.running.reading import Coverage
@@ -64,7 +64,7 @@ def score_data(
             return scores.similarity, scores.match, plain
 
         columns = ("similarity", "match", "encoder_similarity")
-        run = CellRun(source, loaded, options, score, columns, "scoring cells", cells)
+        run = InferenceRun(source, loaded, options, score, columns, "scoring cells", cells)
         finished = run_in_memory(run)
         blocks = zip(*finished.parts.read(*columns, "known"), strict=True)
         similarity, match, plain, known = (np.concatenate(column) for column in blocks)

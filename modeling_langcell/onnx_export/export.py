@@ -21,7 +21,7 @@ from torch.export import Dim
 
 from langcell.loading.load import LoadedLangCell, load
 from langcell.loading.onnx_model import EXPORT_FACTS, OnnxLangCell, onnx_file, require_onnx
-from langcell.onnx_export.graphs import Graph, Shape, graphs_of, random_encoder_inputs, torch_outputs
+from langcell.onnx_export.graphs import AxisSizes, ExportedGraph, graphs_of, random_encoder_inputs, torch_outputs
 from langcell.onnx_export.parity import TOLERANCE, check_int8, check_parity
 from langcell.processing.files.atomic_output import atomic_output
 
@@ -30,7 +30,7 @@ DEFAULT_OPSET = 20
 _OPSETS = range(18, 22)
 # Protobuf files end at 2 GiB.
 _MOST_BYTES = 2**31 - 2**20
-_EXAMPLE = Shape(cells=3, genes=7, labels=4, tokens=9, chosen=2)
+_EXAMPLE = AxisSizes(cells=3, genes=7, labels=4, tokens=9, chosen=2)
 # torch names optional libraries that are not there, and meets its own deprecated calls: nothing a user can mend.
 _NOISY_LOGGERS = ("torch.onnx", "torch.onnx._internal.exporter._registration", "onnxscript")
 
@@ -119,7 +119,7 @@ def _save_companions(loaded: LoadedLangCell, folder: Path) -> None:
     config.save_pretrained(folder)
 
 
-def _write_graphs(graphs: list[Graph], loaded: LoadedLangCell, folder: Path, *, opset: int, seed: int) -> None:
+def _write_graphs(graphs: list[ExportedGraph], loaded: LoadedLangCell, folder: Path, *, opset: int, seed: int) -> None:
     import onnx
 
     generator = torch.Generator().manual_seed(seed)
@@ -163,7 +163,7 @@ def _open_axes(axes: tuple[str | None, ...], limits: dict[str, int]) -> dict[int
     return {place: Dim(name, max=limits.get(name)) for place, name in enumerate(axes) if name is not None}
 
 
-def _quantize(graphs: list[Graph], folder: Path) -> None:
+def _quantize(graphs: list[ExportedGraph], folder: Path) -> None:
     """Write the int8 file of each graph.
 
     Matrix products alone: they are what takes the time, and embeddings in int8 would cost accuracy for nothing but

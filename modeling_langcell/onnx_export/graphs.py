@@ -74,7 +74,7 @@ class MatchGraph(nn.Module):
 
 
 @dataclass(frozen=True)
-class Graph:
+class ExportedGraph:
     """One file of the export.
 
     Attributes:
@@ -90,7 +90,7 @@ class Graph:
     outputs: tuple[str, ...]
 
 
-def graphs_of(model: LangCellModel) -> list[Graph]:
+def graphs_of(model: LangCellModel) -> list[ExportedGraph]:
     """The three graphs of a model, which has to be in evaluation mode."""
     text = model.config.text_config
     one_token = text.cross_attention_start == text.num_hidden_layers - 1
@@ -103,24 +103,24 @@ def graphs_of(model: LangCellModel) -> list[Graph]:
         "label_index": ("cells", "chosen"),
     }
     return [
-        Graph(
+        ExportedGraph(
             CELL_ENCODER,
             CellGraph(model).eval(),
             {"cell_input_ids": cells, "cell_attention_mask": cells},
             ("cell_embeds", "cell_states"),
         ),
-        Graph(
+        ExportedGraph(
             TEXT_ENCODER,
             TextGraph(model).eval(),
             {"input_ids": texts, "attention_mask": texts},
             ("text_embeds", "text_states"),
         ),
-        Graph(MATCH, MatchGraph(model).eval(), match_inputs, ("match_probability",)),
+        ExportedGraph(MATCH, MatchGraph(model).eval(), match_inputs, ("match_probability",)),
     ]
 
 
 @dataclass(frozen=True)
-class Shape:
+class AxisSizes:
     """Sizes of the axes."""
 
     cells: int
@@ -130,7 +130,7 @@ class Shape:
     chosen: int
 
 
-def random_encoder_inputs(config: LangCellConfig, shape: Shape, generator: torch.Generator) -> dict[str, Tensor]:
+def random_encoder_inputs(config: LangCellConfig, shape: AxisSizes, generator: torch.Generator) -> dict[str, Tensor]:
     """Random ids with padding of random lengths, for both encoders."""
 
     def ids(n_ids: int, rows: int, columns: int) -> Tensor:
@@ -151,7 +151,7 @@ def random_encoder_inputs(config: LangCellConfig, shape: Shape, generator: torch
 
 
 @torch.no_grad()
-def torch_outputs(graphs: list[Graph], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def torch_outputs(graphs: list[ExportedGraph], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """What the modules make of the inputs of the encoders, with the inputs themselves.
 
     `no_grad` rather than inference mode: torch.export takes no inference tensors as examples.

@@ -6,21 +6,21 @@ import numpy as np
 import torch
 
 from langcell.loading.onnx_model import OnnxLangCell
-from langcell.onnx_export.graphs import Graph, Shape, random_encoder_inputs, torch_outputs
+from langcell.onnx_export.graphs import AxisSizes, ExportedGraph, random_encoder_inputs, torch_outputs
 
 TOLERANCE = 1e-4
 # Shapes that break graphs which were traced rather than exported: single rows, single tokens, more labels than cells.
 _EDGES = (
-    Shape(cells=1, genes=1, labels=1, tokens=1, chosen=1),
-    Shape(cells=1, genes=20, labels=5, tokens=12, chosen=5),
-    Shape(cells=6, genes=1, labels=2, tokens=3, chosen=1),
-    Shape(cells=2, genes=11, labels=1, tokens=20, chosen=3),
+    AxisSizes(cells=1, genes=1, labels=1, tokens=1, chosen=1),
+    AxisSizes(cells=1, genes=20, labels=5, tokens=12, chosen=5),
+    AxisSizes(cells=6, genes=1, labels=2, tokens=3, chosen=1),
+    AxisSizes(cells=2, genes=11, labels=1, tokens=20, chosen=3),
 )
 _N_RANDOM = 4
 _MOST_GENES, _MOST_TOKENS = 512, 128
 
 
-def check_parity(exported: OnnxLangCell, graphs: list[Graph], *, seed: int = 0) -> dict[str, float]:
+def check_parity(exported: OnnxLangCell, graphs: list[ExportedGraph], *, seed: int = 0) -> dict[str, float]:
     """Largest difference of every output from torch's.
 
     Raises:
@@ -34,7 +34,7 @@ def check_parity(exported: OnnxLangCell, graphs: list[Graph], *, seed: int = 0) 
     return largest
 
 
-def check_int8(exported: OnnxLangCell, graphs: list[Graph], *, seed: int = 0) -> dict[str, float]:
+def check_int8(exported: OnnxLangCell, graphs: list[ExportedGraph], *, seed: int = 0) -> dict[str, float]:
     """Largest difference of every output of the int8 files from torch's: what quantizing costs.
 
     Raises:
@@ -46,7 +46,7 @@ def check_int8(exported: OnnxLangCell, graphs: list[Graph], *, seed: int = 0) ->
     return largest
 
 
-def _differences(exported: OnnxLangCell, graphs: list[Graph], seed: int) -> dict[str, float]:
+def _differences(exported: OnnxLangCell, graphs: list[ExportedGraph], seed: int) -> dict[str, float]:
     """Largest difference by output; the match is fed with what the exported encoders gave, as in use."""
     generator = torch.Generator().manual_seed(seed + 1)
     largest: dict[str, float] = {}
@@ -77,14 +77,14 @@ def _run(exported: OnnxLangCell, inputs: dict[str, np.ndarray]) -> dict[str, np.
     }
 
 
-def _shapes(exported: OnnxLangCell, seed: int) -> Iterator[Shape]:
+def _shapes(exported: OnnxLangCell, seed: int) -> Iterator[AxisSizes]:
     """The edges, the longest that is sensible, and random ones between."""
     genes = min(_MOST_GENES, exported.config.cell_config.max_position_embeddings)
     tokens = min(_MOST_TOKENS, exported.config.text_config.max_position_embeddings)
-    shapes = [*_EDGES, Shape(2, genes, 3, tokens, 3)]
+    shapes = [*_EDGES, AxisSizes(2, genes, 3, tokens, 3)]
     rng = np.random.default_rng(seed)
     for _ in range(_N_RANDOM):
         sizes = [int(rng.integers(1, most + 1)) for most in (9, genes, 8, tokens, 8)]
-        shapes.append(Shape(*sizes))
+        shapes.append(AxisSizes(*sizes))
     for shape in shapes:
-        yield Shape(shape.cells, min(shape.genes, genes), shape.labels, min(shape.tokens, tokens), shape.chosen)
+        yield AxisSizes(shape.cells, min(shape.genes, genes), shape.labels, min(shape.tokens, tokens), shape.chosen)

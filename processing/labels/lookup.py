@@ -105,7 +105,7 @@ def read_name(
         return ontology.term(str(term_id)), "table"
     if found:
         return found
-    term = ontology.find_shorthand(name)
+    term = ontology.find_abbreviation(name)
     return (term, "shorthand") if term else None
 
 

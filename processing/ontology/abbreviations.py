@@ -1,7 +1,7 @@
 """Names of cell types as laboratories shorten them ("Naive CD4 T", "FCGR3A+ Mono"), read as terms of the Cell Ontology.
 
 A name is taken apart into words and markers, in any order, without what does not tell types apart: "Naive CD4 T" and
-"naive thymus-derived CD4-positive, alpha-beta T cell" are both {naive, t} with {cd4+}. `written_names` goes the other
+"naive thymus-derived CD4-positive, alpha-beta T cell" are both {naive, t} with {cd4+}. `name_variants` goes the other
 way, from a term to its short forms.
 """
 
@@ -99,7 +99,7 @@ def take_apart(name: str) -> NameParts:
     return NameParts(frozenset(words), markers)
 
 
-class Shorthand:
+class Abbreviations:
     """Terms by the parts of their names and exact synonyms.
 
     Args:

@@ -32,10 +32,10 @@ SHORT_FORMS = (
 _NUMBER = re.compile(r"[ ._]*(?:\btype[ ._]*)?\b\d{1,2}$")
 
 
-def clean_written_name(name: str) -> str:
+def clean_name_variant(name: str) -> str:
     """A name from a data set's own annotation as words: dots and underscores are blanks, a running number goes.
 
-    >>> clean_written_name("Bcells.memory.1"), clean_written_name("Endothelial_2"), clean_written_name("CD8.T...NK")
+    >>> clean_name_variant("Bcells.memory.1"), clean_name_variant("Endothelial_2"), clean_name_variant("CD8.T...NK")
     ('bcells memory', 'endothelial', 'cd8 t nk')
     """
     words = " ".join(re.split(r"[\s._]+", name.strip()))
@@ -43,14 +43,14 @@ def clean_written_name(name: str) -> str:
     return (shorter or words).lower()
 
 
-def written_names(name: str) -> list[str]:
+def name_variants(name: str) -> list[str]:
     """Other ways to write the name of a cell type, lower case, without the name itself.
 
     Markers with signs, parts that are usually left out, short forms, "cell" left out, and the plural.
 
-    >>> written_names("CD14-positive monocyte")
+    >>> name_variants("CD14-positive monocyte")
     ['cd14+ mono', 'cd14+ monocyte', 'cd14+ monocytes', 'cd14+ monos']
-    >>> written_names("acinar cell")
+    >>> name_variants("acinar cell")
     ['acinar', 'acinar cells']
     """
     plain = " ".join(name.lower().split())

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, Self
 
-from langcell.processing.ontology.abbreviations import Shorthand
+from langcell.processing.ontology.abbreviations import Abbreviations
 from langcell.processing.ontology.sources import (
     CellxgeneSource,
     FileSource,
@@ -71,7 +71,7 @@ class Ontology:
     def __init__(self, source: TermSource) -> None:
         self._source = source
         self._names: dict[str, list[_NameIndex]] = {}
-        self._shorthand: dict[str, Shorthand] = {}
+        self._shorthand: dict[str, Abbreviations] = {}
         self.version = source.version
 
     @classmethod
@@ -164,19 +164,19 @@ class Ontology:
                 return self.term(ids[0]), kind
         return None
 
-    def find_shorthand(self, text: str, *, prefix: str = "CL") -> Term | None:
-        """The term that a name as laboratories shorten it means (`Shorthand`); None when there is no telling.
+    def find_abbreviation(self, text: str, *, prefix: str = "CL") -> Term | None:
+        """The term that a name as laboratories shorten it means (`Abbreviations`); None when there is no telling.
 
         Args:
             text: a name that `find` does not find.
             prefix: the ontology to look in, by the prefix of its ids.
 
-        >>> Ontology.cellxgene().find_shorthand("Naive CD4 T").name
+        >>> Ontology.cellxgene().find_abbreviation("Naive CD4 T").name
         'naive thymus-derived CD4-positive, alpha-beta T cell'
         """
         if prefix not in self._shorthand:
             terms = [self.term(term_id) for term_id in self.ids(prefix)]
-            self._shorthand[prefix] = Shorthand(terms, ancestors=self.ancestors)
+            self._shorthand[prefix] = Abbreviations(terms, ancestors=self.ancestors)
         return self._shorthand[prefix].find(text)
 
     def ancestors(self, term_id: str) -> set[str]:

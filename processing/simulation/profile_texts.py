@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from langcell.processing.ontology.descriptions import describe_term, text_forms
-from langcell.processing.ontology.name_variants import clean_written_name, written_names
+from langcell.processing.ontology.name_variants import clean_name_variant, name_variants
 from langcell.processing.ontology.terms import Ontology, Term
 from langcell.processing.shards.writer import Description
 from langcell.processing.simulation.cell_profiles import CellProfiles
@@ -111,7 +111,7 @@ def _candidates(profiles: CellProfiles, ontology: Ontology) -> Iterator[dict[str
                 Description(text, cl_id, tissue_id, "with tissue") for text in sorted(with_tissue)
             ]
         if labels is not None:
-            kinds["own"] = list(_as_written([clean_written_name(str(labels.iloc[row]))], cl_id, "written"))
+            kinds["own"] = list(_as_written([clean_name_variant(str(labels.iloc[row]))], cl_id, "written"))
         yield kinds
 
 
@@ -142,7 +142,7 @@ def _texts_of_type(ontology: Ontology, cl_id: str, narrower: Iterable[str]) -> d
 def _names_as_written(term: Term) -> Iterator[str]:
     for name in (term.name, *term.synonyms):
         yield name.lower()
-        yield from written_names(name)
+        yield from name_variants(name)
 
 
 def _as_written(names: Iterable[str], cl_id: str, form: str) -> Iterator[Description]:

@@ -32,7 +32,7 @@ REQUIRED = "required"
 """Default of an option that has to be given."""
 
 
-class Runs(Protocol):
+class TaskModule(Protocol):
     """What the module of a task has to have."""
 
     def run(self, context: "EvaluationContext", **options: Any) -> "TaskResult":
@@ -89,7 +89,7 @@ class Task:
         if lacking := [name for name, value in chosen.items() if value == REQUIRED]:
             raise ValueError(f"{self.name} needs {lacking[0]} (--{lacking[0].replace('_', '-')}).")
         module: Any = import_module(f"langcell.training.evaluation.tasks.{self.module}")
-        task: Runs = module
+        task: TaskModule = module
         return self._completed(task.run(context, **chosen))
 
     def _completed(self, result: "TaskResult") -> "TaskResult":

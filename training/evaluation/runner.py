@@ -29,7 +29,7 @@ _NO_DIFFERENCE = ("progress", "max_batch_tokens", "rows_per_chunk")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TaskOutcome:
     """A task that was run, or found.
 
     Attributes:
@@ -49,7 +49,7 @@ class Outcome:
 
 def run_task(
     name: str, inputs: EvaluationInputs, output: str | Path, *, use_cache: bool = True, **options: Any
-) -> Outcome:
+) -> TaskOutcome:
     """Run a task, or find its result, and write its files into `output`.
 
     Args:
@@ -86,7 +86,7 @@ def run_task(
     report = json.loads((kept / page["files"][0]).read_text(encoding="utf-8"))
     sections = [Section.from_dict(section) for section in page["sections"]]
     replaced = before is not None and before.get("question") != question
-    return Outcome(report, sections, page["files"], was_kept, replaced)
+    return TaskOutcome(report, sections, page["files"], was_kept, replaced)
 
 
 def check_folder(output: str | Path) -> Path:

@@ -15,7 +15,7 @@ from langcell.training.evaluation.registry import TASKS
 from langcell.training.evaluation.reports.chance import HEADING
 from langcell.training.evaluation.reports.pages import Chapter, Section, Table, html_page, page
 from langcell.training.evaluation.reports.report import summary_table, write_text
-from langcell.training.evaluation.runner import Outcome, check_folder, check_results, run_task
+from langcell.training.evaluation.runner import TaskOutcome, check_folder, check_results, run_task
 
 REPORT = "report"
 # Where files keep what the tasks need, the first that a file has; CELLxGENE's names, then what others use.
@@ -25,7 +25,7 @@ DISEASE_COLUMNS = ("disease", "disease_subtype")
 
 
 @dataclass(frozen=True)
-class Columns:
+class FoundColumns:
     """Which column holds what; None where the file has no such column.
 
     Attributes:
@@ -66,28 +66,28 @@ class SuiteOutcome:
         files: the report's files.
     """
 
-    outcomes: dict[str, Outcome]
+    outcomes: dict[str, TaskOutcome]
     skipped: dict[str, str]
     files: list[Path]
 
 
-def find_columns(obs: pd.DataFrame, given: Columns) -> Columns:
+def find_columns(obs: pd.DataFrame, given: FoundColumns) -> FoundColumns:
     """The columns that were named, and for the others the first known name whose column has two values or more.
 
     A column of ontology ids is never looked for; see `label_reading`.
 
     >>> obs = pd.DataFrame({"cell_type": ["B", "T"], "batch": ["1", "1"]})
-    >>> find_columns(obs, Columns())
+    >>> find_columns(obs, FoundColumns())
     Columns(label='cell_type', batch=None, disease=None)
     """
-    return Columns(
+    return FoundColumns(
         label=given.label or _first(obs, LABEL_COLUMNS),
         batch=given.batch or _first(obs, BATCH_COLUMNS),
         disease=given.disease or _first(obs, DISEASE_COLUMNS),
     )
 
 
-def make_plans(columns: Columns, options: Mapping[str, Any]) -> list[Plan]:
+def make_plans(columns: FoundColumns, options: Mapping[str, Any]) -> list[Plan]:
     """What can be run with these columns and options, in the order of `tasks.TASKS`.
 
     Args:
@@ -142,9 +142,9 @@ def evaluate_all(
     with open_cells(context.data, **source_options(context.reading)) as source:
         obs = source.obs
     check_results(folder, context)
-    columns = find_columns(obs, Columns(context.label_column, batch_column, disease_column))
+    columns = find_columns(obs, FoundColumns(context.label_column, batch_column, disease_column))
     context.label_column = columns.label
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, TaskOutcome] = {}
     skipped: dict[str, str] = {}
     for plan in make_plans(columns, options):
         if plan.why_not:
@@ -174,7 +174,7 @@ def _for_disease(context: EvaluationContext, column: str | None, labels_file: st
 
 
 def _write_suite(
-    context: EvaluationContext, outcomes: Mapping[str, Outcome], skipped: Mapping[str, str], output: Path
+    context: EvaluationContext, outcomes: Mapping[str, TaskOutcome], skipped: Mapping[str, str], output: Path
 ) -> list[Path]:
     model = next(iter(outcomes.values())).report["model"]
     title = f"Evaluation of {model['id']} on {context.data.name}"
@@ -192,7 +192,9 @@ def _write_suite(
     return files
 
 
-def _overview(title: str, revision: str, outcomes: Mapping[str, Outcome], skipped: Mapping[str, str]) -> list[Section]:
+def _overview(
+    title: str, revision: str, outcomes: Mapping[str, TaskOutcome], skipped: Mapping[str, str]
+) -> list[Section]:
     """Every task's methods side by side, what is not better than chance, and what was not run."""
     text = (
         f"Model revision {revision}. Each table has a task's methods, the model's own first, then what stands beside "

@@ -36,9 +36,9 @@ from langcell.training.checkpointing.export import write_hub_files
 from langcell.training.checkpointing.provenance import PROVENANCE_FILE, write_origin
 from langcell.training.data.global_batch import GlobalBatch
 from langcell.training.data.streaming import BatchCollator
-from langcell.training.pretraining.non_finite import BadSteps
+from langcell.training.pretraining.non_finite import NonFiniteSteps
 from langcell.training.pretraining.optimization import build_optimizer, learning_rate
-from langcell.training.pretraining.resuming import EXPORT, Beginning, keep_added_files
+from langcell.training.pretraining.resuming import EXPORT, ResumePoint, keep_added_files
 from langcell.training.pretraining.run_state import RunState
 from langcell.training.pretraining.tracking import draw_losses, start_trackers, stop_trackers
 from langcell.training.pretraining.validation import Validation
@@ -46,8 +46,8 @@ from langcell.training.pretraining.weight_average import WeightAverage
 from langcell.training.randomness import DROPOUT, draw_number
 from langcell.training.settings.files import save_config
 from langcell.training.settings.sections import PretrainConfig
-from langcell.training.speed.flops import BatchCounts, Trained
-from langcell.training.speed.throughput import Meter, peak_flops
+from langcell.training.speed.flops import BatchCounts, TrainedParts
+from langcell.training.speed.throughput import ThroughputMeter, peak_flops
 from langcell.training.stage.distribution import clip_gradients, describe, distribute, whole_tensors, without_sync
 from langcell.training.stage.gradient_caching import backward_in_chunks
 from langcell.training.stage.stage import PretrainingStage
@@ -67,7 +67,7 @@ class Pretrainer:
         collate: cells to tensors.
         accelerator: made with the config's precision and trackers.
         start_folder: of the model that the run starts from.
-        beginning: the checkpoint that it goes on from, if any, and where its weights come from.
+        resume_point: the checkpoint that it goes on from, if any, and where its weights come from.
         validation: asked each `config.validation.every` steps and after the last one.
     """
 
@@ -80,16 +80,16 @@ class Pretrainer:
         collate: BatchCollator,
         accelerator: Accelerator,
         start_folder: Path,
-        beginning: Beginning,
+        resume_point: ResumePoint,
         validation: Validation | None = None,
     ):
-        self.validation, self.start_folder, self.beginning = validation, start_folder, beginning
+        self.validation, self.start_folder, self.resume_point = validation, start_folder, resume_point
         self.config, self.batches, self.collate, self.accelerator = config, batches, collate, accelerator
         self.folder = Path(config.output_dir)
-        self.meter = Meter(
+        self.meter = ThroughputMeter(
             stage.model.config,
             config.objectives,
-            Trained.of_stage(stage),
+            TrainedParts.of_stage(stage),
             peak=peak_flops(accelerator.device, precision=config.precision),
             peak_is_measured=accelerator.device.type == "cpu",
             processes=accelerator.num_processes,
@@ -100,7 +100,7 @@ class Pretrainer:
         self.average = WeightAverage(stage.model, config.ema_decay) if config.ema_decay else None
         self.state = RunState(stage, self.optimizer, self.average)
         rank = accelerator.process_index
-        self.bad_steps = BadSteps(most_in_a_row=config.max_bad_steps, folder=self.folder, rank=rank)
+        self.bad_steps = NonFiniteSteps(most_in_a_row=config.max_bad_steps, folder=self.folder, rank=rank)
         self.step = 0
         self._lock: IO[str] | None = None
 
@@ -111,10 +111,10 @@ class Pretrainer:
             ValueError: another run is writing `output_dir`, or the checkpoint is of a run that trains other weights.
         """
         self.accelerator.print(f"Training on {describe(self.wrapped, self.accelerator.num_processes)}.")
-        if self.beginning.checkpoint is None:
+        if self.resume_point.checkpoint is None:
             self.batches.start()
         else:
-            self._resume(self.beginning.checkpoint)
+            self._resume(self.resume_point.checkpoint)
         if self.accelerator.is_main_process:
             self.folder.mkdir(parents=True, exist_ok=True)
             # Processes may live on when their launcher is killed: the same command must not train beside them.
@@ -127,7 +127,7 @@ class Pretrainer:
         start_trackers(self.accelerator, self.config, first_step=self.step)
 
     def _resume(self, checkpoint: Path) -> None:
-        run = self.beginning.counters
+        run = self.resume_point.counters
         self.state.read(checkpoint / "state", average_updates=run["average_updates"])
         self.step, self.bad_steps.in_total = run["step"], run["skipped_in_total"]
         self.bad_steps.in_a_row = run["skipped_in_a_row"]
@@ -164,7 +164,7 @@ class Pretrainer:
                 self._save()
         self.batches.close()
         self._check_that_it_learned()
-        if self.beginning.step < self.step or not self._is_exported():
+        if self.resume_point.step < self.step or not self._is_exported():
             self._export()
         if self.accelerator.is_main_process:
             draw_losses(self.folder / METRICS, self.folder / CURVES)
@@ -223,7 +223,7 @@ class Pretrainer:
     def _publish(self, folder: Path, weights: dict[str, Tensor]) -> None:
         """Weights as a Hub repository that says where it comes from."""
         write_hub_files(self.stage.model, start_folder=self.start_folder, folder=folder, weights=weights)
-        write_origin(folder, config=self.config, origin=self.beginning.origin, step=self.step)
+        write_origin(folder, config=self.config, origin=self.resume_point.origin, step=self.step)
 
     def _save(self) -> None:
         """Write a checkpoint; every process calls it."""

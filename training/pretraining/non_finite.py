@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 
-class BadSteps:
+class NonFiniteSteps:
     """Counts steps that are not finite.
 
     A step is judged by the mean loss and the gradient norm of all processes, so all of them agree on it.

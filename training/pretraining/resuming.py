@@ -45,7 +45,7 @@ Change = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Beginning:
+class ResumePoint:
     """Where a run begins: found, and all that speaks against it said, before anything takes long.
 
     Attributes:
@@ -66,7 +66,7 @@ class Beginning:
     @classmethod
     def find(
         cls, config: PretrainConfig, origin: Mapping[str, Any], accelerator: Accelerator, *, may_change_settings: bool
-    ) -> "Beginning":
+    ) -> "ResumePoint":
         """Look into `output_dir`; every process calls it.
 
         Args:

@@ -40,14 +40,14 @@ TextTokenizer = Callable[[list[int]], dict[str, Tensor]]
 RANKS = (1, 5)
 
 
-class HeldOut(NamedTuple):
+class HeldOutCells(NamedTuple):
     """Cells for validation, and the texts and types of the folder that they come from."""
 
     cells: list[Cell]
     descriptions: Descriptions
 
 
-def read_held_out(config: PretrainConfig, *, vocabulary_fingerprint: str) -> HeldOut:
+def read_held_out(config: PretrainConfig, *, vocabulary_fingerprint: str) -> HeldOutCells:
     """`validation.cells` cells of the folder, evenly spread over all of its shards.
 
     Raises:
@@ -69,7 +69,7 @@ def read_held_out(config: PretrainConfig, *, vocabulary_fingerprint: str) -> Hel
     table = BlockReader(held_out.files).read(ranges)
     ids, own = table["input_ids"].to_pylist(), table["description_id"].to_pylist()
     cells = [Cell(np.array(i, dtype=np.int32), code_of.get(d, UNKNOWN)) for i, d in zip(ids, own, strict=True)]
-    return HeldOut(cells, descriptions)
+    return HeldOutCells(cells, descriptions)
 
 
 def build_validation(
@@ -97,7 +97,7 @@ class Validation:
 
     def __init__(
         self,
-        held_out: HeldOut,
+        held_out: HeldOutCells,
         *,
         config: PretrainConfig,
         model_config: LangCellConfig,

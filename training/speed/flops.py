@@ -126,7 +126,7 @@ class BatchCounts:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedParts:
     """What gets gradients, and whether texts were encoded before the run.
 
     Attributes:
@@ -142,7 +142,7 @@ class Trained:
     cached_texts: bool = False
 
     @classmethod
-    def of_stage(cls, stage: PretrainingStage) -> "Trained":
+    def of_stage(cls, stage: PretrainingStage) -> "TrainedParts":
         """What of this stage is trained."""
         parameters = list(stage.model.named_parameters())
 
@@ -162,14 +162,14 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Work:
+class OperationCounts:
     """Operations of one part of a step."""
 
     forward: float
     backward: float
 
-    def __add__(self, other: "Work") -> "Work":
-        return Work(self.forward + other.forward, self.backward + other.backward)
+    def __add__(self, other: "OperationCounts") -> "OperationCounts":
+        return OperationCounts(self.forward + other.forward, self.backward + other.backward)
 
     @property
     def total(self) -> float:
@@ -178,8 +178,8 @@ class Work:
 
 
 def step_flops(
-    config: LangCellConfig, objectives: Objectives, counts: BatchCounts, trained: Trained | None = None
-) -> dict[str, Work]:
+    config: LangCellConfig, objectives: Objectives, counts: BatchCounts, trained: TrainedParts | None = None
+) -> dict[str, OperationCounts]:
     """Operations of one step, or of as many as `counts` sums up, by part of the model.
 
     Args:
@@ -191,13 +191,13 @@ def step_flops(
     Returns:
         "cell encoder", "masked-gene head", "text encoder", "match", "projections and contrast"; only those that run.
     """
-    trained = trained or Trained()
+    trained = trained or TrainedParts()
     on = active_losses(objectives)
-    work: dict[str, Work] = {}
+    work: dict[str, OperationCounts] = {}
     masked, whole = cell_passes(on)
     passes = masked + whole
     encoder = _encoder(config.cell_config, counts.cell_tokens, counts.cell_tokens_squared)
-    work["cell encoder"] = Work(passes * encoder, passes * encoder * 2 * trained.cells)
+    work["cell encoder"] = OperationCounts(passes * encoder, passes * encoder * 2 * trained.cells)
     if masked:
         work["masked-gene head"] = _masked_gene_head(config, objectives.masked_gene.rate, counts, trained)
     if texts := on.keys() & {"cell_text", "cell_text_matching"}:
@@ -205,11 +205,11 @@ def step_flops(
             # The match reads states of the same pass; without `cell_text` these alone ask for gradients.
             forward = _encoder(config.text_config, counts.text_tokens, counts.text_tokens_squared)
             learning = forward if "cell_text" in texts else _before_cell(config.text_config, counts)
-            work["text encoder"] = Work(forward, 2 * trained.texts * learning)
+            work["text encoder"] = OperationCounts(forward, 2 * trained.texts * learning)
         if "cell_text_matching" in texts:
-            work["match"] = sum(_match(config, counts, trained), Work(0.0, 0.0))
+            work["match"] = sum(_match(config, counts, trained), OperationCounts(0.0, 0.0))
     embedded = masked * ("cell_cell" in on) + whole
-    work["projections and contrast"] = sum(_contrast(config, embedded, on, counts, trained), Work(0.0, 0.0))
+    work["projections and contrast"] = sum(_contrast(config, embedded, on, counts, trained), OperationCounts(0.0, 0.0))
     return {name: part for name, part in work.items() if part.forward}
 
 
@@ -226,17 +226,19 @@ def _encoder(config: Any, tokens: float, squared: float) -> float:
     return config.num_hidden_layers * (2 * tokens * (4 * h**2 + 2 * h * f) + 4 * squared * h)
 
 
-def _linear(forward: float, *, trained: bool, input_trained: bool) -> Work:
+def _linear(forward: float, *, trained: bool, input_trained: bool) -> OperationCounts:
     """A product of activations and weights."""
-    return Work(forward, forward * (trained + input_trained))
+    return OperationCounts(forward, forward * (trained + input_trained))
 
 
-def _attention(forward: float, *, queries: bool, keys: bool) -> Work:
+def _attention(forward: float, *, queries: bool, keys: bool) -> OperationCounts:
     """Both products of an attention, queries x keys and probabilities x values; which of their inputs get gradients."""
-    return Work(forward, forward / 2 * (queries + keys + (queries or keys) + keys))
+    return OperationCounts(forward, forward / 2 * (queries + keys + (queries or keys) + keys))
 
 
-def _masked_gene_head(config: LangCellConfig, rate: float, counts: BatchCounts, trained: Trained) -> Work:
+def _masked_gene_head(
+    config: LangCellConfig, rate: float, counts: BatchCounts, trained: TrainedParts
+) -> OperationCounts:
     """Only chosen positions go through the head; its output weights are the gene embeddings."""
     h = config.cell_config.hidden_size
     chosen = rate * (counts.cell_tokens - counts.cells)  # never `<cls>`
@@ -245,26 +247,26 @@ def _masked_gene_head(config: LangCellConfig, rate: float, counts: BatchCounts, 
 
 
 def _contrast(
-    config: LangCellConfig, embedded: int, on: dict[str, float], counts: BatchCounts, trained: Trained
-) -> Iterator[Work]:
+    config: LangCellConfig, embedded: int, on: dict[str, float], counts: BatchCounts, trained: TrainedParts
+) -> Iterator[OperationCounts]:
     """Projections into the shared space, and all similarities there; `embedded`: embeddings of a cell."""
     size, h, d = config.projection_dim, config.cell_config.hidden_size, config.text_config.hidden_size
     # What only chooses the negatives of the match is read without gradient.
     with_gradient = embedded if "cell_text" in on else embedded - ("cell_cell" not in on)
     forward = 2 * counts.cells * h * size
-    yield Work(embedded * forward, max(with_gradient, 0) * forward * (1 + trained.cells))
+    yield OperationCounts(embedded * forward, max(with_gradient, 0) * forward * (1 + trained.cells))
     if "cell_cell" in on:
         yield _linear(2 * counts.contrast_cells * size, trained=True, input_trained=True)
     if on.keys() & {"cell_text", "cell_text_matching"}:
         forward, learns = 2 * counts.texts * d * size, "cell_text" in on
-        yield Work(forward, forward * learns * (1 + trained.texts))
+        yield OperationCounts(forward, forward * learns * (1 + trained.texts))
     if "cell_text" in on:
         yield _linear(2 * counts.contrast_texts * size, trained=True, input_trained=True)
     if "cell_text_matching" in on:
-        yield Work(2 * counts.contrast_texts * size, 0.0)
+        yield OperationCounts(2 * counts.contrast_texts * size, 0.0)
 
 
-def _match(config: LangCellConfig, counts: BatchCounts, trained: Trained) -> Iterator[Work]:
+def _match(config: LangCellConfig, counts: BatchCounts, trained: TrainedParts) -> Iterator[OperationCounts]:
     """Texts that read cells, from their states before: `cell_keys_values`, `read_cells` and the head."""
     text = config.text_config
     h, d, f = config.cell_config.hidden_size, text.hidden_size, text.intermediate_size

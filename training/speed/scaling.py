@@ -29,7 +29,7 @@ GIB = 2**30
 
 
 @dataclass(frozen=True)
-class Load:
+class TypicalInputs:
     """What cells and texts are like.
 
     Attributes:
@@ -44,9 +44,9 @@ class Load:
 
 
 LOADS = (
-    Load("PBMC (850 genes a cell, as in pbmc3k)", 850),
-    Load("atlas (1,400)", 1400, 350),
-    Load("longest (2,048)", 2048, 512),
+    TypicalInputs("PBMC (850 genes a cell, as in pbmc3k)", 850),
+    TypicalInputs("atlas (1,400)", 1400, 350),
+    TypicalInputs("longest (2,048)", 2048, 512),
 )
 
 
@@ -56,13 +56,15 @@ def base_config(stage: int) -> PretrainConfig:
     return load_config(Path(__file__).parents[1] / "configs" / f"stage{stage}-base.yaml")
 
 
-def counts_of(load: Load, *, cells: int, negatives: int) -> BatchCounts:
+def counts_of(load: TypicalInputs, *, cells: int, negatives: int) -> BatchCounts:
     """A batch of equal cells, each with a text of its own: as many texts as there can be."""
     lengths, words = torch.full((cells,), load.genes), torch.full((cells,), load.words)
     return BatchCounts.of_lengths(lengths, words, torch.arange(cells), negatives=negatives)
 
 
-def flops_a_cell(config: PretrainConfig, load: Load, *, model: LangCellConfig | None = None) -> dict[str, float]:
+def flops_a_cell(
+    config: PretrainConfig, load: TypicalInputs, *, model: LangCellConfig | None = None
+) -> dict[str, float]:
     """Forward and backward of one cell and its text, by part of the model."""
     counts = counts_of(load, cells=config.batch.size, negatives=config.objectives.cell_text_matching.negatives)
     work = step_flops(model or LangCellConfig(), config.objectives, counts)
@@ -84,7 +86,12 @@ def parameters(config: PretrainConfig, *, model: LangCellConfig | None = None) -
 
 
 def activation_bytes(
-    config: PretrainConfig, load: Load, *, cells: int, checkpointing: bool = False, model: LangCellConfig | None = None
+    config: PretrainConfig,
+    load: TypicalInputs,
+    *,
+    cells: int,
+    checkpointing: bool = False,
+    model: LangCellConfig | None = None,
 ) -> float:
     """What a forward pass with gradients keeps, in bytes, in bf16 autocast with fused attention.
 

@@ -16,16 +16,16 @@ import torch
 
 from langcell.configuration_langcell import LangCellConfig
 from langcell.training.settings.sections import Objectives
-from langcell.training.speed.flops import BatchCounts, Trained, step_flops
+from langcell.training.speed.flops import BatchCounts, TrainedParts, step_flops
 
-# What `Meter.measure` gives: these change from run to run, where all else in the log is reproducible.
+# What `ThroughputMeter.measure` gives: these change from run to run, where all else in the log is reproducible.
 CLOCKED = ("cells_per_second", "tokens_per_second", "teraflops_per_second", "model_flops_utilization", "data_wait")
 
 TERA = 1e12
 
 
 @dataclass(frozen=True)
-class Peak:
+class PeakThroughput:
     """Dense matrix products of a GPU, in 1e12 operations a second; None where it has no such unit.
 
     Attributes:
@@ -42,23 +42,23 @@ class Peak:
 # The makers' data sheets, without sparsity. The first pattern that `torch.cuda.get_device_name` contains as whole words
 # counts, so variants stand above the plain name.
 PEAKS = {
-    r"B200": Peak(bf16=2250.0, tf32=1125.0, fp32=75.0),
-    r"GH200|H200": Peak(bf16=989.4, tf32=494.7, fp32=66.9),
-    r"H100 PCIe": Peak(bf16=756.0, tf32=378.0, fp32=51.2),
-    r"H100 NVL": Peak(bf16=835.5, tf32=417.5, fp32=60.0),
-    r"H100": Peak(bf16=989.4, tf32=494.7, fp32=66.9),
-    r"A100": Peak(bf16=312.0, tf32=156.0, fp32=19.5),
-    r"A40": Peak(bf16=149.7, tf32=74.8, fp32=37.4),
-    r"A30": Peak(bf16=165.0, tf32=82.0, fp32=10.3),
-    r"A10": Peak(bf16=125.0, tf32=62.5, fp32=31.2),
-    r"RTX A6000": Peak(bf16=154.8, tf32=77.4, fp32=38.7),
-    r"L40S": Peak(bf16=362.05, tf32=183.0, fp32=91.6),
-    r"L40": Peak(bf16=181.05, tf32=90.5, fp32=90.5),
-    r"L4": Peak(bf16=121.0, tf32=60.0, fp32=30.3),
-    r"RTX 4090": Peak(bf16=165.2, tf32=82.6, fp32=82.6),
-    r"RTX 3090": Peak(bf16=71.0, tf32=35.6, fp32=35.6),
-    r"V100": Peak(bf16=None, tf32=None, fp32=15.7),
-    r"T4": Peak(bf16=None, tf32=None, fp32=8.1),
+    r"B200": PeakThroughput(bf16=2250.0, tf32=1125.0, fp32=75.0),
+    r"GH200|H200": PeakThroughput(bf16=989.4, tf32=494.7, fp32=66.9),
+    r"H100 PCIe": PeakThroughput(bf16=756.0, tf32=378.0, fp32=51.2),
+    r"H100 NVL": PeakThroughput(bf16=835.5, tf32=417.5, fp32=60.0),
+    r"H100": PeakThroughput(bf16=989.4, tf32=494.7, fp32=66.9),
+    r"A100": PeakThroughput(bf16=312.0, tf32=156.0, fp32=19.5),
+    r"A40": PeakThroughput(bf16=149.7, tf32=74.8, fp32=37.4),
+    r"A30": PeakThroughput(bf16=165.0, tf32=82.0, fp32=10.3),
+    r"A10": PeakThroughput(bf16=125.0, tf32=62.5, fp32=31.2),
+    r"RTX A6000": PeakThroughput(bf16=154.8, tf32=77.4, fp32=38.7),
+    r"L40S": PeakThroughput(bf16=362.05, tf32=183.0, fp32=91.6),
+    r"L40": PeakThroughput(bf16=181.05, tf32=90.5, fp32=90.5),
+    r"L4": PeakThroughput(bf16=121.0, tf32=60.0, fp32=30.3),
+    r"RTX 4090": PeakThroughput(bf16=165.2, tf32=82.6, fp32=82.6),
+    r"RTX 3090": PeakThroughput(bf16=71.0, tf32=35.6, fp32=35.6),
+    r"V100": PeakThroughput(bf16=None, tf32=None, fp32=15.7),
+    r"T4": PeakThroughput(bf16=None, tf32=None, fp32=8.1),
 }
 
 
@@ -121,7 +121,7 @@ def peak_flops(device: torch.device, *, precision: str) -> float | None:
     return None
 
 
-class Meter:
+class ThroughputMeter:
     """Speed of the steps of a run.
 
     Args:
@@ -137,7 +137,7 @@ class Meter:
         self,
         config: LangCellConfig,
         objectives: Objectives,
-        trained: Trained,
+        trained: TrainedParts,
         *,
         peak: float | None,
         peak_is_measured: bool = False,

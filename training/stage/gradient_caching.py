@@ -27,7 +27,7 @@ from langcell.training.objectives.cell_text_matching import NOT_JUDGED
 from langcell.training.objectives.gather import process_rank, world_size
 from langcell.training.randomness import DROPOUT, draw_number
 from langcell.training.stage.distribution import sync_gradients, without_sync
-from langcell.training.stage.stage import Parts, PretrainingStage
+from langcell.training.stage.stage import PretrainingStage, ResultParts
 
 _CELLS, _TEXTS = 1, 2  # what a chunk's dropout is drawn for
 
@@ -94,7 +94,7 @@ class _ChunkedPass:
         self.embedded: dict[str, Tensor] = {}
         self.pairs: MatchingPairs | None = None
         self.shares: dict[str, list[float]] = {}
-        self.parts: Parts = {}
+        self.parts: ResultParts = {}
 
     def run(self) -> dict[str, Tensor]:
         """Both rounds."""
@@ -172,7 +172,7 @@ class _ChunkedPass:
     def _losses_of(self, part: dict[str, Tensor], index: int, rows: Tensor) -> dict[str, Tensor]:
         read = self.stage.read_cells(part, draw=self.draw)
         total = self._inner("first", read.first, rows) + self._inner("cells", read.cells, rows)
-        means: Parts = {}
+        means: ResultParts = {}
         if read.masked_logits is not None and read.targets is not None:
             means["masked_gene"] = masked_gene_loss(read.masked_logits, read.targets)
         if self.pairs is not None and read.states is not None:

@@ -45,7 +45,7 @@ LOSSES_OF_PART = {
 # What a caller may ask of the model instead of the losses.
 Task = Callable[[LangCellForPreTraining, dict[str, Tensor]], dict[str, Tensor]]
 # Losses by name, each with its accuracy.
-Parts = dict[str, tuple[Tensor, Tensor]]
+ResultParts = dict[str, tuple[Tensor, Tensor]]
 
 TEXT_PARTS = (r"^text_encoder\.", r"^text_projection\.", r"^match_head\.")
 
@@ -215,9 +215,9 @@ class PretrainingStage(nn.Module):
 
     def contrast(
         self, batch: dict[str, Tensor], *, first: Tensor | None, cells: Tensor | None, texts: Tensor | None
-    ) -> Parts:
+    ) -> ResultParts:
         """`cell_cell` and `cell_text`, whichever are on, from embeddings alone: no weight of the model is used."""
-        parts: Parts = {}
+        parts: ResultParts = {}
         codes = {"cell_types": batch["cell_type"]}
         if "cell_cell" in self.on and first is not None and cells is not None:
             options = self.objectives.cell_cell
@@ -310,7 +310,7 @@ class PretrainingStage(nn.Module):
             read.append(encoder.read_cells(others, mask[pairs.texts], copies, cell_mask[pairs.cells]))
         return self.model.match_head(torch.cat(read))
 
-    def summed(self, parts: Parts) -> dict[str, Tensor]:
+    def summed(self, parts: ResultParts) -> dict[str, Tensor]:
         """What `forward` returns, from each loss and its accuracy."""
         losses = {name: parts[name][0] for name in self.on}
         total = torch.stack([self.on[name] * loss for name, loss in losses.items()]).sum()

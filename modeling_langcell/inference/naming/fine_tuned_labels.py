@@ -29,7 +29,7 @@ def config_of(model: Any, adapter: str | Path | None = None) -> Any:
     return load_config(DEFAULT_MODEL if model is None else model) if adapter is None else find_adapter(adapter).config
 
 
-def taught_labels(config: Any) -> list[Label]:
+def fine_tuned_labels(config: Any) -> list[Label]:
     """The labels that a model learned to name by their texts, in its order; none where it was not fine-tuned.
 
     Args:
@@ -42,14 +42,14 @@ def taught_labels(config: Any) -> list[Label]:
 
 
 def own_labels(config: Any) -> list[Label]:
-    """`taught_labels`, to name cells by.
+    """`fine_tuned_labels`, to name cells by.
 
     Raises:
         ValueError: there are none; the text says how labels are given, or that a classifier is for another command.
     """
     if (getattr(config, "fine_tuning", None) or {}).get("task") == "classification":
         raise ValueError("This model was fine-tuned for classes, not for texts; langcell classify takes it.")
-    if not (labels := taught_labels(config)):
+    if not (labels := fine_tuned_labels(config)):
         raise ValueError(
             "There are no labels; give them by exactly one of --labels, --labels-file and --ontology-root, or give a "
             "model or an adapter that was fine-tuned by label texts, whose own are taken."
@@ -62,7 +62,7 @@ def note_on_others(labels: Sequence[Label], config: Any) -> str | None:
 
     A label is known by its text, which is all that the model reads of it.
     """
-    taught = taught_labels(config)
+    taught = fine_tuned_labels(config)
     texts = {normalize_name(label.text) for label in taught}
     others = [label.name for label in labels if normalize_name(label.text) not in texts]
     if not taught or not others:

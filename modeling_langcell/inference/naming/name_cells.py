@@ -15,7 +15,7 @@ from langcell.inference.refinement.confidence import NameConfidence
 from langcell.inference.refinement.file_refinement import FileRefinement
 from langcell.inference.refinement.novelty import Novelty, is_unknown
 from langcell.inference.refinement.placing import Block, NamedFile
-from langcell.inference.running.parts import Parts
+from langcell.inference.running.parts import ResultParts
 from langcell.processing.labels.resolve import Label
 from langcell.processing.ontology.terms import Ontology
 
@@ -73,7 +73,7 @@ def storable(labels: list[Label], options: NamingOptions) -> list[Label]:
     return labels
 
 
-def masked_scores(parts: Parts) -> Iterator[np.ndarray]:
+def masked_scores(parts: ResultParts) -> Iterator[np.ndarray]:
     """The scores of all cells block by block, NaN where a cell has no known gene."""
     for scores, known in parts.read("scores", "known"):
         yield np.where(known[:, None], scores, np.float32(np.nan))
@@ -97,7 +97,7 @@ class FileVoices:
 
 
 def name_cells(
-    parts: Parts,
+    parts: ResultParts,
     labels: Sequence[Label],
     options: NamingOptions,
     *,
@@ -204,7 +204,7 @@ class _Namer:
         self.term_ids[UNASSIGNED] = ""
         self.code_of = {name: code for code, name in enumerate(self.term_ids)}
 
-    def read(self, parts: Parts) -> Iterator[_Block]:
+    def read(self, parts: ResultParts) -> Iterator[_Block]:
         """The cells, block by block."""
         if self.calibration is None:
             yield from (_Block(known, scores, None) for known, scores in parts.read("known", "scores"))

@@ -18,7 +18,7 @@ from scipy import sparse
 from langcell.inference.refinement.components import CellComponents
 from langcell.inference.refinement.mixture import LEAST_CELLS, MOST_CELLS
 from langcell.inference.refinement.sampling import cell_numbers, smallest
-from langcell.inference.running.parts import Parts
+from langcell.inference.running.parts import ResultParts
 from langcell.processing.cells.anndata_io import CellSource
 from langcell.processing.labels.columns import read_label_column
 from langcell.processing.labels.resolve import Label, resolve_labels
@@ -121,7 +121,7 @@ class NamedFile:
         placed: how they were placed.
     """
 
-    def __init__(self, parts: Parts, placed: PlacedCells) -> None:
+    def __init__(self, parts: ResultParts, placed: PlacedCells) -> None:
         self._parts, self.placed = parts, placed
         self._offsets: dict[str, np.ndarray] | None = None
         sample = self._sample_as_it_is()

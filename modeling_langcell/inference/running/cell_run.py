@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from langcell.inference.running.batching import BatchFunction, TokenBudget, for_each_batch
 from langcell.inference.running.memory import find_max_batch_tokens
 from langcell.inference.running.options import ReadingOptions
-from langcell.inference.running.parts import MemoryParts, Parts, PartsFolder, ResumableRun
+from langcell.inference.running.parts import MemoryParts, PartsFolder, ResultParts, ResumableRun
 from langcell.inference.running.processes import Processes
 from langcell.inference.running.reading import ChunkFacts, Coverage, ranked_chunks
 from langcell.loading.loaded import LoadedModel
@@ -25,7 +25,7 @@ logger = logging.getLogger("langcell")
 
 
 @dataclass(frozen=True)
-class CellRun:
+class InferenceRun:
     """What is done with the cells.
 
     Attributes:
@@ -67,7 +67,7 @@ class CellRun:
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedRun:
     """The results of all cells, in the process that joins them.
 
     Attributes:
@@ -75,11 +75,11 @@ class Finished:
         coverage: how much of the data the gene vocabulary covers.
     """
 
-    parts: Parts
+    parts: ResultParts
     coverage: Coverage
 
 
-def run_in_memory(run: CellRun) -> Finished:
+def run_in_memory(run: InferenceRun) -> FinishedRun:
     """All cells by this process, the results kept in memory."""
     parts, gene_index = MemoryParts(), run.gene_index()
     _fill(parts, run, gene_index, run.starts(), run.budget(), _progress(run, run.starts()))
@@ -88,8 +88,8 @@ def run_in_memory(run: CellRun) -> Finished:
 
 @contextmanager
 def run_on_disk(
-    run: CellRun, output: Path, arguments: Mapping[str, Any], processes: Processes
-) -> Iterator[Finished | None]:
+    run: InferenceRun, output: Path, arguments: Mapping[str, Any], processes: Processes
+) -> Iterator[FinishedRun | None]:
     """All cells, the results kept in `OUTPUT.parts/`; yields them to rank 0 when all processes are done, else None.
 
     The folder is removed after the block, or when the cells turn out to be unusable. After any other failure it stays,
@@ -133,7 +133,7 @@ class _Plan:
 
 
 def _plan(
-    run: CellRun, output: Path, arguments: Mapping[str, Any], processes: Processes
+    run: InferenceRun, output: Path, arguments: Mapping[str, Any], processes: Processes
 ) -> tuple[_Plan, ResumableRun | None]:
     """The plan, and in rank 0 the folder that it holds."""
     mine = plan = None
@@ -163,7 +163,12 @@ def _refuse_disagreement(arguments: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _fill(
-    parts: Parts, run: CellRun, gene_index: np.ndarray, starts: Sequence[int], max_batch_tokens: int, bar: tqdm
+    parts: ResultParts,
+    run: InferenceRun,
+    gene_index: np.ndarray,
+    starts: Sequence[int],
+    max_batch_tokens: int,
+    bar: tqdm,
 ) -> None:
     """Add the results of the chunks that begin at `starts`."""
     budget = TokenBudget(max_batch_tokens)
@@ -179,7 +184,7 @@ def _fill(
             bar.update(len(ranked))
 
 
-def _progress(run: CellRun, todo: Sequence[int], processes: Processes | None = None) -> tqdm:
+def _progress(run: InferenceRun, todo: Sequence[int], processes: Processes | None = None) -> tqdm:
     """A bar with cells/s and time left, over the cells of this process; only rank 0 shows one."""
     processes = processes or Processes()
     n_cells, rows = run.source.n_cells, run.options.rows_per_chunk
@@ -194,7 +199,7 @@ def _progress(run: CellRun, todo: Sequence[int], processes: Processes | None = N
     )
 
 
-def _finished(parts: Parts, run: CellRun, gene_index: np.ndarray) -> Finished:
+def _finished(parts: ResultParts, run: InferenceRun, gene_index: np.ndarray) -> FinishedRun:
     n_counts = n_known_counts = 0.0
     unknown_cells = 0
     for known, counts, known_counts in parts.read("known", "n_counts", "n_known_counts"):
@@ -208,4 +213,4 @@ def _finished(parts: Parts, run: CellRun, gene_index: np.ndarray) -> Finished:
         cells=run.source.n_cells,
     )
     logger.info("%s", coverage)
-    return Finished(parts, coverage)
+    return FinishedRun(parts, coverage)

@@ -12,9 +12,9 @@ import pandas as pd
 import torch
 from transformers.utils import logging as transformers_logging
 
-from langcell.inference.running.cell_run import CellRun, Finished, run_in_memory, run_on_disk
+from langcell.inference.running.cell_run import FinishedRun, InferenceRun, run_in_memory, run_on_disk
 from langcell.inference.running.options import ReadingOptions, WritingOptions
-from langcell.inference.running.parts import Parts, identity_of
+from langcell.inference.running.parts import ResultParts, file_fingerprint
 from langcell.inference.running.processes import Processes
 from langcell.inference.running.reading import Coverage
 from langcell.loading.load import AUTO_DTYPE, LoadedLangCell, as_dtype, choose_device, load
@@ -41,7 +41,7 @@ class Table(Protocol):
 
 
 @dataclass(frozen=True)
-class Job:
+class InferenceJob:
     """A data set, a model, and where the results go.
 
     Attributes:
@@ -144,7 +144,7 @@ class Job:
         return loaded, as_dtype(self.dtype, loaded.model.device)
 
     @contextmanager
-    def finished(self, run: CellRun, arguments: Mapping[str, Any]) -> Iterator[Finished | None]:
+    def finished(self, run: InferenceRun, arguments: Mapping[str, Any]) -> Iterator[FinishedRun | None]:
         """The results of all cells; None in a process that has nothing left to do.
 
         Results of a file are on the disk until the block ends; a run that was killed goes on with them if it has the
@@ -159,7 +159,7 @@ class Job:
         facts = {
             **_computed_with(run),
             "device": run.loaded.model.device.type,
-            "input": identity_of(local_path(self.data)),
+            "input": file_fingerprint(local_path(self.data)),
         }
         with run_on_disk(run, Path(str(self.output)), {**arguments, **facts, **options}, self.processes) as finished:
             yield finished
@@ -190,7 +190,7 @@ def put_into(table: Table, obs: Mapping[str, Any], obsm: Mapping[str, Any], uns:
     table.uns["langcell"] = uns
 
 
-def settings(run: CellRun, coverage: Coverage) -> dict[str, Any]:
+def settings(run: InferenceRun, coverage: Coverage) -> dict[str, Any]:
     """What uns["langcell"] says on model and data."""
     return {
         **_computed_with(run),
@@ -202,13 +202,13 @@ def settings(run: CellRun, coverage: Coverage) -> dict[str, Any]:
     }
 
 
-def row_blocks(parts: Parts, name: str, n_cells: int) -> RowBlocks:
+def row_blocks(parts: ResultParts, name: str, n_cells: int) -> RowBlocks:
     """A column of the parts as a matrix that is read when it is written."""
     (first,) = next(parts.read(name))
     return RowBlocks(n_cells, first.shape[1], lambda: (block for (block,) in parts.read(name)))
 
 
-def _computed_with(run: CellRun) -> dict[str, str]:
+def _computed_with(run: InferenceRun) -> dict[str, str]:
     versions = {"langcell_version": version("langcell"), "dtype": dtype_name(run.loaded.model.dtype)}
     return {**model_facts(run.loaded), **versions}
 

@@ -24,7 +24,7 @@ _RUN_FILE = "run.json"
 _LOCK_FILE = "lock"
 
 
-class Parts(Protocol):
+class ResultParts(Protocol):
     """Where the results of chunks go, and where they come from in the order of the cells."""
 
     def starts(self) -> set[int]:
@@ -47,15 +47,15 @@ class MemoryParts:
         self._chunks: dict[int, Columns] = {}
 
     def starts(self) -> set[int]:
-        """See `Parts.starts`."""
+        """See `ResultParts.starts`."""
         return set(self._chunks)
 
     def add(self, start: int, columns: Columns) -> None:
-        """See `Parts.add`."""
+        """See `ResultParts.add`."""
         self._chunks[start] = columns
 
     def read(self, *names: str) -> Iterator[tuple[np.ndarray, ...]]:
-        """See `Parts.read`."""
+        """See `ResultParts.read`."""
         for start in sorted(self._chunks):
             yield tuple(self._chunks[start][name] for name in names)
 
@@ -70,18 +70,18 @@ class PartsFolder:
         self.path = path
 
     def starts(self) -> set[int]:
-        """See `Parts.starts`."""
+        """See `ResultParts.starts`."""
         return {int(path.stem.removeprefix("cells-")) for path in self._files()}
 
     def add(self, start: int, columns: Columns) -> None:
-        """See `Parts.add`."""
+        """See `ResultParts.add`."""
         table = pa.table({name: _to_arrow(values) for name, values in columns.items()})
         with atomic_output(self.path / f"cells-{start:012d}.parquet") as temporary:
             # Scores that were not evaluated are long runs of NaN.
             pq.write_table(table, temporary, compression="zstd", use_dictionary=False, write_statistics=False)
 
     def read(self, *names: str) -> Iterator[tuple[np.ndarray, ...]]:
-        """See `Parts.read`."""
+        """See `ResultParts.read`."""
         for path in self._files():
             table = pq.read_table(path, columns=list(names), memory_map=False)
             yield tuple(_to_numpy(table.column(name)) for name in names)
@@ -150,7 +150,7 @@ def parts_path(output: Path) -> Path:
     return target.with_name(f"{target.name}.parts")
 
 
-def identity_of(path: Path) -> dict[str, Any]:
+def file_fingerprint(path: Path) -> dict[str, Any]:
     """What tells whether a file or folder is still the one that it was: bytes and time of the last change."""
     files = [path] if path.is_file() else [below for below in path.rglob("*") if below.is_file()]
     stats = [file.stat() for file in files]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from langcell.encoders_langcell import EncodedTexts
-from langcell.inference.running.job import Job
+from langcell.inference.running.job import InferenceJob
 from langcell.inference.running.options import ReadingOptions
 from langcell.loading.loaded import LoadedScorer
 from langcell.loading.options import AdaptedModelOptions
@@ -47,7 +47,7 @@ def embed_texts(texts: Sequence[str], *, dtype: str = "float32", **options: Any)
     if wrong := [text for text in texts if not isinstance(text, str)]:
         raise ValueError(f"texts holds {type(wrong[0]).__name__} {str(wrong[0])[:60]!r}; give strings.")
     (model,) = from_keywords({**options, "dtype": dtype}, AdaptedModelOptions, function="embed_texts")
-    job = Job.of(None, None, model, ReadingOptions())
+    job = InferenceJob.of(None, None, model, ReadingOptions())
     job.check_model()
     loaded, torch_dtype = job.load()
     loaded.compute_in(torch_dtype)

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from langcell.encoders_langcell import EncodedTexts
-from langcell.inference.running.job import Job, model_facts
+from langcell.inference.running.job import InferenceJob, model_facts
 from langcell.inference.running.options import ReadingOptions
 from langcell.inference.scoring.pair_matches import CellReader, match_pairs
 from langcell.inference.scoring.texts import encode_label_texts
@@ -87,7 +87,7 @@ def retrieve(
     with ExitStack() as stack:
         opened = stack.enter_context(open_embeddings(store))
         # The model has to be the one that made the store.
-        loaded, torch_dtype = Job.of(store, None, model, reading).load()
+        loaded, torch_dtype = InferenceJob.of(store, None, model, reading).load()
         check_made_by(opened, loaded)
         labels = _labels(texts, loaded, for_cells=cells is not None)
         encoded = encode_label_texts(loaded, labels)

@@ -8,7 +8,7 @@ from tiny import tiny_config, tiny_counts, tiny_gene_names, tiny_model, tiny_pro
 
 import langcell
 from langcell.app.messages import Branch, NamingRequest, SearchRequest
-from langcell.app.model_worker import Bench
+from langcell.app.model_worker import ModelWorker
 from langcell.app.options import AppOptions
 
 LABELS = "natural killer cell\nB cell, my odd cells"
@@ -18,12 +18,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory):
-    """A bench with a tiny model that was trained on B cells, erythrocytes and lymphocytes."""
+def worker(tmp_path_factory):
+    """A worker with a tiny model that was trained on B cells, erythrocytes and lymphocytes."""
     folder = tmp_path_factory.mktemp("hub") / "model"
     tiny_model(tiny_config(training_cell_types=["CL:0000236", "CL:0000232", "CL:0000542"])).save_pretrained(folder)
     tiny_processor().save_pretrained(folder)
-    return Bench.open(AppOptions(model=str(folder), device="cpu", dtype="float32"))
+    return ModelWorker.open(AppOptions(model=str(folder), device="cpu", dtype="float32"))
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ def place(tmp_path):
     return tmp_path
 
 
-def test_what_the_page_shows_of_the_model(bench):
-    facts = bench.page_facts()
+def test_what_the_page_shows_of_the_model(worker):
+    facts = worker.page_facts()
     assert facts.model_id == "model"
     assert Branch("CL:0000542", "lymphocyte", 2) in facts.branches
     assert Branch("CL:0000000", "cell", 3) in facts.branches
@@ -42,11 +42,11 @@ def test_what_the_page_shows_of_the_model(bench):
     assert len(facts.sample_labels) == 10
 
 
-def test_names_are_those_of_annotate(bench, place):
-    named = bench.name_cells(NamingRequest(str(place), "cells.h5ad", labels=LABELS))
+def test_names_are_those_of_annotate(worker, place):
+    named = worker.name_cells(NamingRequest(str(place), "cells.h5ad", labels=LABELS))
     written = anndata.read_h5ad(place / named.file)
     labels = ["natural killer cell", "B cell", "my odd cells"]
-    expected = langcell.annotate(anndata.read_h5ad(place / "cells.h5ad"), labels, model=bench.loaded, progress=False)
+    expected = langcell.annotate(anndata.read_h5ad(place / "cells.h5ad"), labels, model=worker.loaded, progress=False)
     assert written.obs["langcell_label"].tolist() == expected.obs["langcell_label"].tolist()
     assert sum(cells for _, cells, _, _ in named.table) == named.n_cells == N_CELLS
     assert named.cell_map.labels == written.obs["langcell_label"].tolist()
@@ -57,16 +57,16 @@ def test_names_are_those_of_annotate(bench, place):
     assert sorted(path.name for path in place.iterdir()) == ["cells.h5ad", "cells_named.h5ad"]
 
 
-def test_a_map_of_some_of_the_cells(bench, place):
-    named = bench.name_cells(NamingRequest(str(place), "cells.h5ad", labels=LABELS, max_points=10))
+def test_a_map_of_some_of_the_cells(worker, place):
+    named = worker.name_cells(NamingRequest(str(place), "cells.h5ad", labels=LABELS, max_points=10))
     assert len(set(named.cell_map.rows.tolist())) == len(named.cell_map.labels) == 10
     assert (np.diff(named.cell_map.rows) > 0).all()
     assert named.notes[-1] == "The map shows 10 of them, drawn at random."
 
 
 @pytest.mark.parametrize("branch", ["CL:0000542", "lymphocyte"])
-def test_labels_of_a_branch(bench, place, branch):
-    named = bench.name_cells(NamingRequest(str(place), "cells.h5ad", branch=branch))
+def test_labels_of_a_branch(worker, place, branch):
+    named = worker.name_cells(NamingRequest(str(place), "cells.h5ad", branch=branch))
     assert {label for label, *_ in named.table} <= {"B cell", "lymphocyte"}
 
 
@@ -80,19 +80,19 @@ def test_labels_of_a_branch(bench, place, branch):
         pytest.param({"unknown": 2.0}, "unknown is 2", id="unknown"),
     ],
 )
-def test_errors_name_the_file_without_its_folder(bench, place, changes, message):
+def test_errors_name_the_file_without_its_folder(worker, place, changes, message):
     request = {"folder": str(place), "file": "cells.h5ad", "labels": LABELS, **changes}
     with pytest.raises(ValueError, match=message) as raised:
-        bench.name_cells(NamingRequest(**request))
+        worker.name_cells(NamingRequest(**request))
     assert str(place) not in str(raised.value)
     assert [path.name for path in place.iterdir()] == ["cells.h5ad"]
 
 
-def test_search(bench, place):
-    named = bench.name_cells(NamingRequest(str(place), "cells.h5ad", labels=LABELS))
+def test_search(worker, place):
+    named = worker.name_cells(NamingRequest(str(place), "cells.h5ad", labels=LABELS))
     rows = np.array([3, 7, 29])
-    found = bench.find_cells(SearchRequest(str(place), named.file, "the cell that makes antibodies", rows, top_k=5))
-    expected = langcell.retrieve(place / named.file, [found.text], model=bench.loaded, top_k=N_CELLS)
+    found = worker.find_cells(SearchRequest(str(place), named.file, "the cell that makes antibodies", rows, top_k=5))
+    expected = langcell.retrieve(place / named.file, [found.text], model=worker.loaded, top_k=N_CELLS)
     assert found.text == "the cell that makes antibodies"
     assert_array_equal(found.similarity, expected.set_index("row").loc[rows, "similarity"].to_numpy(np.float32))
     assert [cell for cell, *_ in found.best] == expected["found"].tolist()[:5]
@@ -100,9 +100,9 @@ def test_search(bench, place):
     assert [label for _, label, *_ in found.best] == written.obs.loc[expected["found"][:5], "langcell_label"].tolist()
 
 
-def test_a_cell_type_is_searched_by_its_definition(bench, place):
-    named = bench.name_cells(NamingRequest(str(place), "cells.h5ad", labels=LABELS))
-    found = bench.find_cells(SearchRequest(str(place), named.file, "NK cell", np.arange(2)))
+def test_a_cell_type_is_searched_by_its_definition(worker, place):
+    named = worker.name_cells(NamingRequest(str(place), "cells.h5ad", labels=LABELS))
+    found = worker.find_cells(SearchRequest(str(place), named.file, "NK cell", np.arange(2)))
     assert found.text.startswith("cell type: natural killer cell. ")
     with pytest.raises(ValueError, match="There is no sentence"):
-        bench.find_cells(SearchRequest(str(place), named.file, " ", np.arange(2)))
+        worker.find_cells(SearchRequest(str(place), named.file, " ", np.arange(2)))

@@ -5,7 +5,7 @@ import doctest
 import pytest
 
 from langcell.processing.ontology import abbreviations as shorthand
-from langcell.processing.ontology.abbreviations import Shorthand, take_apart
+from langcell.processing.ontology.abbreviations import Abbreviations, take_apart
 from langcell.processing.ontology.sources import Term
 from langcell.processing.ontology.terms import Ontology
 
@@ -67,20 +67,20 @@ def test_names_are_taken_apart(name, words, markers):
     ],
 )
 def test_terms_are_found(ontology, name, found):
-    assert ontology.find_shorthand(name).name == found
+    assert ontology.find_abbreviation(name).name == found
 
 
 @pytest.mark.parametrize(
     "name", ["Cluster 7", "CD5+", "", "T something", "B-1b-ish", "stellate", "Doublets", "KRT5-/KRT17+"]
 )
 def test_what_cannot_be_told_is_left_alone(ontology, name):
-    assert ontology.find_shorthand(name) is None
+    assert ontology.find_abbreviation(name) is None
 
 
 def test_every_name_of_the_ontology_is_its_own_shorthand_or_that_of_a_shorter_name(ontology):
     names = [ontology.term(term_id) for term_id in ontology.ids("CL")]
     names = [term for term in names if not term.obsolete and "(Mmus)" not in term.name and "," not in term.name]
-    read = [(term.name, ontology.find_shorthand(term.name)) for term in names]
+    read = [(term.name, ontology.find_abbreviation(term.name)) for term in names]
     wrong = [(name, found.name) for name, found in read if found and take_apart(found.name) != take_apart(name)]
     itself = sum(found is not None and found.name == name for name, found in read)
     # What is read otherwise is the name of another type in the ontology's own short forms ("gamma cell").
@@ -90,11 +90,11 @@ def test_every_name_of_the_ontology_is_its_own_shorthand_or_that_of_a_shorter_na
 
 def test_names_count_before_synonyms_and_obsolete_terms_not_at_all():
     terms = [term("X:1", "red cell"), term("X:2", "scarlet cell", "red cells"), term("X:3", "blue", obsolete=True)]
-    found = Shorthand(terms)
+    found = Abbreviations(terms)
     assert found.find("Reds").id == "X:1"
     assert found.find("blues") is None
 
 
 def test_two_terms_of_equally_long_names_are_no_answer():
-    found = Shorthand([term("X:1", "wee red cell", "round cell"), term("X:2", "big red cell", "round cell")])
+    found = Abbreviations([term("X:1", "wee red cell", "round cell"), term("X:2", "big red cell", "round cell")])
     assert found.find("rounds") is None

@@ -1,6 +1,6 @@
 import pytest
 
-from langcell.processing.ontology.name_variants import clean_written_name, written_names
+from langcell.processing.ontology.name_variants import clean_name_variant, name_variants
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from langcell.processing.ontology.name_variants import clean_written_name, writt
     ],
 )
 def test_written_names(name, others):
-    found = written_names(name)
+    found = name_variants(name)
     assert others <= set(found)
     assert name.lower() not in found
     assert found == sorted(set(found))
@@ -38,4 +38,4 @@ def test_written_names(name, others):
     ],
 )
 def test_clean_written_name(given, cleaned):
-    assert clean_written_name(given) == cleaned
+    assert clean_name_variant(given) == cleaned

@@ -4,7 +4,7 @@ import tiny_evaluation
 
 from langcell.training.evaluation.inputs.context import EvaluationContext
 from langcell.training.evaluation.runner import run_task
-from langcell.training.evaluation.suite import Columns, evaluate_all, find_columns, make_plans
+from langcell.training.evaluation.suite import FoundColumns, evaluate_all, find_columns, make_plans
 
 
 @pytest.fixture
@@ -21,20 +21,20 @@ def obs():
 
 
 def test_columns_are_found_by_name_where_they_have_two_values(obs):
-    found = find_columns(obs, Columns())
-    assert found == Columns(label="cell_type", batch="donor_id", disease=None)
-    assert find_columns(obs, Columns(batch="batch")).batch == "batch"
+    found = find_columns(obs, FoundColumns())
+    assert found == FoundColumns(label="cell_type", batch="donor_id", disease=None)
+    assert find_columns(obs, FoundColumns(batch="batch")).batch == "batch"
 
 
 def test_plans_say_why_a_task_is_left_out():
-    plans = {plan.task: plan for plan in make_plans(Columns(label="cell_type"), {"repeats": 2, "alpha": None})}
+    plans = {plan.task: plan for plan in make_plans(FoundColumns(label="cell_type"), {"repeats": 2, "alpha": None})}
     assert not plans["few-shot"].why_not
     assert plans["few-shot"].options == {"repeats": 2}
     assert plans["zero-shot"].options == {}  # keeps its number of draws
     assert plans["integration"].why_not == "no column with two batches or more (--batch-column)"
     assert plans["disease"].why_not == "no column with two diseases or more (--disease-column)"
     assert plans["pathways"].why_not == "no file of gene sets (--gene-sets)"
-    nothing = make_plans(Columns(), {"gene_sets": "sets.gmt"})
+    nothing = make_plans(FoundColumns(), {"gene_sets": "sets.gmt"})
     assert [plan.task for plan in nothing if not plan.why_not] == ["pathways"]
 
 

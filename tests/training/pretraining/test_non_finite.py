@@ -6,7 +6,7 @@ import torch
 
 from langcell.modeling_langcell import LangCellForPreTraining
 from langcell.training.pretrain import main
-from langcell.training.pretraining.non_finite import BadSteps
+from langcell.training.pretraining.non_finite import NonFiniteSteps
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
@@ -30,7 +30,7 @@ def options(tmp_path_factory):
 
 
 def test_bad_steps_are_counted_and_good_ones_begin_anew(tmp_path):
-    steps = BadSteps(most_in_a_row=3, folder=tmp_path, rank=0)
+    steps = NonFiniteSteps(most_in_a_row=3, folder=tmp_path, rank=0)
     good, bad = torch.tensor(1.0), torch.tensor(torch.nan)
     judged = [
         steps.judge(loss=loss, norm=norm, step=1, batches=[])

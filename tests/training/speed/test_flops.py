@@ -8,7 +8,7 @@ from tiny import MAX_TEXT_LENGTH, tiny_config, tiny_model
 from torch.utils.flop_counter import FlopCounterMode
 
 from langcell.training.settings.sections import CellCell, CellText, CellTextMatching, MaskedGene, Objectives
-from langcell.training.speed.flops import BatchCounts, Trained, step_flops
+from langcell.training.speed.flops import BatchCounts, TrainedParts, step_flops
 from langcell.training.stage.frozen_texts import FrozenTexts
 from langcell.training.stage.stage import LOSSES_OF_PART, PretrainingStage, active_losses, freeze
 
@@ -80,7 +80,7 @@ def test_the_formula_is_what_torch_counts(objectives, frozen, start):
     stage = PretrainingStage(model, objectives).train()
     batch = batch_without_padding(model)
     counts = BatchCounts.of_batch(batch, negatives=objectives.cell_text_matching.negatives)
-    work = step_flops(model.config, objectives, counts, Trained.of_stage(stage))
+    work = step_flops(model.config, objectives, counts, TrainedParts.of_stage(stage))
     forward, total = counted(stage, batch)
     assert sum(part.forward for part in work.values()) == pytest.approx(forward, rel=1e-6)
     assert sum(part.total for part in work.values()) == pytest.approx(total, rel=1e-6)
@@ -94,7 +94,7 @@ def test_texts_that_were_encoded_before_the_run_cost_nothing():
     width = model.config.text_config.hidden_size
     stage.frozen_texts = FrozenTexts(pooled=torch.randn(TEXTS, width), before_cell=torch.randn(TEXTS, width))
     batch = batch_without_padding(model)
-    work = step_flops(model.config, ALL, BatchCounts.of_batch(batch, negatives=1), Trained.of_stage(stage))
+    work = step_flops(model.config, ALL, BatchCounts.of_batch(batch, negatives=1), TrainedParts.of_stage(stage))
     assert "text encoder" not in work
     assert sum(part.total for part in work.values()) == pytest.approx(counted(stage, batch)[1], rel=1e-6)
 

@@ -26,7 +26,7 @@ from langcell.training.speed.scaling import (
     DOCUMENT,
     END,
     LOADS,
-    Load,
+    TypicalInputs,
     activation_bytes,
     base_config,
     days,
@@ -135,7 +135,7 @@ def test_activations_are_what_autograd_keeps(stage, objectives, text):
         "attention_mask": torch.ones(CELLS, WORDS, dtype=torch.long),
     } | dict.fromkeys(("cell_description", "cell_type", "text_description", "text_type", "own_text"), own)
     config = PretrainConfig(stage=stage, output_dir="", steps=1, objectives=objectives, batch=Batch(size=CELLS))
-    expected = activation_bytes(config, Load("", GENES, WORDS), cells=CELLS, model=model.config)
+    expected = activation_bytes(config, TypicalInputs("", GENES, WORDS), cells=CELLS, model=model.config)
     assert kept_by_autograd(PretrainingStage(model, objectives).train(), batch) == pytest.approx(expected, rel=0.05)
 
 

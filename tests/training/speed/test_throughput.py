@@ -3,8 +3,8 @@ import torch
 from tiny import tiny_config
 
 from langcell.training.settings.sections import Objectives
-from langcell.training.speed.flops import BatchCounts, Trained, step_flops
-from langcell.training.speed.throughput import CLOCKED, Meter, gpu_peak, measured_cpu_peak, peak_flops
+from langcell.training.speed.flops import BatchCounts, TrainedParts, step_flops
+from langcell.training.speed.throughput import CLOCKED, ThroughputMeter, gpu_peak, measured_cpu_peak, peak_flops
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,9 @@ def test_a_step_is_measured():
     counts = BatchCounts.of_lengths(torch.tensor([10, 20, 30]))
     config, objectives = tiny_config(), Objectives()
     flops = sum(part.total for part in step_flops(config, objectives, counts).values())
-    speed = Meter(config, objectives, Trained(), peak=4 * flops, processes=2).measure(counts, seconds=0.5, waited=0.1)
+    speed = ThroughputMeter(config, objectives, TrainedParts(), peak=4 * flops, processes=2).measure(
+        counts, seconds=0.5, waited=0.1
+    )
     assert speed == pytest.approx(
         {
             "cells_per_second": 12.0,
@@ -61,7 +63,7 @@ def test_a_step_that_is_faster_than_a_measured_peak_becomes_the_peak():
     flops = sum(part.total for part in step_flops(config, objectives, counts).values())
 
     def shares(**options):
-        meter = Meter(config, objectives, Trained(), peak=flops, **options)
+        meter = ThroughputMeter(config, objectives, TrainedParts(), peak=flops, **options)
         return [meter.measure(counts, seconds=s, waited=0)["model_flops_utilization"] for s in (2.0, 0.25, 0.5)]
 
     assert shares(peak_is_measured=True) == pytest.approx([0.5, 1.0, 0.5])
@@ -71,5 +73,7 @@ def test_a_step_that_is_faster_than_a_measured_peak_becomes_the_peak():
 
 def test_no_share_of_a_peak_that_is_not_known():
     counts = BatchCounts.of_lengths(torch.tensor([10]))
-    speed = Meter(tiny_config(), Objectives(), Trained(), peak=None).measure(counts, seconds=1.0, waited=0.0)
+    speed = ThroughputMeter(tiny_config(), Objectives(), TrainedParts(), peak=None).measure(
+        counts, seconds=1.0, waited=0.0
+    )
     assert set(CLOCKED) - set(speed) == {"model_flops_utilization"}

@@ -16,7 +16,7 @@ BOOTSTRAP_DRAWS = 200
 DRAWS_OF_CELLS = "draws of the cells with replacement"
 
 
-def spread_text(repeats: int, over: str, seed: int) -> str:
+def uncertainty_text(repeats: int, over: str, seed: int) -> str:
     """The sentence of a report that says what ± is.
 
     Args:
@@ -24,9 +24,9 @@ def spread_text(repeats: int, over: str, seed: int) -> str:
         over: what they are, in the plural.
         seed: of the draws.
 
-    >>> spread_text(3, "splits of the cells", 0)
+    >>> uncertainty_text(3, "splits of the cells", 0)
     '± is the standard deviation over 3 splits of the cells (seed 0).'
-    >>> spread_text(1, "splits of the cells", 0)
+    >>> uncertainty_text(1, "splits of the cells", 0)
     'One repeat (splits of the cells, seed 0) has no standard deviation: --repeats 2 or more gives a ±.'
     """
     if repeats < 2:

@@ -16,7 +16,7 @@ HEADING = "Not better than chance"
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ChanceComparison:
     """A measure of the model itself beside what chance would give.
 
     Attributes:
@@ -39,7 +39,7 @@ class Comparison:
     def is_better(self) -> bool:
         """Above chance by more than its standard deviation.
 
-        >>> [Comparison("m", "accuracy", value, 0.01, 0.5, "").is_better for value in (0.4, 0.505, 0.52)]
+        >>> [ChanceComparison("m", "accuracy", value, 0.01, 0.5, "").is_better for value in (0.4, 0.505, 0.52)]
         [False, False, True]
         """
         return self.value - self.chance > (self.sd or 0.0)
@@ -51,21 +51,21 @@ class Comparison:
         return f"{found}, which is what comes of {self.by}."
 
 
-def comparisons(report: Mapping[str, Any]) -> list[Comparison]:
+def comparisons(report: Mapping[str, Any]) -> list[ChanceComparison]:
     """The model's own measures that chance could reach; none for a task without such a measure (integration)."""
     return [
-        Comparison(method, measure, scores[measure], scores.get(f"{measure}_sd"), level, by)
+        ChanceComparison(method, measure, scores[measure], scores.get(f"{measure}_sd"), level, by)
         for method, measure, level, by in _levels(report)
         if (scores := report["methods"].get(method, {})).get(measure) is not None
     ]
 
 
-def facts(found: Sequence[Comparison]) -> list[dict[str, Any]]:
+def facts(found: Sequence[ChanceComparison]) -> list[dict[str, Any]]:
     """The comparisons as JSON has them."""
     return [asdict(one) | {"better_than_chance": one.is_better} for one in found]
 
 
-def chance_section(task: str, found: Sequence[Comparison]) -> Section | None:
+def chance_section(task: str, found: Sequence[ChanceComparison]) -> Section | None:
     """What is not better than chance; None where all is."""
     sentences = [one.text(HEADLINES[task][one.measure][1]) for one in found if not one.is_better]
     return Section(HEADING, " ".join(sentences)) if sentences else None

@@ -18,7 +18,7 @@ from langcell.scoring_langcell import check_alpha, combine_scores
 from langcell.training.evaluation.inputs.context import MODEL_METHOD, EvaluationContext
 from langcell.training.evaluation.metrics.confidence_metrics import AreaUnderRiskCoverage, ExpectedCalibrationError
 from langcell.training.evaluation.metrics.metrics import computed
-from langcell.training.evaluation.metrics.uncertainty import mean_and_sd, spread_text
+from langcell.training.evaluation.metrics.uncertainty import mean_and_sd, uncertainty_text
 from langcell.training.evaluation.reports.pages import Section, Table
 from langcell.training.evaluation.reports.report import TaskResult, summary_table, with_sd
 from langcell.training.evaluation.tasks.splits import check_repeats
@@ -121,7 +121,7 @@ def _sections(report: dict[str, Any]) -> list[Section]:
     text = (
         f"{data['labelled_cells']:,} cells of {len(report['labels'])} types, alpha {report['alpha']:g}; fitted on one "
         f"half, measured on the other. ECE: mean difference of confidence and accuracy over 15 bins. "
-        f"{spread_text(report['repeats'], 'splits of the cells', report['seed'])}"
+        f"{uncertainty_text(report['repeats'], 'splits of the cells', report['seed'])}"
     )
     threshold = (
         f"To keep at most {report['target_risk']:.0%} wrong labels, cells below the threshold are unknown. "

@@ -11,12 +11,17 @@ import numpy as np
 from langcell.training.evaluation.inputs.context import EvaluationContext
 from langcell.training.evaluation.metrics.metrics import confusion_of, mean_per_type, per_type_scores, quick_scores
 from langcell.training.evaluation.metrics.ontology_scoring import RULE
-from langcell.training.evaluation.metrics.uncertainty import mean_and_sd, spread_text
+from langcell.training.evaluation.metrics.uncertainty import mean_and_sd, uncertainty_text
 from langcell.training.evaluation.reports.pages import Section
 from langcell.training.evaluation.reports.plots import draw_bars, draw_confusion
 from langcell.training.evaluation.reports.report import HEADLINES, TaskResult, model_scores, summary_table
 from langcell.training.evaluation.tasks.baselines import logistic_regression
-from langcell.training.evaluation.tasks.fine_tuned_models import Tuning, named_codes, random_weights, score_rows
+from langcell.training.evaluation.tasks.fine_tuned_models import (
+    FineTuningSettings,
+    named_codes,
+    random_weights,
+    score_rows,
+)
 from langcell.training.evaluation.tasks.naming import credit_of, per_type_table
 from langcell.training.evaluation.tasks.splits import Split, stratified_splits
 from langcell.training.labelled.labelled_cells import LabelledCells
@@ -43,7 +48,7 @@ def run(context: EvaluationContext, *, repeats: int = 3, method: str = "full", s
     Raises:
         ValueError: unusable data, labels, model or options.
     """
-    tuning = Tuning(method, steps)  # pyright: ignore[reportArgumentType]  # finetune checks
+    tuning = FineTuningSettings(method, steps)  # pyright: ignore[reportArgumentType]  # finetune checks
     labelled = context.labelled
     credit, names = credit_of(labelled.labels), labelled.names
     runs: dict[str, list[dict[str, float]]] = {}
@@ -75,12 +80,12 @@ def run(context: EvaluationContext, *, repeats: int = 3, method: str = "full", s
 
 
 def _name_test_cells(
-    context: EvaluationContext, labelled: LabelledCells, split: Split, tuning: Tuning
+    context: EvaluationContext, labelled: LabelledCells, split: Split, tuning: FineTuningSettings
 ) -> dict[str, np.ndarray]:
     """Method -> label of each test cell; the model itself first."""
     named = {}
     untrained = random_weights(context.loaded, seed=split.seed)
-    for name, how, model in ((_MODEL, tuning, None), (_RANDOM, Tuning("full", tuning.steps), untrained)):
+    for name, how, model in ((_MODEL, tuning, None), (_RANDOM, FineTuningSettings("full", tuning.steps), untrained)):
         tuned = how.learn(context, split.train, task="classification", seed=split.seed, model=model)
         named[name] = named_codes(score_rows(context, tuned, split.test), tuned, labelled.names)
     classes = labelled.truth[split.train]
@@ -96,7 +101,7 @@ def _sections(report: dict[str, Any]) -> list[Section]:
     data, tuning = report["data"], report["tuning"]
     text = (
         f"{data['labelled_cells']:,} cells of {len(report['labels'])} types, two thirds of each type for training. "
-        f"{spread_text(report['repeats'], 'splits of the cells', report['seed'])} {_MODEL} is the cell "
+        f"{uncertainty_text(report['repeats'], 'splits of the cells', report['seed'])} {_MODEL} is the cell "
         f"encoder with a new head, fine-tuned ({tuning['method']}); random weights are trained in full, for as many "
         "steps. Components are of log-normalized counts."
     )

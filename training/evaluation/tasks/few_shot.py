@@ -18,7 +18,7 @@ from langcell.inference.naming.smoothing import smooth_scores
 from langcell.training.evaluation.inputs.context import MODEL_METHOD, EvaluationContext
 from langcell.training.evaluation.metrics.metrics import quick_scores
 from langcell.training.evaluation.metrics.ontology_scoring import RULE
-from langcell.training.evaluation.metrics.uncertainty import mean_and_sd, spread_text
+from langcell.training.evaluation.metrics.uncertainty import mean_and_sd, uncertainty_text
 from langcell.training.evaluation.reports.pages import Section, Table
 from langcell.training.evaluation.reports.plots import draw_curves
 from langcell.training.evaluation.reports.report import TaskResult, summary_table, with_sd
@@ -27,7 +27,7 @@ from langcell.training.evaluation.tasks.baselines import (
     logistic_regression_on_genes,
     nearest_centroid,
 )
-from langcell.training.evaluation.tasks.fine_tuned_models import Tuning, best_codes, by_name, score_rows
+from langcell.training.evaluation.tasks.fine_tuned_models import FineTuningSettings, best_codes, by_name, score_rows
 from langcell.training.evaluation.tasks.naming import credit_of
 from langcell.training.evaluation.tasks.splits import Split, draw_shots, stratified_splits
 from langcell.training.labelled.labelled_cells import LabelledCells
@@ -66,7 +66,7 @@ def run(
         ValueError: unusable data, labels, model or options.
     """
     shots = check_shots(shots)
-    tuning = None if method == "none" else Tuning(method, steps)  # pyright: ignore[reportArgumentType]  # finetune checks
+    tuning = None if method == "none" else FineTuningSettings(method, steps)  # pyright: ignore[reportArgumentType]  # finetune checks
     labelled = context.labelled
     credit = credit_of(labelled.labels)
     runs: dict[str, dict[int, list[dict[str, float]]]] = {}
@@ -101,7 +101,11 @@ def check_shots(shots: Sequence[int]) -> tuple[int, ...]:
 
 
 def _name_test_cells(
-    context: EvaluationContext, labelled: LabelledCells, rows: np.ndarray, split: Split, tuning: Tuning | None
+    context: EvaluationContext,
+    labelled: LabelledCells,
+    rows: np.ndarray,
+    split: Split,
+    tuning: FineTuningSettings | None,
 ) -> dict[str, np.ndarray]:
     """Method -> label of each test cell, all having learned from `rows`."""
     classes, n_classes = labelled.truth[rows], len(labelled.labels)
@@ -136,7 +140,7 @@ def _report(
     labelled: LabelledCells,
     runs: dict[str, dict[int, list[dict[str, float]]]],
     shots: tuple[int, ...],
-    tuning: Tuning | None,
+    tuning: FineTuningSettings | None,
 ) -> dict[str, Any]:
     headline = _HEADLINE_SHOTS if _HEADLINE_SHOTS in shots else shots[-1]
     curves = {name: {str(k): mean_and_sd(points) for k, points in by_k.items()} for name, by_k in runs.items()}
@@ -161,7 +165,7 @@ def _sections(report: dict[str, Any]) -> list[Section]:
     text = (
         f"{data['labelled_cells']:,} cells of {len(report['labels'])} types; the table is at "
         f"{report['headline_shots']} cells of each type. Half of each type's cells are test cells, the same for every "
-        f"K and method. {spread_text(report['repeats'], 'draws of training and test cells', report['seed'])} "
+        f"K and method. {uncertainty_text(report['repeats'], 'draws of training and test cells', report['seed'])} "
         f"{_tuning_text(report['tuning'])} Components are of log-normalized counts."
         f" Smoothed: with strength {_STRENGTH:g} over the 15 nearest neighbours in them."
     )

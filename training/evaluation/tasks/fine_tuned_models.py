@@ -16,7 +16,7 @@ from langcell.training.fine_tuning.finetuning import FineTuned, Method, Task, fi
 
 
 @dataclass(frozen=True)
-class Tuning:
+class FineTuningSettings:
     """How models are fine-tuned in an evaluation; the defaults of `finetune` where None.
 
     Attributes:

@@ -14,7 +14,7 @@ from langcell.training.evaluation.metrics.integration_metrics import (
     overall,
 )
 from langcell.training.evaluation.metrics.metrics import computed
-from langcell.training.evaluation.metrics.uncertainty import mean_and_sd, spread_text
+from langcell.training.evaluation.metrics.uncertainty import mean_and_sd, uncertainty_text
 from langcell.training.evaluation.reports.embedding_map import drawn_cells, umap_places
 from langcell.training.evaluation.reports.pages import Section, Table
 from langcell.training.evaluation.reports.plots import draw_bars, draw_points
@@ -159,10 +159,11 @@ def _sections(report: dict[str, Any]) -> list[Section]:
         f"batches (obs[{report['batch_column']!r}]). AvgBio: mean of NMI and ARI (Leiden, best of ten resolutions) and "
         "the silhouette of types. AvgBatch: mean of the batch silhouette and graph connectivity. Overall: 0.6 AvgBio + "
         f"0.4 AvgBatch. {MODEL_METHOD} embeds each cell by itself; PCA and Harmony are fitted to these cells, and "
-        f"Harmony knows their batches. {spread_text(report['repeats'], 'draws of 80 % of the cells', report['seed'])}"
+        f"Harmony knows their batches. "
+        f"{uncertainty_text(report['repeats'], 'draws of 80 % of the cells', report['seed'])}"
     )
     rows = [(name, *(with_sd(scores, key) for key in _PARTS)) for name, scores in report["methods"].items()]
     return [
         Section(f"{TASK}: {report['model']['id']} on {data['file']}", text, summary_table(TASK, report["methods"])),
-        Section("Parts", table=Table(("method", *_PARTS.values()), rows)),
+        Section("ResultParts", table=Table(("method", *_PARTS.values()), rows)),
     ]

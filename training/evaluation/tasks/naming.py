@@ -14,7 +14,7 @@ from langcell.scoring_langcell import combine_scores
 from langcell.training.evaluation.inputs.context import EvaluationContext
 from langcell.training.evaluation.metrics.metrics import score_predictions
 from langcell.training.evaluation.metrics.ontology_scoring import RULE, credit_matrix
-from langcell.training.evaluation.metrics.uncertainty import DRAWS_OF_CELLS, spread_text
+from langcell.training.evaluation.metrics.uncertainty import DRAWS_OF_CELLS, uncertainty_text
 from langcell.training.evaluation.reports.embedding_map import drawn_cells, map_cells_and_texts
 from langcell.training.evaluation.reports.pages import Section, Table
 from langcell.training.evaluation.reports.plots import draw_embeddings
@@ -84,7 +84,7 @@ def naming_sections(report: Mapping[str, Any]) -> list[Section]:
         f"{data['left_out_without_label']:,} cells without a label left out. "
         f"{data['without_known_gene']:,} cells have no known gene. Alpha {report['alpha']:g}; "
         f"{report['cells_per_second']:.0f} cells/s on {model['device']}. Model revision {model['revision']}. "
-        f"{spread_text(report['repeats'], DRAWS_OF_CELLS, report['seed'])}"
+        f"{uncertainty_text(report['repeats'], DRAWS_OF_CELLS, report['seed'])}"
     )
     if unnamed := [name for row in report["methods"].values() for name in row.get("types_without_profile", ())]:
         text += f" The file of profiles lacks, so that the nearest profile never names them: {', '.join(unnamed)}."

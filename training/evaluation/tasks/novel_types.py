@@ -21,12 +21,17 @@ from langcell.scoring_langcell import combine_scores
 from langcell.training.evaluation.inputs.context import EvaluationContext
 from langcell.training.evaluation.metrics.metrics import computed
 from langcell.training.evaluation.metrics.ranking_metrics import Auroc
-from langcell.training.evaluation.metrics.uncertainty import mean_and_sd, spread_text
+from langcell.training.evaluation.metrics.uncertainty import mean_and_sd, uncertainty_text
 from langcell.training.evaluation.reports.pages import Section
 from langcell.training.evaluation.reports.plots import draw_bars
 from langcell.training.evaluation.reports.report import HEADLINES, TaskResult, summary_table
 from langcell.training.evaluation.tasks.baselines import logistic_regression
-from langcell.training.evaluation.tasks.fine_tuned_models import Tuning, rows_of, score_rows, training_reading
+from langcell.training.evaluation.tasks.fine_tuned_models import (
+    FineTuningSettings,
+    rows_of,
+    score_rows,
+    training_reading,
+)
 from langcell.training.evaluation.tasks.splits import Split, draw_shots, splittable_types, stratified_splits
 from langcell.training.labelled.labelled_cells import LabelledCells
 
@@ -67,7 +72,7 @@ def run(
     """
     if cells_per_type < 1:
         raise ValueError(f"cells_per_type is {cells_per_type}; give 1 or more cells of each type.")
-    tuning = Tuning(method, steps)  # pyright: ignore[reportArgumentType]  # finetune checks
+    tuning = FineTuningSettings(method, steps)  # pyright: ignore[reportArgumentType]  # finetune checks
     labelled = context.labelled
     fixed = None if held_out is None else _codes_of(held_out, labelled)
     runs: dict[str, list[dict[str, float]]] = {}
@@ -101,7 +106,7 @@ def _answers(
     split: Split,
     seen: np.ndarray,
     cells_per_type: int,
-    tuning: Tuning,
+    tuning: FineTuningSettings,
 ) -> dict[str, _Answer]:
     """Method -> its scores on the test cells, all having learned from the same cells of the seen types."""
     pool = split.train[np.isin(labelled.truth[split.train], seen)]
@@ -191,6 +196,6 @@ def _sections(report: dict[str, Any]) -> list[Section]:
         f"texts of all {len(report['labels'])} types. Seen and unseen: mean over types of the share of test cells "
         "named right. Unknown AUROC: the greatest score among seen types alone, low for cells of a held-out type. A "
         "model without text can never name a type that it has not seen. "
-        f"{spread_text(report['repeats'], 'draws of types and cells', report['seed'])} Held out, by draw: {drawn}."
+        f"{uncertainty_text(report['repeats'], 'draws of types and cells', report['seed'])} Held out, by draw: {drawn}."
     )
     return [Section(f"{TASK}: {report['model']['id']} on {data['file']}", text, summary_table(TASK, report["methods"]))]

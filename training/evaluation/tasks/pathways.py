@@ -13,7 +13,7 @@ from langcell.training.evaluation.inputs.context import MODEL_METHOD, Evaluation
 from langcell.training.evaluation.inputs.fingerprints import digest_of_data
 from langcell.training.evaluation.metrics.metrics import computed
 from langcell.training.evaluation.metrics.ranking_metrics import MultiLabel, multi_label_scores
-from langcell.training.evaluation.metrics.uncertainty import mean_and_sd, sd_of, spread_text
+from langcell.training.evaluation.metrics.uncertainty import mean_and_sd, sd_of, uncertainty_text
 from langcell.training.evaluation.reports.pages import Section, Table
 from langcell.training.evaluation.reports.plots import draw_bars
 from langcell.training.evaluation.reports.report import HEADLINES, TaskResult, plus_minus, summary_table
@@ -137,7 +137,7 @@ def _sections(report: dict[str, Any]) -> list[Section]:
         f"the data; {len(sets['left_out'])} left out. A set is active in the {report['active_share']:.0%} of the cells "
         "with its highest scores (scanpy's score_genes). Logistic regression on the cell encoder's states, trained on "
         f"30 % of the cells; every measure is the mean over sets. "
-        f"{spread_text(report['repeats'], 'splits of the cells', report['seed'])}"
+        f"{uncertainty_text(report['repeats'], 'splits of the cells', report['seed'])}"
     )
     methods = report["methods"]
     rows = []

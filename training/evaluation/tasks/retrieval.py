@@ -15,7 +15,7 @@ from langcell.processing.ontology.terms import Ontology
 from langcell.training.evaluation.inputs.context import EvaluationContext
 from langcell.training.evaluation.metrics.ontology_scoring import TermDistances
 from langcell.training.evaluation.metrics.ranking_metrics import first_right_ranks, score_ranks
-from langcell.training.evaluation.metrics.uncertainty import BOOTSTRAP_DRAWS, spread_text
+from langcell.training.evaluation.metrics.uncertainty import BOOTSTRAP_DRAWS, uncertainty_text
 from langcell.training.evaluation.reports.embedding_map import drawn_cells, map_cells_and_texts
 from langcell.training.evaluation.reports.pages import Section
 from langcell.training.evaluation.reports.plots import draw_bars, draw_embeddings
@@ -186,7 +186,7 @@ def _sections(report: dict[str, Any]) -> list[Section]:
         "against the ranking. R@k: share of queries with a right answer among the first k. Ontology distance: is_a "
         "steps from the first answer's term to the right one, by their nearest common ancestor. "
         f"{report['cells_without_ontology_id']:,} labelled cells have no ontology id and are left out. "
-        f"{spread_text(report['repeats'], 'draws of the queries with replacement', report['seed'])} "
+        f"{uncertainty_text(report['repeats'], 'draws of the queries with replacement', report['seed'])} "
         f"{report['ontology']}."
     )
     title = f"{TASK}: {report['model']['id']} on {data['file']}"

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 import langcell
-from langcell.inference.naming.fine_tuned_labels import config_of, note_on_others, own_labels, taught_labels
+from langcell.inference.naming.fine_tuned_labels import config_of, fine_tuned_labels, note_on_others, own_labels
 from langcell.processing.labels.lookup import Label
 
 TAUGHT = [
@@ -16,7 +16,7 @@ LABELS = [Label("B", "cell type: b cell; ", "CL:0000236", "given"), Label("odd",
 
 
 def test_labels_come_with_their_texts_in_the_order_of_the_training():
-    assert taught_labels(TUNED) == own_labels(TUNED) == LABELS
+    assert fine_tuned_labels(TUNED) == own_labels(TUNED) == LABELS
 
 
 CLASSIFIER = SimpleNamespace(fine_tuning={"task": "classification", "labels": TAUGHT})
@@ -31,7 +31,7 @@ CLASSIFIER = SimpleNamespace(fine_tuning={"task": "classification", "labels": TA
     ],
 )
 def test_other_models_have_none(config, message):
-    assert taught_labels(config) == []
+    assert fine_tuned_labels(config) == []
     assert note_on_others([Label("x", "x")], config) is None
     with pytest.raises(ValueError, match=message):
         own_labels(config)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from langcell.inference.running.parts import MemoryParts, PartsFolder, ResumableRun, identity_of, parts_path
+from langcell.inference.running.parts import MemoryParts, PartsFolder, ResumableRun, file_fingerprint, parts_path
 
 ARGUMENTS = {"alpha": 0.1, "labels": [["B cell", "the text", None]], "layer": None}
 FOUND = {"max_batch_tokens": 4096}
@@ -125,9 +125,9 @@ def test_a_changed_file_is_another_one(tmp_path):
     folder.mkdir()
     for path in (file, folder / "zarr.json"):
         path.write_text("one")
-    before = identity_of(file), identity_of(folder)
-    assert before == (identity_of(file), identity_of(folder))
+    before = file_fingerprint(file), file_fingerprint(folder)
+    assert before == (file_fingerprint(file), file_fingerprint(folder))
     for path in (file, folder / "zarr.json"):
         path.write_text("other")
-    assert identity_of(file) != before[0]
-    assert identity_of(folder) != before[1]
+    assert file_fingerprint(file) != before[0]
+    assert file_fingerprint(folder) != before[1]

@@ -8,7 +8,7 @@ from langcell.training.evaluation.inputs.context import EvaluationContext
 from langcell.training.evaluation.inputs.inputs import EvaluationInputs
 
 
-def test_a_context_of_a_subject_is_about_the_same(tmp_path, tiny_model_dir):
+def test_a_context_of_inputs_is_about_the_same(tmp_path, tiny_model_dir):
     cells = tiny_evaluation.save_cells(tmp_path / "cells.h5ad")
     options = {"model": tiny_model_dir, "label_column": "cell_type", "max_cells": 9, "seed": 3, "device": "cpu"}
     inputs = EvaluationInputs(cells, progress=False, **options)
@@ -17,10 +17,10 @@ def test_a_context_of_a_subject_is_about_the_same(tmp_path, tiny_model_dir):
     assert (context.data_digest, context.model_digest) == digests
     assert context.cells.n_obs == 9
     assert context.labelled.names == list(tiny_evaluation.TYPES)
-    assert context.reading == {"progress": False}
+    assert context.reading["progress"] is False
 
 
-def test_other_labels_leave_the_subject_as_it_is():
+def test_other_labels_leave_the_inputs_as_they_are():
     inputs = EvaluationInputs("cells.h5ad", label_column="a")
     other = inputs.with_labels(label_column="b", label_ids_column="c", labels_file=None)
     assert (inputs.label_column, other.label_column, other.label_ids_column) == ("a", "b", "c")

@@ -75,7 +75,7 @@ def test_an_unknown_method_is_refused(context):
 def test_learning_sees_only_the_rows_that_it_is_given(context):
     labelled = context.labelled
     split = next(stratified_splits(labelled.truth, train_share=0.5, repeats=1, seed=0))
-    found = tuned.Tuning("head", steps=1).learn(context, split.train, task="text", seed=0)
+    found = tuned.FineTuningSettings("head", steps=1).learn(context, split.train, task="text", seed=0)
     assert set(found.train_rows) | set(found.validation_rows) <= set(split.train)
     scores = tuned.score_rows(context, found, split.test)
     assert scores.shape == (len(split.test), 3)
