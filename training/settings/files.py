@@ -13,9 +13,11 @@ import types
 import typing
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import yaml
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from langcell.training.settings.sections import PretrainConfig
 
@@ -32,11 +34,12 @@ KNOWN_AS = {
 
 
 def load_config(path: str | Path, *, overrides: list[str] | None = None) -> PretrainConfig:
-    """Read a yaml file, change what the overrides say, and check every key.
+    """Read a yaml file, apply the overrides, and check every key.
 
     Args:
         path: the yaml file.
-        overrides: `key=value` with dots between levels and numbers for list items; values are read as yaml.
+        overrides: `key=value` with dots between levels and numbers for list items; values are read as yaml, in which
+            `${key}` stands for the value of another key, as in the file.
 
     Raises:
         ValueError: in one line, for a missing or malformed file, an unknown key, or a value of the wrong type.
@@ -44,12 +47,17 @@ def load_config(path: str | Path, *, overrides: list[str] | None = None) -> Pret
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"No config file {path}. Those that come with LangCell lie in training/configs/.")
-    tree = _read_yaml(path.read_text(), what=str(path))
-    if not isinstance(tree, dict):
+    with _yaml_errors(str(path)):
+        tree = OmegaConf.load(path)
+    if not isinstance(tree, DictConfig):
         raise ValueError(f"{path} does not hold `key: value` lines at its top level.")
     for override in overrides or []:
         _override(tree, override)
-    return _build(PretrainConfig, tree, where="")
+    try:
+        plain = OmegaConf.to_container(tree, resolve=True)
+    except OmegaConfBaseException as error:  # an interpolation ${...} that leads nowhere
+        raise ValueError(f"{path}: {_first_line(error)}.") from error
+    return _build(PretrainConfig, cast(dict, plain), where="")
 
 
 def save_config(config: PretrainConfig, path: Path) -> None:
@@ -64,36 +72,39 @@ def config_tree(config: PretrainConfig) -> dict[str, Any]:
     return tree
 
 
-def _read_yaml(text: str, *, what: str) -> Any:
+@contextlib.contextmanager
+def _yaml_errors(what: str, *, of_a_file: bool = True) -> Iterator[None]:
+    """Turn an error of the yaml parser into one line, with its place in a file."""
     try:
-        return yaml.safe_load(text)
+        yield
     except yaml.YAMLError as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or "no yaml"
-        place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark and of_a_file else ""
         raise ValueError(f"{what} cannot be read as yaml: {problem}{place}.") from error
 
 
-def _override(tree: dict, override: str) -> None:
+def _override(tree: DictConfig, override: str) -> None:
+    """Change one value of the tree, as `key=value` says."""
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise ValueError(f"Override {override!r} is not of the form key=value, for example batch.size=64.")
-    *parents, last = key.split(".")
-    node: Any = tree
-    for part in parents:
-        node = _item(node, part, key) if isinstance(node, list) else node.setdefault(part, {})
-        if not isinstance(node, dict | list):
-            raise ValueError(f"Override {key}: {part} holds one value, not a section.")
-    if isinstance(node, list):
-        _item(node, last, key)
-        node[int(last)] = _read_yaml(value, what=f"Override {key}")
-    else:
-        node[last] = _read_yaml(value, what=f"Override {key}")
+    with _yaml_errors(f"Override {key}", of_a_file=False):
+        parsed = OmegaConf.from_dotlist([f"value={value}"])
+    section = key.rpartition(".")[0]
+    try:
+        # OmegaConf would put a section in the place of a value.
+        held = OmegaConf.select(tree, section) if section else tree
+        if held is not None and not OmegaConf.is_config(held):
+            raise ValueError(f"Override {key}: {section} holds one value, not a section.")
+        OmegaConf.update(tree, key, OmegaConf.to_container(parsed)["value"], merge=False, force_add=True)
+    except (OmegaConfBaseException, TypeError) as error:
+        items = getattr(error, "parent_node", None)
+        hint = f"; there are {len(items)} items, from 0" if isinstance(items, ListConfig) else ""
+        raise ValueError(f"Override {key}: {_first_line(error)}{hint}.") from error
 
 
-def _item(items: list, index: str, key: str) -> Any:
-    if not index.isdigit() or int(index) >= len(items):
-        raise ValueError(f"Override {key}: {index!r} is not the number of an item; there are {len(items)}, from 0.")
-    return items[int(index)]
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(".")
 
 
 def _build(cls: type, tree: dict, *, where: str) -> Any:
@@ -152,14 +163,14 @@ def _all_keys(cls: type, *, where: str = "") -> Iterator[str]:
     for name, hint in typing.get_type_hints(cls).items():
         yield f"{where}{name}"
         if dataclasses.is_dataclass(hint):
-            yield from _all_keys(typing.cast(type, hint), where=f"{where}{name}.")
+            yield from _all_keys(cast(type, hint), where=f"{where}{name}.")
 
 
 def _value(hint: Any, value: Any, *, where: str) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint):
         if isinstance(value, dict):
-            return _build(typing.cast(type, hint), value, where=f"{where}.")
+            return _build(cast(type, hint), value, where=f"{where}.")
         keys = ", ".join(field.name for field in dataclasses.fields(hint))
         raise ValueError(f"Config key {where} is {value!r}, but {where} is a section; its keys: {keys}.")
     if origin in (list, tuple) and isinstance(value, list):
@@ -173,7 +184,7 @@ def _value(hint: Any, value: Any, *, where: str) -> Any:
             return value
     if hint in (int, float) and isinstance(value, str | int | float) and not isinstance(value, bool):
         with contextlib.suppress(ValueError):
-            number = float(value)  # yaml reads 1e-4 as a string
+            number = float(value)
             if hint is float or number.is_integer():
                 return hint(value if isinstance(value, int) else number)  # a large int is not exact as a float
     if isinstance(hint, type) and not isinstance(hint, types.GenericAlias) and type(value) is hint:

@@ -1,4 +1,4 @@
-"""The configuration of a pre-training run: a tree of dataclasses, which `config_files` reads from yaml."""
+"""The configuration of a pre-training run: a tree of dataclasses, which `files` reads from yaml."""
 
 from dataclasses import dataclass, field
 from typing import Literal

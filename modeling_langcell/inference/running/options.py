@@ -22,7 +22,7 @@ class ReadingOptions(ReadOptions):
         if self.rows_per_chunk < 1:
             raise ValueError(f"rows_per_chunk is {self.rows_per_chunk}; give at least one row per chunk.")
         if self.max_batch_tokens is not None and self.max_batch_tokens < 1:
-            raise ValueError(f"max_batch_tokens is {self.max_batch_tokens}; give at least 1.")
+            raise ValueError(f"max_batch_tokens is {self.max_batch_tokens}; give a positive number, such as 32768.")
 
     @property
     def source(self) -> dict[str, Any]:

@@ -24,12 +24,13 @@ from langcell.hub_cards.cards.options import CardOptions
 from langcell.inference.classification import classify
 from langcell.inference.naming.options import LabelOptions, NamingOptions
 from langcell.inference.running.options import ReadingOptions
-from langcell.inference.scoring.zero_shot import RERANKINGS, score_labels
+from langcell.inference.scoring.zero_shot import score_labels
 from langcell.inference.search.options import SearchOptions
 from langcell.loading.options import AdaptedModelOptions, ClassifierOptions, PlacedModel
 from langcell.processing.options import ReadOptions, option
 from langcell.processing.sources.options import CensusOptions
 from langcell.processing.tokenization.options import TokenizeOptions
+from langcell.scoring_langcell import RERANKINGS
 from langcell.training.evaluation.options import COMMON, ExpectationOptions, OptionalLabelOptions, SuiteOptions
 from langcell.training.evaluation.registry import TASKS
 from langcell.training.fine_tuning.finetuning import finetune

@@ -66,7 +66,7 @@ def test_bad_values_are_reported_by_the_reader(loaded):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        pytest.param({"rows_per_chunk": 0}, "at least one row a chunk", id="rows_per_chunk"),
+        pytest.param({"rows_per_chunk": 0}, "at least one row per chunk", id="rows_per_chunk"),
         pytest.param({"max_batch_tokens": -1}, "max_batch_tokens is -1; give a positive number", id="max_batch_tokens"),
     ],
 )
