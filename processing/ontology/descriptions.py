@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
 from langcell.processing.ontology.description_templates import ASPECTS, parse_description, render
@@ -162,36 +161,6 @@ def describe(
             pieces += [_piece(aspect, term, kind) for term in terms]
     text = "".join(dict.fromkeys(pieces))
     return text if template == "plain" else render(parse_description(text), template)
-
-
-def describe_all(
-    obs: pd.DataFrame, *, ontology: Ontology, aspects: Sequence[str] = ASPECTS, template: str = "plain"
-) -> tuple[list[str], np.ndarray]:
-    """The descriptions of many cells, each distinct combination of metadata described once.
-
-    Returns:
-        The distinct texts in order of first appearance, and for each cell the index of its text (int64, `(cells,)`).
-
-    Raises:
-        ValueError: no column of an aspect is there, or an ontology id or the template is unknown.
-    """
-    columns = [ASPECT_COLUMNS[aspect] for aspect in _in_order(aspects)]
-    present = [column for column in (*columns, TISSUE_TYPE_COLUMN) if column in obs]
-    if not set(present) & set(columns):
-        raise ValueError(
-            f"No metadata to describe: obs has none of the columns {', '.join(columns)}. Add at least one."
-        )
-    combination = np.zeros(len(obs), dtype=np.int64)
-    for column in present:
-        # Missing values (-1) become 0. Factorizing after each column keeps the product far from the int64 limit.
-        values, uniques = pd.factorize(obs[column])
-        combination, _ = pd.factorize(combination * (len(uniques) + 1) + values + 1)
-    _, first_rows = np.unique(combination, return_index=True)
-    rows = obs[present].iloc[first_rows].to_dict("records")
-    # Two combinations may read alike ("unknown" and a missing value, an obsolete id and its successor).
-    described = [describe(row, ontology=ontology, aspects=aspects, template=template) for row in rows]
-    text_index, texts = pd.factorize(np.array(described, object))
-    return list(texts), text_index[combination].astype(np.int64)
 
 
 def known_values(value: str) -> list[str]:

@@ -96,7 +96,7 @@ def _override(tree: DictConfig, override: str) -> None:
         held = OmegaConf.select(tree, section) if section else tree
         if held is not None and not OmegaConf.is_config(held):
             raise ValueError(f"Override {key}: {section} holds one value, not a section.")
-        OmegaConf.update(tree, key, OmegaConf.to_container(parsed)["value"], merge=False, force_add=True)
+        OmegaConf.update(tree, key, cast(dict, OmegaConf.to_container(parsed))["value"], merge=False, force_add=True)
     except (OmegaConfBaseException, TypeError) as error:
         items = getattr(error, "parent_node", None)
         hint = f"; there are {len(items)} items, from 0" if isinstance(items, ListConfig) else ""

@@ -2,7 +2,6 @@
 
 import doctest
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -12,7 +11,6 @@ from langcell.processing.ontology.descriptions import (
     ASPECT_COLUMNS,
     ASPECTS,
     describe,
-    describe_all,
     describe_term,
     text_forms,
 )
@@ -246,54 +244,3 @@ def test_text_forms_are_distinct_and_start_with_the_label_text(ontology):
     ]
     assert text_forms(term) == forms[:6]
     assert text_forms(Term("X:1", "B cell", synonyms=("b cell",))) == ["cell type: b cell; "]
-
-
-class TestDescribeAll:
-    @staticmethod
-    def obs(n: int, *, categorical: bool) -> pd.DataFrame:
-        rng = np.random.default_rng(0)
-        columns = {
-            "cell_type_ontology_term_id": ["CL:0000236", "CL:0000084", "CL:0000044", "CL:0000051", "unknown", None],
-            "tissue_ontology_term_id": ["UBERON:0000178", "na", None],
-            "suspension_type": ["cell", "nucleus"],
-        }
-        obs = pd.DataFrame({name: rng.choice(np.array(values, object), n) for name, values in columns.items()})
-        return obs.astype("category") if categorical else obs
-
-    @pytest.mark.parametrize("categorical", [False, True], ids=["text", "categorical"])
-    def test_equals_describing_each_cell(self, ontology, categorical):
-        obs = self.obs(200, categorical=categorical)
-        texts, index = describe_all(obs, ontology=ontology)
-        assert index.dtype == np.int64
-        assert [texts[i] for i in index] == [describe(r, ontology=ontology) for r in obs.to_dict("records")]
-
-    def test_texts_are_distinct_and_in_order_of_first_appearance(self, ontology):
-        texts, index = describe_all(self.obs(200, categorical=False), ontology=ontology)
-        assert len(set(texts)) == len(texts) == 16  # 4 types (one id is obsolete, two are unknown) x 2 tissues x 2
-        assert list(dict.fromkeys(index)) == list(range(16))
-
-    def test_no_cells(self, ontology):
-        texts, index = describe_all(self.obs(0, categorical=False), ontology=ontology)
-        assert texts == []
-        assert index.shape == (0,)
-
-    def test_aspects_are_a_choice(self, ontology):
-        texts, _ = describe_all(self.obs(50, categorical=True), ontology=ontology, aspects=["suspension type"])
-        assert sorted(texts) == ["suspension type: cell; ", "suspension type: nucleus; "]
-
-    def test_a_template_is_a_choice(self, ontology):
-        texts, _ = describe_all(self.obs(50, categorical=True), ontology=ontology, template="sentence")
-        assert "a b cell from blood, in a suspension of nucleus." in {text.partition(" b cell:")[0] for text in texts}
-
-    def test_obs_without_metadata_is_refused(self, ontology):
-        with pytest.raises(ValueError, match="has none of the columns cell_type_ontology_term_id, tissue"):
-            describe_all(pd.DataFrame({"cell_type": ["B"]}), ontology=ontology)
-
-    def test_real_cells(self, ontology, real_data):
-        anndata = pytest.importorskip("anndata")
-        obs = anndata.read_h5ad(real_data("data/pbmc3k.h5ad"), backed="r").obs
-        obs = obs.rename(columns={"cl_id": "cell_type_ontology_term_id"})
-        texts, index = describe_all(obs, ontology=ontology)
-        assert len(texts) == 9
-        assert index.shape == (2638,)
-        assert all(text.startswith("cell type: ") and ". " in text for text in texts)
