@@ -37,10 +37,14 @@ def convert_store(source: Any, target: Any, copy_element: CopyElement) -> None:
             if name in target:
                 del target[name]
             convert_store(element, target.create_group(name), copy_element)
-        elif element.shape and np.dtype(element.dtype).kind in _NUMERIC:
+        elif _is_numeric(element):
             _copy_array(element, target, name)
         else:
             copy_element(target, name, element)
+
+
+def _is_numeric(array: Any) -> bool:
+    return bool(array.shape) and np.dtype(array.dtype).kind in _NUMERIC
 
 
 def _copy_marks(source: Any, target: Any) -> None:

@@ -42,7 +42,7 @@ def clusters_of(named: NamedCells, voices: FileVoices, clusters: np.ndarray, lab
         if voices.refinement is not None:
             blocks.append(voices.refinement.posterior(block).astype(np.float32))
         else:
-            heard = np.isfinite(block.similarity).all(axis=1)[:, None]
+            heard = np.isfinite(block.similarity).all(axis=1, keepdims=True)
             blocks.append(np.where(heard, softmax(np.nan_to_num(block.similarity), axis=1), 0.0).astype(np.float32))
     return name_clusters(np.concatenate(blocks), clusters, labels, named.novelty)
 

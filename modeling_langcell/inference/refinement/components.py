@@ -70,10 +70,10 @@ class CellComponents:
         genes = _most_variable(values, n_genes)
         if not len(genes):
             raise ValueError(
-                f"The {cells.shape[0]} cells have no gene whose value varies; components need two different cells."
+                f"The {len(sums)} cells have no gene whose value varies; components need two different cells."
             )
         values = values[:, genes]
-        wanted = min(n_components, min(values.shape) - 1)
+        wanted = min(n_components, len(sums) - 1, len(genes) - 1)
         # A single gene is its own axis.
         axes = np.ones((len(genes), 1)) if wanted < 1 else _axes(values, wanted, seed)
         offset = np.asarray(values.mean(axis=0)).ravel() @ axes
@@ -120,4 +120,6 @@ def _most_variable(values: sparse.csr_matrix, n_genes: int) -> np.ndarray:
 def _axes(values: sparse.csr_matrix, wanted: int, seed: int) -> np.ndarray:
     """Principal axes, shape (genes, wanted); the solver starts from a seeded vector and fixes the signs."""
     solver = PCA(n_components=wanted, svd_solver="arpack", random_state=seed)
-    return np.ascontiguousarray(solver.fit(values).components_.T)
+    axes: np.ndarray | None = solver.fit(values).components_
+    assert axes is not None  # its stub allows None
+    return np.ascontiguousarray(axes.T)

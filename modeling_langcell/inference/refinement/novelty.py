@@ -119,5 +119,5 @@ def sentence(novelty: np.ndarray, above: float = UNKNOWN_ABOVE) -> str:
 
 def _evidence(similarity: np.ndarray, high: np.ndarray) -> np.ndarray:
     similarity = similarity.astype(np.float64)
-    total = _SOFTNESS * logsumexp(similarity / _SOFTNESS, axis=1)
+    total = _SOFTNESS * np.asarray(logsumexp(similarity / _SOFTNESS, axis=1))
     return total + _RELATIVE_WEIGHT * (similarity - high).max(axis=1)
