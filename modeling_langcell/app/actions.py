@@ -42,7 +42,7 @@ class View:
 
 
 class Actions:
-    """The actions of the page. A session is one open page; errors that a user can mend come back as the status."""
+    """The actions of the page. A session is one open page; errors of the user come back as the status."""
 
     def __init__(self, options: AppOptions, sessions: Sessions, process: ModelProcess) -> None:
         self.options, self._sessions, self._process = options, sessions, process

@@ -82,7 +82,7 @@ class CellMap:
 
 @dataclass(frozen=True)
 class NamedFile:
-    """What came of a naming run.
+    """Result of a naming run.
 
     Attributes:
         file: name of the annotated h5ad in the session's folder.
@@ -120,7 +120,7 @@ class SearchRequest:
 
 @dataclass(frozen=True)
 class FoundCells:
-    """What came of a search.
+    """Result of a search.
 
     Attributes:
         text: what the text encoder read.

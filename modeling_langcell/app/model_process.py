@@ -45,7 +45,7 @@ class ModelProcess:
 
         Raises:
             ValueError: what the method refused, as one line; or it took too long, was cancelled or crashed. The process
-                is started anew after the last three.
+                is started again after the last three.
         """
         with self._lock:
             if self._closed:
@@ -142,7 +142,7 @@ def _run(connection: Connection, options: AppOptions) -> None:
 
 
 def _outcome(work: Callable[[], Any]) -> tuple[str, Any]:
-    """What became of some work: "done" and its result, "refused" and one line, or "failed" and the traceback."""
+    """Return the outcome of some work: "done" and its result, "refused" and one line, or "failed" and the traceback."""
     try:
         return "done", work()
     except USER_ERRORS as error:

@@ -185,5 +185,5 @@ def _print(outcome: Any, output: Path, said: _OnlyNew) -> None:
             print(f"{HEADING}. {section.text}")
     if outcome.replaced:
         print(f"In place of an earlier {outcome.files[0]} (other options, or another version), kept in {output}/.cache")
-    kept = " (the same question was asked before; --no-cache computes anew)" if outcome.was_kept else ""
+    kept = " (the same question was asked before; --no-cache computes it again)" if outcome.was_kept else ""
     print(f"Wrote {', '.join(outcome.files)} into {output}/{kept}")

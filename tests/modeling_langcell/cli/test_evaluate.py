@@ -103,7 +103,7 @@ def test_a_task_is_run_once_and_then_found(types, tiny_model_dir, tmp_path):
     assert "| logistic regression on PCA |" in first.stdout
     assert "Wrote few-shot.json, few-shot.md, few-shot-curve.png" in first.stdout
     second = run(*arguments)
-    assert "the same question was asked before; --no-cache computes anew" in second.stdout
+    assert "the same question was asked before; --no-cache computes it again" in second.stdout
     assert "In place of" not in second.stdout
     anew = run(*arguments, "--no-cache")
     assert "the same question was asked before" not in anew.stdout

@@ -60,7 +60,8 @@ def test_publish_then_annotate_by_name(hub, model, tmp_path):
     repository = hub.repository("org/langcell")
     assert repository.private
     assert repository.tags == {"v1": repository.head}
-    assert f"Pushed {len(list(model.iterdir()))} files, 0.2 MB to {hub.endpoint}/org/langcell" in output
+    size = sum(file.stat().st_size for file in model.iterdir()) / 1e6
+    assert f"Pushed {len(list(model.iterdir()))} files, {size:.1f} MB to {hub.endpoint}/org/langcell" in output
     assert f"Downloaded again and compared: commit {repository.head}, tag v1" in output
     cells = tiny_sources.write_h5ad(tmp_path / "cells.h5ad")
     named = tmp_path / "named.h5ad"

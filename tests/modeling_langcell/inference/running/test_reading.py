@@ -40,7 +40,7 @@ def test_chunks_are_those_that_were_asked_for(source, loaded, starts, rows):
     expected = extractor.encode(tiny_counts(11), tiny_gene_names())
     found = list(ranked_chunks(source, loaded, gene_index, starts, rows))
     assert [chunk.start for chunk in found] == list(starts)
-    for start, ranked, weights in found:
+    for start, ranked, weights, _ in found:
         assert weights is None
         assert len(ranked) == min(rows, 11 - start)
         for row, ids in enumerate(ranked):
