@@ -29,8 +29,7 @@ def measure(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     loaded = langcell.load(device="cpu")
     cells = anndata.read_h5ad(options.cells)[: options.n_cells].copy()
-    types = loaded.config.training_cell_types[: options.labels]
-    labels = {name: text for name, text in json.loads(options.texts.read_text()).items() if name in types}
+    labels = json.loads(options.texts.read_text())
     name_cells = pipeline(
         "zero-shot-cell-annotation", model=loaded.model, processor=loaded.processor, device="cpu", top_k=1
     )
@@ -44,7 +43,7 @@ def measure(options: argparse.Namespace) -> None:
 def run(packages: Path, options: argparse.Namespace) -> dict[str, Any]:
     """What `measure` prints in a process whose langcell is in this folder."""
     command = [sys.executable, __file__, "--measure", "--cells", options.cells, "--texts", options.texts]
-    command += ["--labels", options.labels, "--n-cells", options.n_cells]
+    command += ["--n-cells", options.n_cells]
     environment = {**os.environ, "PYTHONPATH": str(packages.resolve()), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, check=False)
     if done.returncode:

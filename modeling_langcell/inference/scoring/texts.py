@@ -36,6 +36,7 @@ def embed_texts(texts: Sequence[str], *, dtype: str = "float32", **options: Any)
         ValueError: the texts are no list of strings, or the model cannot be used.
         TypeError: an option that does not exist.
 
+    >>> import langcell
     >>> embeds = langcell.embed_texts(["cell type: b cell; ", "cell type: plasma cell; ", "cell type: neuron; "])
     >>> embeds.shape, embeds.dtype
     ((3, 256), dtype('float32'))
