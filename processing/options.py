@@ -121,7 +121,7 @@ def takes(*groups: type) -> Callable[[Function], Function]:
     >>> @takes(ReadOptions)
     ... def read(path, **options): ...
     >>> list(inspect.signature(read).parameters)
-    ['path', 'x_is', 'gene_column', 'layer']
+    ['path', 'x_is', 'gene_column', 'layer', 'species', 'orthologs']
     """
     declared = {one.name: one for group in groups for one in fields(group)}
 

@@ -87,6 +87,7 @@ def open_cells(
         OSError: It cannot be opened.
         ValueError: It is no container of cells, is empty, has no such values, layer or gene column.
 
+    >>> import numpy as np
     >>> with open_cells(AnnData(np.array([[0.0, 2.0], [3.0, 0.0]]))) as cells:
     ...     [chunk.counts.toarray().tolist() for chunk in cells.chunks(rows_per_chunk=1)]
     [[[0.0, 2.0]], [[3.0, 0.0]]]

@@ -78,7 +78,7 @@ def find_columns(obs: pd.DataFrame, given: FoundColumns) -> FoundColumns:
 
     >>> obs = pd.DataFrame({"cell_type": ["B", "T"], "batch": ["1", "1"]})
     >>> find_columns(obs, FoundColumns())
-    Columns(label='cell_type', batch=None, disease=None)
+    FoundColumns(label='cell_type', batch=None, disease=None)
     """
     return FoundColumns(
         label=given.label or _first(obs, LABEL_COLUMNS),

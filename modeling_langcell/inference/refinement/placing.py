@@ -123,22 +123,34 @@ class NamedFile:
 
     def __init__(self, parts: ResultParts, placed: PlacedCells) -> None:
         self._parts, self.placed = parts, placed
-        self._offsets: dict[str, np.ndarray] | None = None
-        sample = self._sample_as_it_is()
-        if placed.cells.batches is not None and sample.places is not None:
-            assert sample.cells.batches is not None
-            self._offsets = _batch_offsets(sample.places, sample.cells.batches)
-        self.sample = Block(sample.similarity, self._centred(sample.places, sample.cells), sample.cells)
+
+    @cached_property
+    def sample(self) -> Block:
+        """The cells with the smallest numbers, in the order of the numbers; known cells come first."""
+        sample = self._sample_as_it_is
+        return Block(sample.similarity, self._centred(sample.places, sample.cells), sample.cells)
 
     def blocks(self) -> Iterator[Block]:
         """Yield the cells chunk by chunk in the order of the file."""
+        for block in self._blocks_as_they_are():
+            yield Block(block.similarity, self._centred(block.places, block.cells), block.cells)
+
+    def _blocks_as_they_are(self) -> Iterator[Block]:
         names = ("known", "similarity", *(() if self.placed.axes is None else (COMPONENTS,)))
         start = 0
         for known, similarity, *placed in self._parts.read(*names):
             cells = self.placed.cells.rows(slice(start, start + len(known)))
-            places = self._centred(placed[0] if placed else cells.matrix, cells)
-            yield Block(np.where(known[:, None], similarity, np.nan), places, cells)
+            yield Block(np.where(known[:, None], similarity, np.nan), placed[0] if placed else cells.matrix, cells)
             start += len(known)
+
+    @cached_property
+    def _offsets(self) -> dict[str, np.ndarray] | None:
+        """How far the mean of each batch lies from that of all cells of the sample; None where nothing is moved."""
+        sample = self._sample_as_it_is if self.placed.cells.batches is not None else None
+        if sample is None or sample.places is None:
+            return None
+        assert sample.cells.batches is not None
+        return _batch_offsets(sample.places, sample.cells.batches)
 
     @cached_property
     def sampled_rows(self) -> np.ndarray:
@@ -151,9 +163,10 @@ class NamedFile:
         taught = taught[smallest(numbers[taught], MOST_CELLS)]
         return np.concatenate([taught, others[smallest(numbers[others], MOST_CELLS - len(taught))]])
 
+    @cached_property
     def _sample_as_it_is(self) -> Block:
         rising, start, found = np.sort(self.sampled_rows), 0, []
-        for block in self.blocks():
+        for block in self._blocks_as_they_are():
             inside = rising[(rising >= start) & (rising < start + len(block.similarity))] - start
             places = None if block.places is None else block.places[inside]
             found.append(Block(block.similarity[inside], places, block.cells.rows(inside)))
