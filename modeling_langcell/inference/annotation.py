@@ -28,7 +28,8 @@ from langcell.inference.naming.name_cells import (
 )
 from langcell.inference.naming.options import NamingOptions
 from langcell.inference.refinement.confidence import NameConfidence
-from langcell.inference.refinement.file_refinement import FileRefinement, novelty_of
+from langcell.inference.refinement.file_refinement import FileRefinement, heard_cells, novelty_of
+from langcell.inference.refinement.mixture import LEAST_CELLS
 from langcell.inference.refinement.novelty import is_unknown, sentence
 from langcell.inference.refinement.placing import CellsInFile, NamedFile, PlacedCells, read_batches, read_known
 from langcell.inference.running.batching import BatchFunction
@@ -251,12 +252,16 @@ def _with_places(naming: NamingOptions, found: PlacedCells | str) -> tuple[Namin
 
 def _voices(file: NamedFile, config: LangCellConfig, *, comparable: bool) -> FileVoices:
     """What the file says beyond the scores. Only similarities that are relative to reference cells are comparable."""
-    heard = comparable and bool(np.isfinite(file.sample.similarity).all(axis=1).any())
+    refines = file.placed.refines
+    n_heard = int(heard_cells(file.sample).sum()) if comparable or refines else 0
+    if refines and n_heard < LEAST_CELLS:
+        logger.info("Each cell is named alone: %d cells have known genes, and %d are needed.", n_heard, LEAST_CELLS)
+        refines = False
     return FileVoices(
         file,
-        FileRefinement(file) if file.placed.refines else None,
+        FileRefinement(file) if refines else None,
         NameConfidence.of(config) if comparable else None,
-        novelty_of(file) if heard else None,
+        novelty_of(file) if comparable and n_heard else None,
     )
 
 
@@ -264,7 +269,8 @@ def _file_facts(named: NamedCells, voices: FileVoices, labels: Sequence[str]) ->
     """What uns["langcell"] says of the file as a whole."""
     facts: dict[str, Any] = {"refined": voices.refinement is not None}
     if voices.refinement is not None and named.alone is not None:
-        facts |= voices.refinement.settings(labels) | {"refined_cells": int((named.codes != named.alone).sum())}
+        changed = (named.codes != named.alone) & np.isin(named.codes, np.arange(len(labels)))
+        facts |= voices.refinement.settings(labels) | {"refined_cells": int(changed.sum())}
     if named.novelty is not None:
         facts["cells_that_fit_no_label"] = int(is_unknown(named.novelty).sum())
         logger.info("%s.", sentence(named.novelty))

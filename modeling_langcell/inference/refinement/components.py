@@ -12,7 +12,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.decomposition import PCA
 
-from langcell.inference.refinement.sampling import sample_of
+from langcell.inference.refinement.sampling import TooFewCells, sample_of
 
 N_COMPONENTS = 30
 N_GENES = 3000
@@ -69,7 +69,7 @@ class CellComponents:
         values = _log_normalised(cells, depth)
         genes = _most_variable(values, n_genes)
         if not len(genes):
-            raise ValueError(
+            raise TooFewCells(
                 f"The {len(sums)} cells have no gene whose value varies; components need two different cells."
             )
         values = values[:, genes]

@@ -25,7 +25,7 @@ class FileRefinement:
         self.n_sampled = len(sample.similarity)
         self.known = None
         known = sample.cells.known
-        if known is not None and (known >= 0).any():
+        if known is not None and (known[heard_cells(sample)] >= 0).any():
             self.known = KnownCells.fit(sample.similarity, sample.places, known, seed=seed)
         settings = None if self.known is None else self.known.settings
         self.mixture = LabelMixture.fit(self._heard(sample), sample.places, known=known, settings=settings)
@@ -52,6 +52,13 @@ class FileRefinement:
             return block.similarity
         assert block.places is not None
         return self.known.joined(block.similarity, block.places)
+
+
+def heard_cells(block: Block) -> np.ndarray:
+    """Return which cells have similarities and a place, bool, shape (cells,); others say nothing to a mixture."""
+    heard = np.isfinite(block.similarity).all(axis=1)
+    placed = True if block.places is None else np.isfinite(block.places).all(axis=1)
+    return np.asarray(heard & placed)
 
 
 def novelty_of(file: NamedFile) -> Novelty:

@@ -17,7 +17,7 @@ from scipy import sparse
 
 from langcell.inference.refinement.components import CellComponents
 from langcell.inference.refinement.mixture import LEAST_CELLS, MOST_CELLS
-from langcell.inference.refinement.sampling import cell_numbers, smallest
+from langcell.inference.refinement.sampling import TooFewCells, cell_numbers, smallest
 from langcell.inference.running.parts import ResultParts
 from langcell.processing.cells.anndata_io import CellSource
 from langcell.processing.labels.columns import read_label_column
@@ -79,9 +79,7 @@ class PlacedCells:
             return cls(None, cells, seed)
         try:
             axes = CellComponents.fit((chunk.counts for chunk in source.chunks(rows_per_chunk)), seed=seed)
-        except ValueError as error:
-            if "components need two different cells" not in str(error) and "holds no cell" not in str(error):
-                raise
+        except TooFewCells:
             return "the counts of its cells do not differ"
         return cls(axes, cells, seed)
 

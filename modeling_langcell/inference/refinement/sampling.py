@@ -14,6 +14,10 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
+class TooFewCells(ValueError):
+    """A file has too few cells, or too few different ones, to fit anything to."""
+
+
 def cell_numbers(block: sparse.csr_matrix | sparse.csr_array | np.ndarray, *, seed: int = 0) -> np.ndarray:
     """Give each cell a number that its values and the seed decide.
 
@@ -79,7 +83,7 @@ class CellSample:
             ValueError: no cell was added.
         """
         if self._rows is None or not len(self._numbers):
-            raise ValueError("The sample holds no cell; add blocks of cells first.")
+            raise TooFewCells("The sample holds no cell; add blocks of cells first.")
         return self._rows
 
 

@@ -176,3 +176,16 @@ def test_a_model_without_reference_cells_is_refined_from_its_own_similarities(ce
     named = langcell.annotate(cells, LABELS, model=tiny_model_dir, device="cpu", **SMALL)
     assert named.uns["langcell"]["refined"] is True
     assert "langcell_novelty" not in named.obs
+
+
+def test_a_file_with_few_cells_that_have_known_genes_is_named_alone_and_nothing_is_lost(loaded, caplog):
+    cells = grouped_cells()
+    counts = cells.X.tolil()
+    counts[10:] = 0
+    counts[10:, -1] = 5  # of a gene that the model does not know
+    cells.X = counts.tocsr()
+    with caplog.at_level("INFO", logger="langcell"):
+        named = langcell.annotate(cells, LABELS, model=loaded, **SMALL)
+    assert "10 cells have known genes, and 100 are needed" in caplog.text
+    assert (named.obs["langcell_label"] == "unassigned").sum() == N_CELLS - 10
+    assert named.uns["langcell"]["refined"] is False
