@@ -1,15 +1,17 @@
 """Starting the app and ending it: limits, where temporary files are, and that nothing is left of them."""
 
+import asyncio
 import os
 import shutil
 import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from langcell.app.actions import Actions
 from langcell.app.messages import PageFacts
@@ -31,6 +33,7 @@ class Page:
 
 
 Build = Callable[[Actions, PageFacts], Page]
+Result = TypeVar("Result")
 
 # Gradio asks its own servers for its latest version and counts its starts unless it is told not to.
 _SETTINGS = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
@@ -81,9 +84,10 @@ def running(build: Build, options: AppOptions, *, open_browser: bool = False) ->
     process = None
     try:
         process, sessions = ModelProcess(options), Sessions(folder)
-        page = build(Actions(options, sessions, process), process.call("page_facts"))
+        actions, facts = Actions(options, sessions, process), process.call("page_facts")
+        page = _in_an_event_loop(lambda: build(actions, facts))
         try:
-            url = _launch(page, options, open_browser)
+            url = _in_an_event_loop(lambda: _launch(page, options, open_browser))
             threading.Thread(target=_warm_up, args=(process,), daemon=True).start()
             yield RunningApp(url, folder, sessions)
         finally:
@@ -111,6 +115,20 @@ def ended_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _in_an_event_loop(work: Callable[[], Result]) -> Result:
+    """Do some work of Gradio's inside a running event loop, which is closed at its end.
+
+    Where no loop runs, Gradio opens one for each of its locks, eight per app, and closes none of them. The thread is
+    there because the caller may be inside a loop, as in a notebook, and loops of one thread do not nest.
+    """
+
+    async def awaited() -> Result:
+        return work()
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(lambda: asyncio.run(awaited())).result()
 
 
 def _warm_up(process: ModelProcess) -> None:
