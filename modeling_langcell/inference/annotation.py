@@ -22,6 +22,7 @@ from langcell.inference.naming.name_cells import (
     UNASSIGNED,
     FileVoices,
     NamedCells,
+    confidence_is_probability,
     masked_scores,
     name_cells,
     storable,
@@ -48,6 +49,7 @@ from langcell.loading.options import AdaptedModelOptions
 from langcell.processing.cells.anndata_io import CellSource, open_cells
 from langcell.processing.cells.obsm_matrix import read_obsm
 from langcell.processing.cells.row_blocks import RowBlocks
+from langcell.processing.labels.notes import label_notes
 from langcell.processing.labels.resolve import Label, resolve_labels
 from langcell.processing.options import from_keywords, takes
 from langcell.processing.reference_cells import MeasuredReference
@@ -115,8 +117,20 @@ def annotate(
     groups = (AdaptedModelOptions, NamingOptions, ReadingOptions, WritingOptions)
     model, naming, reading, writing = from_keywords(options, *groups, function="annotate")
     with Processes.launched() if distributed else Processes() as processes:
-        run_annotation(InferenceJob.of(adata, output, model, reading, processes, writing), labels, naming)
+        job = InferenceJob.of(adata, output, model, reading, processes, writing)
+        summary = run_annotation(job, labels, naming)
+        _log_what_was_done(labels, summary)
     return adata if isinstance(adata, AnnData) else None
+
+
+def _log_what_was_done(labels: Labels | None, summary: "AnnotationSummary | None") -> None:
+    """Log how the labels were read; the command prints this by itself. `langcell.summary` shows the rest."""
+    if summary is None:
+        return
+    if labels is not None:
+        for note in label_notes(resolve_labels(labels)):
+            logger.info("%s.", note.removesuffix("."))
+    logger.info("langcell.summary(adata) shows what the cells were called.")
 
 
 @dataclass(frozen=True)
@@ -172,6 +186,7 @@ def run_annotation(job: InferenceJob, labels: Labels | None, naming: NamingOptio
         named = name_cells(finished.parts, resolved, naming, neighbour_space=space, voices=voices)
         uns = settings(run, finished.coverage) | _naming_settings(resolved, kind, naming, finished)
         uns |= _file_facts(named, voices, uns["labels"])
+        uns["confidence_is_probability"] = confidence_is_probability(naming, voices)
         obs = named.obs()
         if clusters is not None:
             groups = clusters_of(named, voices, clusters, uns["labels"])

@@ -49,15 +49,21 @@ class NamedCells:
         used = sorted({self.term_ids[code] for code in np.unique(self.codes)})
         place = np.array([used.index(term_id) if term_id in used else -1 for term_id in self.term_ids])
         columns = {
-            "langcell_label": pd.Categorical.from_codes(self.codes, self.names),
+            "langcell_label": self._named(self.codes),
             "langcell_ontology_term_id": pd.Categorical.from_codes(place[self.codes], used),
             "langcell_confidence": self.confidence,
         }
         if self.alone is not None:
-            columns["langcell_label_alone"] = pd.Categorical.from_codes(self.alone, self.names)
+            columns["langcell_label_alone"] = self._named(self.alone)
         if self.novelty is not None:
             columns["langcell_novelty"] = self.novelty
         return columns
+
+    def _named(self, codes: np.ndarray) -> pd.Categorical:
+        """The names of cells; "unassigned" is a category only where a cell has it, since a legend shows them all."""
+        column = pd.Categorical.from_codes(codes, self.names)
+        code = self.names.index(UNASSIGNED)
+        return column if (codes == code).any() else column.remove_categories(UNASSIGNED)
 
 
 def storable(labels: list[Label], options: NamingOptions) -> list[Label]:
@@ -94,6 +100,13 @@ class FileVoices:
     refinement: FileRefinement | None = None
     confidence: NameConfidence | None = None
     novelty: Novelty | None = None
+
+
+def confidence_is_probability(options: NamingOptions, voices: FileVoices) -> bool:
+    """Whether a confidence of 0.8 means that about eight of ten such names are right."""
+    calibrated = confidence_of(options.unknown)[0] is not None
+    plain = options.smooth is None and options.ontology_backoff is None
+    return calibrated or (plain and voices.confidence is not None)
 
 
 def name_cells(

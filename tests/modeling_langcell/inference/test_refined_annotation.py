@@ -189,3 +189,11 @@ def test_a_file_with_few_cells_that_have_known_genes_is_named_alone_and_nothing_
     assert "10 cells have known genes, and 100 are needed" in caplog.text
     assert (named.obs["langcell_label"] == "unassigned").sum() == N_CELLS - 10
     assert named.uns["langcell"]["refined"] is False
+
+
+def test_the_log_says_how_labels_were_read(cells, loaded, caplog):
+    with caplog.at_level("INFO", logger="langcell"):
+        langcell.annotate(cells.copy(), ["B cell", "NK cell", "my odd cells"], model=loaded, progress=False)
+    assert "Read as terms of the Cell Ontology: NK cell as natural killer cell (CL:0000623)." in caplog.messages
+    assert "Not in the Cell Ontology, used as they are: my odd cells." in caplog.messages
+    assert any("are in the model's vocabulary" in message for message in caplog.messages)

@@ -48,7 +48,7 @@ def test_cells_without_names_are_refused():
 
 def test_categories_are_the_labels_in_their_order(named):
     column = named.obs["langcell_label"]
-    assert list(column.cat.categories) == [*LABELS, "unassigned"]
+    assert list(column.cat.categories) == LABELS  # no cell is unassigned
     assert not column.isna().any()
     for name in ("langcell_label", "langcell_ontology_term_id"):
         categories = named.obs[name].cat.categories
