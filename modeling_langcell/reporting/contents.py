@@ -12,9 +12,10 @@ import pandas as pd
 from langcell.processing.cells.anndata_io import open_elements
 from langcell.processing.cells.cell_tables import CellTable, FrameTable, StoredTable
 from langcell.processing.cells.embedding_store import open_embeddings
+from langcell.processing.cells.obsm_matrix import read_obsm
 from langcell.processing.ontology.description_templates import parse_description
 from langcell.reporting.cell_map import map_cells
-from langcell.reporting.figures import TOP_LABELS, DrawnCells
+from langcell.reporting.drawn_cells import TOP_LABELS, DrawnCells
 
 MOST_DRAWN = 100_000
 # Usual names of the column that says which sample a cell is from, the likeliest first.
@@ -23,7 +24,10 @@ SAMPLE_COLUMNS = (
     "individual", "orig.ident", "library_id", "library", "batch", "replicate",
 )  # fmt: skip
 _LABEL, _TERM_ID, _CONFIDENCE = "langcell_label", "langcell_ontology_term_id", "langcell_confidence"
+_ALONE, _NOVELTY = "langcell_label_alone", "langcell_novelty"
 _SCORES = "langcell_scores"
+# A map that the file brings along is what its owner knows the cells by.
+OWN_MAP = "X_umap"
 # More samples than this are no samples but, say, barcodes.
 _MOST_SAMPLES_FOUND = 1000
 
@@ -39,6 +43,9 @@ class NamedData:
         sample_column: the column that does.
         settings: uns["langcell"].
         drawn: the cells of the map.
+        novelty: of all cells, float32, shape (cells,); None where it was not measured.
+        clusters: a row for each named cluster (cluster, cells, label, share, ...); None where there are none.
+        has_own_map: the map is the file's own UMAP.
     """
 
     labels: pd.Categorical
@@ -47,6 +54,9 @@ class NamedData:
     sample_column: str | None
     settings: dict[str, Any]
     drawn: DrawnCells
+    novelty: np.ndarray | None = None
+    clusters: pd.DataFrame | None = None
+    has_own_map: bool = False
 
     @property
     def n_cells(self) -> int:
@@ -91,17 +101,26 @@ def read_named(
         column = found_sample_column(table) if sample_column is None else sample_column
         if column is not None:
             _require_column(table, column, store.name)
-        obs = table.read([_LABEL, _CONFIDENCE, *([column] if column else [])], 0, table.n_cells)
+        cluster_column = str(store.settings.get("cluster_column", ""))
+        more = [name for name in (_ALONE, _NOVELTY, cluster_column) if name in table.columns]
+        obs = table.read(
+            [*dict.fromkeys([_LABEL, _CONFIDENCE, *more, *([column] if column else [])])], 0, table.n_cells
+        )
         rows = drawn_rows(table.n_cells, most_drawn, seed=seed)
         top_codes, top_scores = best_labels(score_columns, rows)
         names = np.asarray([*store.settings["labels"], ""], dtype=object)  # code -1 is the last one
+        own_map = _own_map(source)
         drawn = DrawnCells.grouped(
             store.names_of(rows),
-            map_cells(store.at(rows), seed=seed),
+            map_cells(store.at(rows), seed=seed) if own_map is None else own_map[rows],
             np.asarray(obs[_LABEL].astype(str))[rows],
             obs[_CONFIDENCE].to_numpy()[rows],
             names[top_codes],
             top_scores,
+            rows=rows,
+            alone=_texts(obs, _ALONE, rows),
+            novelty=obs[_NOVELTY].to_numpy(dtype=np.float32)[rows] if _NOVELTY in obs else None,
+            clusters=_texts(obs, cluster_column, rows),
         )
         return NamedData(
             labels=pd.Categorical(obs[_LABEL]),
@@ -110,7 +129,23 @@ def read_named(
             sample_column=column,
             settings=store.settings,
             drawn=drawn,
+            novelty=obs[_NOVELTY].to_numpy(dtype=np.float32) if _NOVELTY in obs else None,
+            clusters=pd.DataFrame(store.settings["clusters"]) if "clusters" in store.settings else None,
+            has_own_map=own_map is not None,
         )
+
+
+def _texts(obs: pd.DataFrame, column: str, rows: np.ndarray) -> np.ndarray | None:
+    return np.asarray(obs[column].astype(str), dtype=object)[rows] if column in obs else None
+
+
+def _own_map(source: Any) -> np.ndarray | None:
+    """The first two columns of the file's own UMAP; None where there is none, or one with missing places."""
+    try:
+        places = read_obsm(source, OWN_MAP)
+    except ValueError:
+        return None
+    return places[:, :2] if places.shape[1] >= 2 else None
 
 
 def drawn_rows(n_cells: int, most_drawn: int, *, seed: int) -> np.ndarray:

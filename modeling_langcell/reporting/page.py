@@ -16,17 +16,13 @@ import numpy as np
 import pandas as pd
 
 from langcell.processing.files.atomic_output import atomic_output
+from langcell.reporting.cell_figures import NOVELTY_COLOURS, group_map, label_map, value_map
 from langcell.reporting.cell_map import MOST_FITTED
 from langcell.reporting.contents import MOST_DRAWN, NamedData, check_sample_column, counts_by_sample, read_named
-from langcell.reporting.figures import (
-    MOST_SAMPLES,
-    by_frequency,
-    colours_of,
-    composition,
-    confidence_histogram,
-    confidence_map,
-    label_map,
-)
+from langcell.reporting.drawn_cells import by_frequency
+from langcell.reporting.figures import MOST_SAMPLES, composition, confidence_histogram
+from langcell.reporting.methods import CITATION, confidence_sentence, methods_paragraph, novelty_sentence
+from langcell.reporting.styles import Style, styles_of
 
 logger = logging.getLogger("langcell")
 
@@ -63,9 +59,9 @@ def write_report(
 ) -> None:
     """Write what is known of named cells into one HTML file that opens offline.
 
-    It shows the cells in a plane (UMAP of the embeddings) by label and by confidence, the composition of each sample,
-    the confidences, how much of the genes the model knows, the labels without a definition, and what is needed to do
-    it again. It takes the extra `app` (plotly).
+    It shows the cells in a plane (the file's own UMAP, else one of the embeddings) by label, confidence and novelty,
+    the clusters, the composition of each sample, how much of the genes the model knows, a paragraph for the methods of a
+    paper, and what is needed to do it again. It takes the extra `app` (plotly).
 
     Args:
         source: an AnnData, or the path of an h5ad or zarr file, that `langcell.annotate` has named.
@@ -111,23 +107,28 @@ def check_report(output: str | Path, source: str | Path | None = None, sample_co
     _plotly_js()
 
 
-def render(named: NamedData, *, title: str, command: Sequence[str] | None = None, seed: int = 0) -> str:
-    """The page as text; see `write_report`."""
+def render(
+    named: NamedData,
+    *,
+    title: str,
+    command: Sequence[str] | None = None,
+    seed: int = 0,
+    sections: Sequence[str] = (),
+) -> str:
+    """The page as text; see `write_report`. `sections` are further ones, as HTML, which follow the clusters."""
     from jinja2 import Environment, PackageLoader, select_autoescape
     from markupsafe import Markup
 
-    labels = named.labels.astype(str)
-    colours = colours_of(by_frequency(np.asarray(labels)))
-    figures = {
-        "map-by-label": label_map(named.drawn, colours, hover=False),
-        "map-by-confidence": confidence_map(named.drawn, hover=False),
-        "histogram": confidence_histogram(named.confidence, threshold=named.settings.get("unknown_below")),
-    }
+    labels = np.asarray(named.labels.astype(str))
+    styles = styles_of(by_frequency(labels))
+    maps = cell_maps(named, styles)
+    figures = {f"map-{name}": figure for name, (_, figure) in maps.items()}
+    figures["histogram"] = confidence_histogram(named.confidence, threshold=named.settings.get("unknown_below"))
     n_samples = 0
     if named.samples is not None:
         counts = counts_by_sample(named.samples, named.labels)
         n_samples = len(counts)
-        figures["composition"] = composition(counts.loc[:, by_frequency(np.asarray(labels))], colours)
+        figures["composition"] = composition(counts.loc[:, by_frequency(labels)], styles)
     environment = Environment(
         loader=PackageLoader("langcell.reporting", "."), autoescape=select_autoescape(default=True), trim_blocks=True
     )
@@ -136,12 +137,20 @@ def render(named: NamedData, *, title: str, command: Sequence[str] | None = None
         title=title,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         named=named,
-        rows=label_rows(named, colours),
+        maps={name: title for name, (title, _) in maps.items()},
+        rows=label_rows(named, styles),
         unused=[name for name in settings["labels"] if name not in set(labels)],
         n_samples=n_samples,
         most_samples=MOST_SAMPLES,
-        n_fitted=MOST_FITTED if len(named.drawn) > MOST_FITTED else None,
-        n_unassigned=int((np.asarray(labels) == "unassigned").sum()),
+        clusters=[] if named.clusters is None else named.clusters.to_dict("records"),
+        methods=methods_paragraph(named),
+        citation=CITATION,
+        confidence_means=confidence_sentence(settings),
+        n_unknown=int((labels == "unknown").sum()),
+        sections=[Markup(section) for section in sections],
+        fits_none=novelty_sentence(settings, named.n_cells),
+        n_fitted=MOST_FITTED if len(named.drawn) > MOST_FITTED and not named.has_own_map else None,
+        n_unassigned=int((labels == "unassigned").sum()),
         seed=seed,
         settings={text: settings[key] for key, text in _SETTINGS.items() if settings.get(key) not in (None, "")},
         versions={"python": sys.version.split()[0], **{name: version(name) for name in _LIBRARIES}},
@@ -152,7 +161,25 @@ def render(named: NamedData, *, title: str, command: Sequence[str] | None = None
     )
 
 
-def label_rows(named: NamedData, colours: dict[str, str]) -> list[dict[str, Any]]:
+def cell_maps(named: NamedData, styles: dict[str, Style], *, hover: bool = False) -> dict[str, tuple[str, Any]]:
+    """The maps that there are data for: short name -> what it is coloured by, and the figure."""
+    drawn = named.drawn
+    maps = {"by-label": ("cell type", label_map(drawn, styles, hover=hover))}
+    if drawn.alone is not None:
+        missing = [name for name in by_frequency(drawn.alone) if name not in styles]
+        alone = styles_of([*styles, *missing])
+        maps["by-alone"] = ("each cell by itself", group_map(drawn, drawn.alone, alone, hover=hover))
+    confidence = value_map(drawn, drawn.confidence, title="confidence", hover=hover)
+    maps["by-confidence"] = ("confidence", confidence)
+    if drawn.novelty is not None:
+        options = {"title": "novelty", "colours": NOVELTY_COLOURS, "limits": (0.0, 1.0)}
+        maps["by-novelty"] = ("novelty", value_map(drawn, drawn.novelty, hover=hover, **options))
+    if drawn.clusters is not None:
+        maps["by-cluster"] = ("cluster", group_map(drawn, drawn.clusters, hover=hover))
+    return maps
+
+
+def label_rows(named: NamedData, styles: dict[str, Style]) -> list[dict[str, Any]]:
     """The rows of the table of labels, the most frequent first; labels without cells are left out."""
     table = pd.DataFrame({"label": np.asarray(named.labels.astype(str)), "confidence": named.confidence})
     groups = table.groupby("label")["confidence"].agg(["size", "mean"])
@@ -160,7 +187,7 @@ def label_rows(named: NamedData, colours: dict[str, str]) -> list[dict[str, Any]
     return [
         {
             "label": name,
-            "colour": colours[name],
+            "colour": styles[name].colour,
             "term_id": term_ids.get(name, ""),
             "cells": int(groups.loc[name, "size"]),  # pyright: ignore[reportArgumentType]
             "share": float(groups.loc[name, "size"]) / named.n_cells,  # pyright: ignore[reportArgumentType]
@@ -204,17 +231,27 @@ def labels_file(settings: dict[str, Any]) -> str:
 
 
 def _hover_data(named: NamedData) -> dict[str, Any]:
-    """Names and best labels of the drawn cells, once for both maps and far smaller than their texts."""
+    """What stands beside the pointer, once for all maps and far smaller than its texts."""
     drawn, labels = named.drawn, list(named.settings["labels"])
     code_of = {name: code for code, name in enumerate(labels)} | {"": -1}
     codes = np.array([[code_of[name] for name in row] for row in drawn.top_labels.tolist()], dtype="<i2")
-    scores = np.nan_to_num(drawn.top_scores).astype("<f4")
+    scores = np.nan_to_num(drawn.top_scores)
     return {
         "names": list(drawn.names),
         "labels": labels,
+        "spans": [[name, span.stop] for name, span in drawn.spans.items()],
+        "confidence": _numbers(drawn.confidence),
+        "novelty": None if drawn.novelty is None else _numbers(drawn.novelty),
+        "alone": None if drawn.alone is None else drawn.alone.tolist(),
+        "clusters": None if drawn.clusters is None else drawn.clusters.tolist(),
         "codes": base64.b64encode(codes.tobytes()).decode(),
-        "scores": base64.b64encode(scores.tobytes()).decode(),
+        "scores": _numbers(scores),
     }
+
+
+def _numbers(values: np.ndarray) -> str:
+    """float32 values as base64."""
+    return base64.b64encode(values.astype("<f4").tobytes()).decode()
 
 
 def _plain(figure: Any) -> dict[str, Any]:

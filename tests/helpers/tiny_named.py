@@ -52,3 +52,36 @@ def named_cells(n_cells: int, labels: list[str] | None = None, *, n_samples: int
         "count_coverage": 0.871,
     }
     return adata
+
+
+def refined_cells(n_cells: int, *, seed: int = 0) -> AnnData:
+    """The same, with what `annotate` adds where the cells of a file name each other, and two clusters with names."""
+    rng = np.random.default_rng(seed)
+    adata = named_cells(n_cells, seed=seed)
+    names, label = adata.uns["langcell"]["labels"], adata.obs["langcell_label"]
+    alone = label.astype(str).to_numpy(dtype=object)
+    alone[:3] = names[3]
+    adata.obs["langcell_label_alone"] = pd.Categorical(alone, categories=label.cat.categories)
+    adata.obs["langcell_novelty"] = rng.uniform(0, 0.7, n_cells).astype(np.float32)
+    adata.obs.loc[adata.obs_names[:2], "langcell_novelty"] = 0.9
+    adata.obs["leiden"] = pd.Categorical(np.where(np.arange(n_cells) % 4 == 0, "1", "0"))
+    adata.uns["langcell"] |= {
+        "refined": True,
+        "refined_cells": int((alone != label.astype(str)).sum()),
+        "cells_that_fit_no_label": 2,
+        "confidence_is_probability": True,
+        "cluster_column": "leiden",
+        "clusters": {
+            "cluster": np.array(["0", "1"], dtype=object),
+            "cells": np.array([n_cells - n_cells // 4, n_cells // 4]),
+            "label": np.array(names[:2], dtype=object),
+            "probability": np.array([0.8, 0.6]),
+            "share": np.array([0.9, 0.5]),
+            "runner_up": np.array([names[1], names[0]], dtype=object),
+            "runner_up_share": np.array([0.05, 0.4]),
+            "novelty": np.array([0.1, 0.2]),
+            "mixed": np.array([False, True]),
+            "unknown": np.array([False, False]),
+        },
+    }
+    return adata

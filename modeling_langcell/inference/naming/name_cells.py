@@ -62,8 +62,9 @@ class NamedCells:
     def _named(self, codes: np.ndarray) -> pd.Categorical:
         """The names of cells; "unassigned" is a category only where a cell has it, since a legend shows them all."""
         column = pd.Categorical.from_codes(codes, self.names)
-        code = self.names.index(UNASSIGNED)
-        return column if (codes == code).any() else column.remove_categories(UNASSIGNED)
+        if (codes == self.names.index(UNASSIGNED)).any():
+            return column
+        return column.set_categories([name for name in self.names if name != UNASSIGNED])
 
 
 def storable(labels: list[Label], options: NamingOptions) -> list[Label]:

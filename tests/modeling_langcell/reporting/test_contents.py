@@ -2,7 +2,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_named import LABELS, named_cells
+from tiny_named import LABELS, named_cells, refined_cells
 
 from langcell.processing.cells.cell_tables import FrameTable
 from langcell.reporting.contents import best_labels, counts_by_sample, drawn_rows, found_sample_column, read_named
@@ -112,3 +112,30 @@ def without(name):
 def test_what_cannot_be_shown_is_refused(source, options, message):
     with pytest.raises(ValueError, match=message):
         read_named(source(), **options)
+
+
+@pytest.mark.parametrize("kind", ["memory", "h5ad"])
+def test_what_refinement_adds_is_read(tmp_path, kind):
+    cells = source = refined_cells(N_CELLS)
+    if kind == "h5ad":
+        source = tmp_path / "named.h5ad"
+        cells.write_h5ad(source)
+    named = read_named(source)
+    np.testing.assert_allclose(named.novelty, cells.obs["langcell_novelty"])
+    assert named.clusters is not None
+    assert named.clusters["mixed"].tolist() == [False, True]
+    obs = cells.obs.loc[named.drawn.names]
+    assert named.drawn.alone.tolist() == obs["langcell_label_alone"].astype(str).tolist()
+    assert named.drawn.clusters.tolist() == obs["leiden"].astype(str).tolist()
+    assert [cells.obs_names[row] for row in named.drawn.rows] == list(named.drawn.names)
+
+
+def test_the_file_s_own_map_is_taken(cells):
+    own = cells.copy()
+    own.obsm["X_umap"] = np.random.default_rng(0).normal(size=(N_CELLS, 2))
+    named = read_named(own)
+    assert named.has_own_map
+    np.testing.assert_allclose(named.drawn.places, own.obsm["X_umap"][named.drawn.rows], rtol=1e-6)
+    own.obsm["X_umap"][5] = np.nan  # a cell without a place would be missing from the map
+    assert not read_named(own).has_own_map
+    assert np.isfinite(read_named(own).drawn.places).all()

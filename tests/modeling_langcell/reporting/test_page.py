@@ -6,10 +6,11 @@ import shutil
 import sys
 
 import pytest
-from tiny_named import LABELS, named_cells
+from tiny_named import LABELS, named_cells, refined_cells
 
 import langcell
-from langcell.reporting.page import check_report, command_of, labels_file
+from langcell.reporting.contents import read_named
+from langcell.reporting.page import check_report, command_of, labels_file, render
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
@@ -88,20 +89,47 @@ def test_it_is_one_file_that_says_all(report):
     assert report.stat().st_size < 6_000_000
 
 
+def test_refined_names_come_with_novelty_clusters_and_a_paragraph_for_a_paper(tmp_path):
+    langcell.write_report(refined_cells(60), tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    body = " ".join(page[: page.index('<script type="application/json"')].split())
+    for said in (
+        "2 of 60 cells fit none of these labels.",
+        "of ten cells with such a name, about eight have the right one",
+        "refined over the data set by a Gaussian mixture",
+        "revision 0123456789ab",
+        "arXiv:2405.06708",
+        '<span class="mark">mixed</span>',
+    ):
+        assert said in body, said
+    data = json.loads(page.split('id="report-data">')[1].split("</script>")[0])
+    assert {"map-by-alone", "map-by-novelty", "map-by-cluster"} <= set(data["figures"])
+    details = body[body.index("<details><summary>Details") :]
+    assert "pairs matched" in details  # jargon is there for those who open it
+    assert "pairs matched" not in body.replace(details, "")
+
+
+def test_a_section_of_others_follows_the_clusters():
+    page = render(read_named(refined_cells(8)), title="x", sections=["<h2>Evidence</h2>"])
+    assert page.index("<h2>Clusters</h2>") < page.index("<h2>Evidence</h2>") < page.index("<h2>Composition")
+
+
 @needs_chromium
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 420])
 def test_it_opens_offline_and_answers(report, browser, width):
     shown = Shown(browser, report, width)
     said = shown.hover("map-by-label")
-    assert re.match(r"<script>cell\d+</script>", said)
+    assert re.search(r"<script>cell\d+</script>", said)
     assert len(re.findall(r"0\.\d{3}", said)) in (0, 3)  # top-3 labels; the unassigned cell has none
     assert shown.page.locator("#composition .barlayer path").count() > 3
     assert shown.page.locator("#histogram .barlayer path").count() > 10
-    shown.page.click("text=by confidence")
+    shown.page.click("#tab-by-confidence")
     shown.page.wait_for_selector("#map-by-confidence .nsewdrag")
     assert not shown.page.locator("#map-by-label").is_visible()
     assert "<script>cell" in shown.hover("map-by-confidence")
+    shown.page.press("#tab-by-confidence", "ArrowLeft")  # tabs answer to the keyboard
+    assert shown.page.locator("#map-by-label").is_visible()
     # Nothing is wider than the window.
     assert shown.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert shown.faults == []
@@ -115,7 +143,7 @@ def test_a_hundred_thousand_cells(browser, tmp_path):
     assert (tmp_path / "report.html").stat().st_size < 16_000_000
     shown = Shown(browser, tmp_path / "report.html", 1280)
     assert shown.page.locator("#map-by-label canvas.gl-canvas").count() > 0  # WebGL
-    assert re.match(r"cell\d+", shown.hover("map-by-label"))
+    assert re.search(r"cell\d+", shown.hover("map-by-label"))
     assert "the 40 with the most cells of 60" in shown.page.inner_text("main")
     assert "each other cell stands beside" in shown.page.inner_text("main")
     assert shown.faults == []
