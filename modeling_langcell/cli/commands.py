@@ -14,6 +14,7 @@ from langcell.cli.data.shards import push_shards, shard_folders
 from langcell.cli.data.tokenize import check, tokenize
 from langcell.cli.evaluate import evaluation
 from langcell.cli.finetune import classify, finetune, merge
+from langcell.cli.mcp import serve_mcp
 from langcell.cli.retrieve import retrieve
 from langcell.cli.sharing.convert import convert, verify
 from langcell.cli.sharing.export import exporting
@@ -40,6 +41,7 @@ app = CommandLine("Name, embed and find single cells by text.")
 for command in (annotate, embed, report, retrieve, demo):
     app.add(command, panel=NAMING)
 app.add(start_app, "app", panel=NAMING)
+app.add(serve_mcp, "mcp", panel=NAMING)
 for command in (finetune, classify, merge, calibrate):
     app.add(command, panel=TEACHING)
 app.add_typer(evaluation(), name="evaluate", rich_help_panel=TEACHING)
