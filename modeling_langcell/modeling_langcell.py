@@ -7,10 +7,13 @@ alone (everything below the first cross-attention) is computed once and shared b
 """
 
 import inspect
+import json
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypedDict, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, cast
 
 import torch
 from torch import Tensor, nn
@@ -39,9 +42,14 @@ from transformers.utils.generic import ModelOutput
 from .configuration_langcell import LangCellConfig, LangCellTextConfig
 from .pipeline_langcell import LangCellPipeline as LangCellPipeline  # saved with the model: imports are copied
 
+if TYPE_CHECKING:  # saved with the model, too, for sentence-transformers and for Inference Endpoints
+    from .handler import EndpointHandler as EndpointHandler
+    from .sentence_transformers_langcell import LangCellEmbedding as LangCellEmbedding
+
 KeysValues = tuple[Tensor, Tensor]
 Layers = bool | int | Sequence[int]
 Weights = list[Tensor | None]
+_SENTENCE_MODULES = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers_langcell.LangCellEmbedding"}]
 IGNORED_LABEL = -100  # as everywhere in torch and transformers
 
 
@@ -479,6 +487,11 @@ class LangCellModel(LangCellPreTrainedModel):
     def project_texts(self, text_states: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Text embeddings, unit length, (texts, projection_dim)."""
         return F.normalize(self.text_projection(self.pool_texts(text_states, attention_mask)), dim=-1)
+
+    def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
+        """Write configuration, weights and code, and what tells sentence-transformers which module this is."""
+        super().save_pretrained(save_directory, *args, **kwargs)
+        Path(save_directory, "modules.json").write_text(json.dumps(_SENTENCE_MODULES, indent=2) + "\n")
 
     def get_cell_features(
         self, cell_input_ids: Tensor, cell_attention_mask: Tensor | None = None, **options: Unpack[OutputOptions]

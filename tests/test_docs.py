@@ -11,36 +11,19 @@ from typing import Any
 
 import pytest
 import typer.main
+from page_blocks import blocks, command_lines, langcell_arguments
 from places import ROOT
 
 import langcell
 from langcell.cli.commands import app
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+SKILL = ROOT / "skills" / "langcell" / "SKILL.md"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", SKILL, *sorted((ROOT / "docs").glob("*.md"))]
 MOST_README_LINES = 150
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CODE_IN_TEXT = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
-# How pages start the langcell command.
-STARTS = (["langcell"], ["accelerate", "launch", "-m", "langcell.cli"])
 # Options in the text of pages that belong to scripts and to other tools.
 OTHER_OPTIONS = {"--change-settings", "--prepare-only", "--num_processes"}
-
-
-def blocks(language: str, text: str) -> list[str]:
-    """Code of the blocks of one language."""
-    return [code for found, code in BLOCK.findall(text) if found == language]
-
-
-def command_lines(text: str) -> list[list[str]]:
-    """Words of each command in the bash blocks of a page."""
-    lines = "\n".join(blocks("bash", text)).replace("\\\n", " ").splitlines()
-    return [words for words in (shlex.split(line, comments=True) for line in lines) if words]
-
-
-def langcell_arguments(words: list[str]) -> list[str] | None:
-    """What follows `langcell` in a command; None for another program."""
-    return next((words[len(start) :] for start in STARTS if words[: len(start)] == start), None)
 
 
 def parse(arguments: list[str]) -> None:

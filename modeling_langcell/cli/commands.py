@@ -9,15 +9,16 @@ from langcell.cli.annotate import annotate, embed, report
 from langcell.cli.app import start_app
 from langcell.cli.calibrate import calibrate
 from langcell.cli.command_line import CommandLine
-from langcell.cli.convert import convert, verify
+from langcell.cli.data.genes import gene_vocabularies
+from langcell.cli.data.shards import push_shards, shard_folders
+from langcell.cli.data.tokenize import check, tokenize
 from langcell.cli.evaluate import evaluation
-from langcell.cli.export import exporting
 from langcell.cli.finetune import classify, finetune, merge
-from langcell.cli.genes import gene_vocabularies
-from langcell.cli.publish import card, publish
+from langcell.cli.mcp import serve_mcp
 from langcell.cli.retrieve import retrieve
-from langcell.cli.shards import push_shards, shard_folders
-from langcell.cli.tokenize import check, tokenize
+from langcell.cli.sharing.convert import convert, verify
+from langcell.cli.sharing.export import exporting
+from langcell.cli.sharing.publish import card, publish
 from langcell.loading.options import PlacedModel
 
 
@@ -40,6 +41,7 @@ app = CommandLine("Name, embed and find single cells by text.")
 for command in (annotate, embed, report, retrieve, demo):
     app.add(command, panel=NAMING)
 app.add(start_app, "app", panel=NAMING)
+app.add(serve_mcp, "mcp", panel=NAMING)
 for command in (finetune, classify, merge, calibrate):
     app.add(command, panel=TEACHING)
 app.add_typer(evaluation(), name="evaluate", rich_help_panel=TEACHING)

@@ -25,8 +25,10 @@ EXPECTED_FILES = {
     "feature_extraction_langcell.py",
     "gene_vocabulary.tsv",
     "genes.py",
+    "handler.py",
     "model.safetensors",
     "modeling_langcell.py",
+    "modules.json",
     "pipeline_langcell.py",
     "preprocessor_config.json",
     "processing_langcell.py",
@@ -35,6 +37,7 @@ EXPECTED_FILES = {
     "reference_cells.py",
     "reranking_langcell.py",
     "scoring_langcell.py",
+    "sentence_transformers_langcell.py",
     "text_blocks_langcell.py",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -61,7 +64,7 @@ def python_without_langcell(tmp_path_factory):
     packages.mkdir()
     for place in dict.fromkeys(sysconfig.get_path(kind) for kind in ("purelib", "platlib")):
         for entry in Path(place).iterdir():
-            is_langcell = entry.name.startswith(("langcell", "__editable__"))
+            is_langcell = entry.name.startswith(("langcell", "__editable__", "sentence_transformers"))
             if not is_langcell and not (packages / entry.name).exists():
                 (packages / entry.name).symlink_to(entry, target_is_directory=entry.is_dir())
     paths = {"base": str(home / "env"), "platbase": str(home / "env")}

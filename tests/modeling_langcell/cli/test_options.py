@@ -15,11 +15,11 @@ from langcell.app.options import AppOptions
 from langcell.cli.calibrate import CalibrationOptions
 from langcell.cli.command_line import CommandLine
 from langcell.cli.commands import app
-from langcell.cli.genes import GeneChoice
+from langcell.cli.data.genes import GeneChoice
+from langcell.cli.data.tokenize import GeneOptions, WorkOptions
 from langcell.cli.options import all_optional
-from langcell.cli.publish import UploadOptions
 from langcell.cli.retrieve import CandidateOptions, QueryOptions
-from langcell.cli.tokenize import GeneOptions, WorkOptions
+from langcell.cli.sharing.publish import UploadOptions
 from langcell.hub_cards.cards.options import CardOptions
 from langcell.inference.classification import classify
 from langcell.inference.naming.options import LabelOptions, NamingOptions

@@ -1,4 +1,4 @@
-"""`langcell export onnx`."""
+"""`langcell export onnx` and `langcell export text-tower`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,6 +30,20 @@ def export_onnx(
     print(f"Wrote {output}")
 
 
+def export_text_tower(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Folder, Hub id, or langcell-mini (bundled).")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write.", show_default=False)],
+) -> None:
+    """Write the text encoder as an ordinary BERT folder of sentence-transformers, compared with the model.
+
+    Its vectors lie in the space of the cells. Text servers and vector databases read it without code of LangCell.
+    """
+    from langcell.conversion.text_tower import export_text_tower as export
+
+    difference = export(model, output)
+    print(f"Wrote {output}; its vectors differ from the model's by at most {difference:.1e}")
+
+
 def _print_export(exported: "OnnxExport") -> None:
     """Files, and how far they are from torch."""
     for name, size in exported.files.items():
@@ -45,4 +59,5 @@ def exporting() -> CommandLine:
     """Return the group `export`."""
     group = CommandLine("Write a model in a format of other runtimes.", keeps_name=True)
     group.add(export_onnx, "onnx")
+    group.add(export_text_tower, "text-tower")
     return group

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from langcell.cli.command_line import CommandLine
-from langcell.cli.publish import UploadOptions, send
+from langcell.cli.sharing.publish import UploadOptions, send
 from langcell.hub_cards.cards.options import CardTexts
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of finished shards.", show_default=False)]
@@ -22,7 +22,7 @@ def info(
     """Print what a folder of shards holds, and how long its cells are."""
     from rich.console import Console
 
-    from langcell.cli.shard_report import draw_lengths, print_report
+    from langcell.cli.data.shard_report import draw_lengths, print_report
     from langcell.processing.ontology.terms import Ontology
     from langcell.processing.shards.counts import count_shards
     from langcell.processing.shards.manifest import read_manifest, verify

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from langcell.cli.shard_report import draw_lengths, length_bars
+from langcell.cli.data.shard_report import draw_lengths, length_bars
 from langcell.processing.shards.counts import ShardCounts
 
 

@@ -1,0 +1,1 @@
+../../modeling_langcell/sentence_transformers_langcell.py

@@ -1,0 +1,24 @@
+"""Code blocks and commands of a Markdown page."""
+
+import re
+import shlex
+
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# How pages start the langcell command.
+STARTS = (["langcell"], ["accelerate", "launch", "-m", "langcell.cli"])
+
+
+def blocks(language: str, text: str) -> list[str]:
+    """Code of the blocks of one language."""
+    return [code for found, code in BLOCK.findall(text) if found == language]
+
+
+def command_lines(text: str) -> list[list[str]]:
+    """Words of each command in the bash blocks of a page."""
+    lines = "\n".join(blocks("bash", text)).replace("\\\n", " ").splitlines()
+    return [words for words in (shlex.split(line, comments=True) for line in lines) if words]
+
+
+def langcell_arguments(words: list[str]) -> list[str] | None:
+    """What follows `langcell` in a command; None for another program."""
+    return next((words[len(start) :] for start in STARTS if words[: len(start)] == start), None)
