@@ -1,8 +1,10 @@
 """What a run leaves behind: checkpoints that are Hub repositories, metrics of speed and validation, a picture."""
 
+import contextlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 
@@ -141,10 +143,28 @@ def test_tensorboard_and_the_picture_of_the_losses(tmp_path, validated):
     assert imread(tmp_path / "losses.png").shape[1] == 1430
 
 
+def test_trackio_keeps_the_log_beside_the_run(tmp_path, validated):
+    pytest.importorskip("trackio", reason="trackio is not part of the extras")
+    code = "import sys; from langcell.training.pretrain import main; sys.exit(main(sys.argv[1:]))"
+    environment = {name: value for name, value in os.environ.items() if name != "TRACKIO_DIR"}
+    command = [sys.executable, "-c", code, *validated(tmp_path, "trackers=[trackio]")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (database,) = (tmp_path / "trackers").glob("*.db")
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        rows = connection.execute(
+            "select step, metrics from metrics where run_name = ? order by step", (tmp_path.name,)
+        )
+        logged = {step: json.loads(metrics)["loss"] for step, metrics in rows if "loss" in json.loads(metrics)}
+    assert logged == pytest.approx({line["step"]: line["loss"] for line in log_of(tmp_path)})
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        pytest.param(["trackers=[mlflow]"], "trackers.0 is 'mlflow'; legal: one of tensorboard, wandb", id="tracker"),
+        pytest.param(
+            ["trackers=[mlflow]"], "trackers.0 is 'mlflow'; legal: one of tensorboard, trackio, wandb", id="tracker"
+        ),
         pytest.param(["validation.path=nowhere"], "no manifest.json", id="no_validation_shards"),
         pytest.param(["validation.every=0"], "validation.every is 0; it has to be at least 1", id="never"),
         pytest.param(["model.attention=fast"], "model.attention is 'fast'; legal: one of sdpa", id="attention"),

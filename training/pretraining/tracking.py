@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,17 +36,28 @@ def start_trackers(accelerator: Accelerator, config: PretrainConfig, *, first_st
     """Open the trackers of an accelerator that was made with `log_with=config.trackers`.
 
     TensorBoard files go to `<output_dir>/trackers`. A run that goes on after a kill hides there what its predecessor
-    wrote after its last checkpoint.
+    wrote after its last checkpoint. Trackio keeps its database there, too, unless `TRACKIO_DIR` names another folder;
+    a run that goes on adds to the run of the same name.
 
     Args:
         accelerator: of the run.
-        config: stored with the run, flat, in wandb.
+        config: stored with the run, flat, in wandb and Trackio.
         first_step: steps done before.
     """
-    options: dict[str, dict[str, Any]] = {"tensorboard": {"purge_step": first_step + 1}}
+    options: dict[str, dict[str, Any]] = {
+        "tensorboard": {"purge_step": first_step + 1},
+        "trackio": {
+            "name": Path(config.output_dir).name,
+            "resume": "allow",
+            "auto_log_gpu": False,
+            "auto_log_cpu": False,
+        },
+    }
     if config.trackers:
         wanted = {name: options[name] for name in config.trackers if name in options}
-        flat = flatten(dataclasses.asdict(config)) if "wandb" in config.trackers else None
+        flat = flatten(dataclasses.asdict(config)) if {"trackio", "wandb"} & set(config.trackers) else None
+        if "trackio" in config.trackers:  # it reads the variable when it is imported, which is now
+            os.environ.setdefault("TRACKIO_DIR", str(Path(config.output_dir, RUN_NAME).resolve()))
         accelerator.init_trackers(RUN_NAME, config=flat, init_kwargs=wanted)
 
 

@@ -176,7 +176,7 @@ class PretrainConfig:
         precision: "no" (float32) or "bf16" (autocast; losses stay float32).
         ema_decay: the exported weights are an exponential moving average with this decay; 0 exports the last weights.
         max_bad_steps: steps in a row with a non-finite loss or gradient (each is skipped) before the run stops.
-        trackers: where metrics go besides `metrics.jsonl`: any of tensorboard, wandb; [] for nowhere.
+        trackers: where metrics go besides `metrics.jsonl`: any of tensorboard, trackio, wandb; [] for nowhere.
     """
 
     stage: int
@@ -195,7 +195,7 @@ class PretrainConfig:
     seed: int = 0
     ema_decay: float = 0.0
     max_bad_steps: int = 10
-    trackers: list[Literal["tensorboard", "wandb"]] = field(default_factory=lambda: ["tensorboard"])
+    trackers: list[Literal["tensorboard", "trackio", "wandb"]] = field(default_factory=lambda: ["tensorboard"])
 
     def __post_init__(self):
         check_ranges(self)
