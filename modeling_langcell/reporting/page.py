@@ -60,8 +60,8 @@ def write_report(
     """Write what is known of named cells into one HTML file that opens offline.
 
     It shows the cells in a plane (the file's own UMAP, else one of the embeddings) by label, confidence and novelty,
-    the clusters, the composition of each sample, how much of the genes the model knows, a paragraph for the methods of a
-    paper, and what is needed to do it again. It takes the extra `app` (plotly).
+    the clusters, the composition of each sample, how much of the genes the model knows, a paragraph for the methods of
+    a paper, and what is needed to do it again. It takes the extra `app` (plotly).
 
     Args:
         source: an AnnData, or the path of an h5ad or zarr file, that `langcell.annotate` has named.

@@ -39,7 +39,14 @@ def test_cells_of_a_data_set_are_named_into_another_one(hub, tmp_path, tiny_mode
 
 
 def test_a_mistake_is_one_line_and_makes_no_repository(hub, tmp_path, tiny_model_dir):
-    words = ["hf://datasets/org/nothing/pbmc.h5ad", "org/empty", "--labels", "B cell,monocyte", "--model", tiny_model_dir]
+    words = [
+        "hf://datasets/org/nothing/pbmc.h5ad",
+        "org/empty",
+        "--labels",
+        "B cell,monocyte",
+        "--model",
+        tiny_model_dir,
+    ]
     done = run(hub, tmp_path / "home", SCRIPT, *words, token=TOKEN, check=False)
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1].startswith("name_cells: ")
