@@ -26,7 +26,7 @@ from langcell.processing.sources.open_source import SourceSpec, find_sources, op
 
 Severity = Literal["error", "note"]
 _IDS = "_ontology_term_id"
-_HUMAN = "NCBITaxon:9606"
+_HUMAN, _MOUSE = "NCBITaxon:9606", "NCBITaxon:10090"
 _LABEL_WORDS = ("cell_type", "celltype", "label", "annotation", "cluster", "louvain", "leiden", "cell_ontology_class")
 _MOST_TYPES = 2000
 _ROWS = 2000
@@ -233,6 +233,23 @@ def _marks(table: pd.DataFrame) -> Iterator[Problem]:
         )
 
 
+def _organisms(column: str, found: set[str]) -> Iterator[Problem]:
+    """Species beside human: mouse genes are named through orthologs, those of others are not."""
+    if others := sorted(found - {_HUMAN, _MOUSE}):
+        yield Problem(
+            f"obs[{column!r}] has organisms that are neither human nor mouse: {', '.join(others[:_MOST_NAMED])}",
+            "map the genes to human orthologs, or leave these cells out",
+        )
+    elif {_HUMAN, _MOUSE} <= found:
+        yield Problem(f"obs[{column!r}] has human and mouse cells in one file", "make a file per species")
+    elif _MOUSE in found:
+        yield Problem(
+            f"obs[{column!r}] says mouse ({_MOUSE})",
+            "nothing: mouse genes are named through human orthologs; --orthologs names a table of them",
+            "note",
+        )
+
+
 def _ids(column: pd.Series, ontology: Ontology) -> Iterator[Problem]:
     """Unknown and obsolete ids, with the cells that have them."""
     cells_of = column.dropna().astype(str).value_counts()
@@ -244,11 +261,8 @@ def _ids(column: pd.Series, ontology: Ontology) -> Iterator[Problem]:
                 unknown[term_id] = unknown.get(term_id, 0) + int(cells)
             elif ontology.term(term_id).obsolete:
                 obsolete[term_id] = obsolete.get(term_id, 0) + int(cells)
-    if column.name == f"organism{_IDS}" and (others := {str(value) for value in cells_of.index} - {_HUMAN}):
-        yield Problem(
-            f"obs[{column.name!r}] has other organisms than human: {', '.join(sorted(others)[:_MOST_NAMED])}",
-            "map the genes to human orthologs, or leave these cells out",
-        )
+    if column.name == f"organism{_IDS}":
+        yield from _organisms(str(column.name), {str(value) for value in cells_of.index})
         return
     if unknown:
         yield Problem(

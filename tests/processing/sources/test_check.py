@@ -37,7 +37,7 @@ def full_of_faults(path: Path) -> Path:
     adata = tiny_sources.adata_of()
     adata.obs["cell_type_ontology_term_id"] = ["CL:4099999"] * 3 + ["CL:0000003"] + ["CL:0000236"] * 56
     adata.obs["cell_type_ontology_term_id"] = adata.obs["cell_type_ontology_term_id"].astype("category")
-    adata.obs["organism_ontology_term_id"] = "NCBITaxon:10090"
+    adata.obs["organism_ontology_term_id"] = "NCBITaxon:9544"
     adata.obs["is_primary_data"] = pd.array([True] * 50 + [None] * 10, dtype="boolean")
     adata.obs["my_labels"] = "a"
     adata.X = adata.X.log1p()
@@ -56,12 +56,24 @@ def test_one_fault_hides_no_other(tmp_path: Path) -> None:
     assert "no raw counts found" in errors
     assert "are those of mice" in errors
     assert "ids that the ontologies do not have: CL:4099999 (3 cells) -> correct them" in errors
-    assert "other organisms than human: NCBITaxon:10090" in errors
+    assert "neither human nor mouse: NCBITaxon:9544" in errors
     assert "nnz" in errors
     assert "obsolete ids: CL:0000003" in notes
     assert "is missing for 10 cells" in notes
     assert checked.facts["label_columns"] == ["my_labels"]
     assert checked.facts["id_columns"][0] == "cell_type_ontology_term_id"
+
+
+def test_mouse_is_a_note_and_two_species_are_an_error(tmp_path: Path) -> None:
+    adata = tiny_sources.adata_of()
+    adata.obs["organism_ontology_term_id"] = "NCBITaxon:10090"
+    adata.write_h5ad(tmp_path / "mouse.h5ad")
+    adata.obs["organism_ontology_term_id"] = ["NCBITaxon:10090", "NCBITaxon:9606"] * (adata.n_obs // 2)
+    adata.write_h5ad(tmp_path / "both.h5ad")
+    (mouse,), (both,) = check(tmp_path / "mouse.h5ad"), check(tmp_path / "both.h5ad")
+    assert mouse.is_fit
+    assert "named through human orthologs" in said(mouse, "note")
+    assert "human and mouse cells in one file -> make a file per species" in said(both)
 
 
 def test_values_in_the_middle_are_found_where_all_are_read(tmp_path: Path, monkeypatch) -> None:
