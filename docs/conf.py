@@ -9,7 +9,8 @@ from sphinx.application import Sphinx
 project = "LangCell"
 author = "The LangCell for Hugging Face developers"
 release = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]["version"]
-extensions = ["myst_parser"]
+extensions = ["myst_nb"]
+nb_execution_mode = "off"  # outputs are in the notebooks; a test runs them
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
