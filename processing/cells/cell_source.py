@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 import numpy as np
@@ -19,6 +19,10 @@ from langcell.processing.genes import GeneVocabulary
 logger = logging.getLogger("langcell")
 
 _ROWS_PER_LOOK = 64
+# What scanpy, CELLxGENE, Seurat's converters and papers call a column of Ensembl ids beside gene symbols.
+_ID_COLUMNS = {"gene_ids", "gene_id", "ensembl_id", "ensembl_ids", "ensembl", "feature_id", "ensemblid"}
+# Share of the counts that another column has to cover beyond the names; less is a matter of a few renamed genes.
+_WORTH_ANOTHER_COLUMN = 0.001
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ class CellSource:
         self.location, self._rows, self.naming = found.location, found.rows, naming or GeneNaming()
         self._log_base, log_notes = find_log_base(self._rows, x_is, stated=contents.log_base)
         self.notes: tuple[str, ...] = (*choice.notes, *log_notes)
+        self._column_is_given = gene_column is not None
         self._found_genes: dict[str, FoundGenes] = {}
         self._told = False
         self.var: pd.DataFrame = contents.var_of(self.location).loc[found.is_gene]
@@ -110,21 +115,39 @@ class CellSource:
         """
         key = vocabulary.fingerprint
         if key not in self._found_genes:
-            try:
-                found = find_genes(
-                    self.gene_names,
-                    vocabulary,
-                    naming=self.naming,
-                    other_columns=self.gene_columns,
-                    share_of_counts=self.share_of_counts,
-                )
-            except ValueError as error:
-                raise ValueError(f"{self._contents.name}: {error}") from None
+            found = self._find_genes(vocabulary)
             self.tell()
             for note in found.notes:
                 logger.info("%s", note)
             self._found_genes[key] = found
         return self._found_genes[key]
+
+    def _find_genes(self, vocabulary: GeneVocabulary) -> FoundGenes:
+        """Find the genes by their names, or by a column of ids that covers more of the counts."""
+        options = {"naming": self.naming, "other_columns": self.gene_columns, "share_of_counts": self.share_of_counts}
+        found, refused = None, None
+        try:
+            found = find_genes(self.gene_names, vocabulary, **options)
+        except ValueError as error:
+            refused = error
+        best, share = found, 0.0 if found is None else self.share_of_counts(found.index >= 0)
+        for column in self._id_columns:
+            try:
+                by_ids = find_genes(gene_names(self.var, column), vocabulary, **options)
+            except ValueError:  # other ids than the vocabulary's
+                continue
+            if (covered := self.share_of_counts(by_ids.index >= 0)) > share + _WORTH_ANOTHER_COLUMN:
+                known = f"{covered:.1%} of the counts ({share:.1%} by the names)"
+                note = f"Genes are read from var[{column!r}], which covers {known}"
+                best, share = replace(by_ids, notes=(*by_ids.notes, note)), covered
+        if best is None:
+            raise ValueError(f"{self._contents.name}: {refused}") from None
+        return best
+
+    @property
+    def _id_columns(self) -> list[str]:
+        """Columns of Ensembl ids that stand beside the names, where the user named no column."""
+        return [] if self._column_is_given else [name for name in self.gene_columns if name.lower() in _ID_COLUMNS]
 
     def tell(self) -> None:
         """Say the notes in the log, once."""

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import tiny
 
 from langcell.processing.cells.cell_source import CellSource, gene_columns, gene_names
 from langcell.processing.cells.cell_tables import FrameTable
@@ -25,9 +26,10 @@ def source(
     x_is: XKind = "counts",
     gene_column: str | None = None,
     obs: pd.DataFrame | None = None,
+    var: pd.DataFrame = VAR,
 ) -> CellSource:
     obs = pd.DataFrame(index=[f"cell{row}" for row in range(len(values))]) if obs is None else obs
-    contents = Contents("file.h5ad", FrameTable(obs), VAR, None, {"X": lambda: DenseRows(values)}, lambda: None)
+    contents = Contents("file.h5ad", FrameTable(obs), var, None, {"X": lambda: DenseRows(values)}, lambda: None)
     return CellSource(contents, x_is=x_is, gene_column=gene_column, layer=None)
 
 
@@ -121,3 +123,33 @@ def test_gene_names_from_index_or_column() -> None:
 def test_gene_columns_leave_out_numbers_repeats_and_empty_columns() -> None:
     var = VAR.assign(empty="", missing=None, flag=True, ensembl=["ENSG1", "ENSG2", "ENSG3"])
     assert gene_columns(var) == ["symbol", "ensembl"]
+
+
+def genes_named(names: list[str], ids: list[str], column: str = "gene_ids") -> pd.DataFrame:
+    return pd.DataFrame({column: ids}, index=names)
+
+
+IDS = ["ENSG00000000001", "ENSG00000000002", "ENSG00000000003"]
+
+
+@pytest.mark.parametrize(
+    ("names", "ids", "expected"),
+    [
+        pytest.param(["GENE1", "OLD2", "GENE3"], IDS, [0, 1, 2], id="the ids cover more"),
+        pytest.param(["GENE1", "GENE2", "GENE3"], IDS[::-1], [0, 1, 2], id="the names cover as much"),
+        pytest.param(["GENE1", "GENE2", "GENE3"], ["a", "b", "c"], [0, 1, 2], id="no ids"),
+        pytest.param(["x1", "x2", "x3"], IDS, [0, 1, 2], id="no names"),
+    ],
+)
+def test_a_column_of_ids_is_read_by_itself_where_it_covers_more(caplog, names, ids, expected) -> None:
+    caplog.set_level("INFO", logger="langcell")
+    found = source(var=genes_named(names, ids)).find_genes(tiny.tiny_vocabulary())
+    assert found.index.tolist() == expected
+    assert ("Genes are read from var['gene_ids']" in caplog.text) == (
+        ids == IDS and names != ["GENE1", "GENE2", "GENE3"]
+    )
+
+
+def test_a_column_that_the_user_names_is_read_whatever_another_covers() -> None:
+    var = genes_named(["x", "y", "z"], IDS).assign(symbol=["GENE1", "OLD2", "GENE3"])
+    assert source(var=var, gene_column="symbol").find_genes(tiny.tiny_vocabulary()).index.tolist() == [0, -1, 2]
