@@ -3,8 +3,9 @@
 import os
 import socket
 import subprocess
-import sys
 from dataclasses import dataclass
+
+from warm_python import warm_python
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ def run_on_ranks(words: list[str], *, world_size: int = 2, timeout: float = 120)
     shared = os.environ | {"WORLD_SIZE": str(world_size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
     processes = [
         subprocess.Popen(
-            [sys.executable, *words],
+            [warm_python(), *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

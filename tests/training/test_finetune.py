@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 
 import pytest
 import torch
@@ -10,6 +9,7 @@ from places import ROOT
 from safetensors.torch import load_file
 from tiny import save_tiny_folder, tiny_config, tiny_model
 from tiny_labelled import labelled_cells
+from warm_python import warm_python
 
 from langcell.training.fine_tuning.finetuning import finetune
 from langcell.training.finetune import main
@@ -46,7 +46,7 @@ def test_two_processes_learn_what_one_does(tmp_path, launch):
     options["dtype"] = "float32"  # another share of a batch is rounded otherwise
     written = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     run = subprocess.run(
-        [sys.executable, *launch, SCRIPT, tmp_path / "cells.h5ad", "--model", base, "-o", tmp_path / "two", *written],
+        [warm_python(), *launch, SCRIPT, tmp_path / "cells.h5ad", "--model", base, "-o", tmp_path / "two", *written],
         capture_output=True, text=True, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr

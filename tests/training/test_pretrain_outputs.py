@@ -14,6 +14,7 @@ import torch
 from matplotlib.image import imread
 from places import ROOT
 from safetensors.torch import load_file
+from warm_python import warm_python
 
 from langcell.processing.shards.manifest import sha256_of
 from langcell.training.pretrain import main
@@ -193,7 +194,7 @@ def test_validation_by_two_processes_gives_the_same_numbers(tmp_path, validated,
     assert main(validated(tmp_path / "one", *options)) == 0
     arguments = validated(tmp_path / "two", *options)
     script = str(CONFIGS.parent / "pretrain.py")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", script, *arguments]
+    launch = [warm_python(), "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", script, *arguments]
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "ACCELERATE_USE_FSDP": fsdp, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(launch, capture_output=True, text=True, env=environment, cwd=tmp_path)
     assert done.returncode == 0, "\n".join(line for line in done.stderr.splitlines() if "rror" in line)

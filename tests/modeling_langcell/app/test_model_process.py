@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from tiny_sample import save_sample_model
+from warm_python import warm_spawning
 
 from langcell.app.messages import NamingRequest
 from langcell.app.model_process import ModelProcess
@@ -17,6 +18,13 @@ TYPES = [f"CL:{number:07d}" for number in (236, 623, 542, 576, 625, 624, 451, 23
 def options(tmp_path_factory):
     folder = save_sample_model(tmp_path_factory.mktemp("hub") / "model", training_cell_types=TYPES)
     return AppOptions(model=str(folder), device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm():
+    """Each process with the model begins with its libraries imported."""
+    with warm_spawning():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,13 @@ import httpx
 import pytest
 from tiny_sample import save_sample_model
 from typer.testing import CliRunner
+from warm_python import warm_python
 
 from langcell.cli.commands import app
 
 
 def langcell_app(folder: Path, *options: str) -> list[str]:
-    return [sys.executable, "-m", "langcell.cli", "app", "--model", str(folder), "--device", "cpu", *options]
+    return [warm_python(), "-m", "langcell.cli", "app", "--model", str(folder), "--device", "cpu", *options]
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ import pytest
 from anndata import AnnData
 from tiny import tiny_counts, tiny_gene_names
 from typer.testing import CliRunner
+from warm_python import warm_python
 
 from langcell.cli.commands import app
 from langcell.processing.genes import VOCABULARY_FILE
@@ -249,7 +250,7 @@ def test_usage(words):
 def run_command(command: list[str], *, before: str = "") -> subprocess.CompletedProcess[str]:
     """The command as users run it, in a process of its own, after the statements `before`."""
     script = f"import sys\n{before}\nfrom langcell.cli.commands import main\nmain()"
-    return subprocess.run([sys.executable, "-c", script, *command], capture_output=True, text=True, env=os.environ)
+    return subprocess.run([warm_python(), "-c", script, *command], capture_output=True, text=True, env=os.environ)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="file size limits are a POSIX matter")

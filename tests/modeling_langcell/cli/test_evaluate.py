@@ -1,6 +1,5 @@
 import json
 import subprocess
-import sys
 
 import anndata
 import pandas as pd
@@ -8,6 +7,7 @@ import pytest
 import tiny
 import tiny_evaluation
 from typer.testing import CliRunner
+from warm_python import warm_python
 
 from langcell.cli.commands import app
 from langcell.training.evaluation.registry import TASKS
@@ -145,7 +145,7 @@ def test_notes_on_labels_are_said_once(tiny_model_dir, tmp_path):
         "--device", "cpu", "-o", tmp_path / "results", "--shots", "1,2", "--repeats", 2, "--steps", 1,
     )  # fmt: skip
     ran = subprocess.run(
-        [sys.executable, "-m", "langcell.cli", *map(str, arguments)], capture_output=True, text=True, check=True
+        [warm_python(), "-m", "langcell.cli", *map(str, arguments)], capture_output=True, text=True, check=True
     )
     said = ran.stdout + ran.stderr
     assert said.count("Read as terms of the Cell Ontology: ") == 1

@@ -1,7 +1,6 @@
 """The memory that a file on the disk takes: that of a few chunks, whatever the number of its cells."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import anndata
@@ -11,6 +10,7 @@ import pytest
 from anndata import AnnData
 from scipy.sparse import csr_matrix
 from tiny import N_GENES, tiny_gene_names
+from warm_python import warm_python
 
 FEW, MANY = 5_000, 40_000
 LABELS = ("B cell", "natural killer cell", "monocyte")
@@ -52,7 +52,7 @@ def write_cells(path: Path, n_cells: int) -> int:
 def peak_bytes(cells: Path, output: Path, model: Path) -> int:
     words = ["annotate", str(cells), "-o", str(output), "--labels", ",".join(LABELS), "--model", str(model)]
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *words, "--device", "cpu", "--max-batch-tokens", "8192", "--refine", "none"],
+        [warm_python(), "-c", SCRIPT, *words, "--device", "cpu", "--max-batch-tokens", "8192", "--refine", "none"],
         capture_output=True,
         text=True,
     )

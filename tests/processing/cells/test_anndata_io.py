@@ -16,6 +16,7 @@ import zarr
 from anndata import AnnData
 from anndata.io import write_elem
 from scipy import sparse
+from warm_python import warm_python
 
 from langcell.processing.cells import matrix_rows
 from langcell.processing.cells.anndata_io import CellSource, open_cells
@@ -309,7 +310,7 @@ def test_output_path_is_checked_first(tmp_path: Path) -> None:
 
 def run_python(script: str, *arguments: object) -> str:
     """What a script prints in a process of its own; it must end well and say nothing on stderr."""
-    command = [sys.executable, "-c", script, *map(str, arguments)]
+    command = [warm_python(), "-c", script, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout

@@ -18,6 +18,7 @@ import tiny_sources
 from datasets import load_dataset
 from places import HELPERS
 from tiny_sources import OPTIONS, bytes_of
+from warm_python import warm_python
 
 from langcell.processing.shards.manifest import Manifest, read_manifest, verify
 from langcell.processing.shards.writer import read_descriptions
@@ -224,7 +225,7 @@ def test_killed_at_any_moment_a_second_run_gives_the_same_shards(tmp_path: Path)
     tiny_sources.write_mtx(tmp_path / "sources" / "d")
     arguments = [PLACES, tmp_path / "sources", tmp_path / "work"]
     done = subprocess.run(
-        [sys.executable, "-c", KILLED_AT_EVERY_STEP, *map(str, arguments)], capture_output=True, text=True, check=False
+        [warm_python(), "-c", KILLED_AT_EVERY_STEP, *map(str, arguments)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-2_000:]
     n_steps, killed = map(int, done.stdout.split())
@@ -279,7 +280,7 @@ def test_no_room_is_a_clear_error_and_nothing_is_lost(tmp_path: Path) -> None:
     source = tiny_sources.write_h5ad(tmp_path / "cells.h5ad", 3_000)
     folder = tmp_path / "shards"
     arguments = [PLACES, str(source), str(folder)]
-    done = subprocess.run([sys.executable, "-c", NO_ROOM, *arguments], capture_output=True, text=True, check=True)
+    done = subprocess.run([warm_python(), "-c", NO_ROOM, *arguments], capture_output=True, text=True, check=True)
     assert done.stdout.startswith(f"{errno.ENOSPC} no room to write {folder}/data/train-00000.parquet: ")
     assert done.stdout.count("\n") == 1
     assert not list((folder / "data").iterdir())

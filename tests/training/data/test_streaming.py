@@ -2,7 +2,6 @@ import ast
 import json
 import os
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ import tiny
 import tiny_shards
 import torch
 from places import HELPERS
+from warm_python import warm_python, warm_spawning
 
 from langcell.training.data.streaming import BatchCollator, CellBatches, Descriptions, open_shards
 
@@ -105,7 +105,8 @@ def test_worker_processes_change_no_batch_and_a_run_goes_on_with_other_numbers_o
     alone, helped = (batches_of(folder, unlabelled, weights=[3, 1], workers=workers) for workers in (0, 1))
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    assert take(helped, 9) == take(alone, 9)
+    with warm_spawning():
+        assert take(helped, 9) == take(alone, 9)
     assert torch.equal(torch.get_rng_state(), before), "the generator of dropout was used"
     state = json.loads(json.dumps(helped.state_dict()))
     assert state == alone.state_dict()  # windows made ahead do not count
@@ -118,7 +119,7 @@ def test_worker_processes_change_no_batch_and_a_run_goes_on_with_other_numbers_o
 @pytest.mark.slow
 def test_two_ranks_with_two_workers_each_see_every_cell_exactly_once(folder, tmp_path):
     """Four spawned worker processes under two gloo ranks: 180 cells are 2 ranks x 6 windows of 3 batches of 5."""
-    script = [sys.executable, str(HELPERS / "stream_on_ranks.py")]
+    script = [warm_python(), str(HELPERS / "stream_on_ranks.py")]
     arguments = [str(folder), str(tmp_path / "meet"), "2", "18"]
     ranks = [
         subprocess.Popen([*script, *arguments], env=os.environ | {"RANK": str(rank), "WORLD_SIZE": "2"},

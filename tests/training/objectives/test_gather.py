@@ -1,10 +1,10 @@
 import os
 import subprocess
-import sys
 
 import pytest
 import torch
 from places import HELPERS
+from warm_python import warm_python
 
 from langcell.training.objectives import gather_with_gradient, global_mean
 from langcell.training.objectives.gather import world_size
@@ -24,7 +24,7 @@ def test_two_processes_give_the_loss_and_gradient_of_one_with_the_whole_batch(tm
     def run(processes):
         out = tmp_path / f"{processes}.pt"
         environment = os.environ | {"OMP_NUM_THREADS": "1", "WORLD_SIZE": str(processes)}
-        command = [sys.executable, str(RANK_SCRIPT), str(out), str(tmp_path / f"meeting-place-{processes}")]
+        command = [warm_python(), str(RANK_SCRIPT), str(out), str(tmp_path / f"meeting-place-{processes}")]
         ranks = [subprocess.Popen(command, env=environment | {"RANK": str(rank)}) for rank in range(processes)]
         try:
             assert [process.wait(timeout=400) for process in ranks] == [0] * processes

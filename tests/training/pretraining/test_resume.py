@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import sys
 import time
 
 import psutil
@@ -94,7 +95,7 @@ MOMENTS = {
     ],
 )
 def test_kill_9_and_the_same_command_again(tmp_path, options, undisturbed, moment, ranks):
-    process = tiny_runs.start(options(tmp_path), ranks=ranks)
+    process = tiny_runs.start(options(tmp_path), ranks=ranks, python=sys.executable)
     _kill_when(process, lambda: MOMENTS[moment](tmp_path))
     assert not (tmp_path / "export").exists()
     if ranks == 1:

@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from torch.testing import assert_close
+from warm_python import warm_python
 
 from langcell.modeling_langcell import LangCellForPreTraining
 from langcell.training.pretrain import main
@@ -28,7 +28,7 @@ def on_two(tmp_path_factory):
     """All cases on two processes, started by torchrun."""
     out = tmp_path_factory.mktemp("ranks") / "two.pt"
     script = Path(stage_on_ranks.__file__)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", script, out]
+    command = [warm_python(), "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", script, out]
     subprocess.run(list(map(str, command)), check=True, timeout=800)
     return torch.load(out, weights_only=True)
 
@@ -84,7 +84,7 @@ def on_one(options, tmp_path_factory):
 def launch(config, arguments):
     command = ["-m", "accelerate.commands.launch", f"--config_file={CONFIGS / config}", "--num_processes=2"]
     done = subprocess.run(
-        [sys.executable, *command, tiny_runs.SCRIPT, *arguments],
+        [warm_python(), *command, tiny_runs.SCRIPT, *arguments],
         capture_output=True,
         text=True,
         timeout=800,

@@ -17,6 +17,7 @@ from anndata import AnnData
 from places import ROOT
 from ranks import free_port, run_on_ranks
 from tiny import tiny_counts, tiny_gene_names
+from warm_python import warm_python
 
 import langcell
 from langcell.loading.load import load
@@ -67,7 +68,7 @@ def contents(path: Path) -> dict[str, list[object]]:
 
 
 def start_slow_run(source: Path, output: Path, model: Path, alpha: float = 0.1) -> subprocess.Popen[str]:
-    words = [sys.executable, "-c", SLOW_RUN, str(source), str(output), str(model), str(alpha)]
+    words = [warm_python(), "-c", SLOW_RUN, str(source), str(output), str(model), str(alpha)]
     return subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
 
 
@@ -166,7 +167,7 @@ def command(source: Path, output: Path, model: Path, *more: str) -> list[str]:
 
 def test_two_processes_give_what_one_gives(tiny_model_dir, tmp_path):
     source = write_cells(tmp_path / "cells.h5ad", N_CELLS)
-    alone = subprocess.run([sys.executable, *command(source, tmp_path / "one.h5ad", tiny_model_dir)], check=True,
+    alone = subprocess.run([warm_python(), *command(source, tmp_path / "one.h5ad", tiny_model_dir)], check=True,
                            capture_output=True, text=True)  # fmt: skip
     first, second = run_on_ranks(command(source, tmp_path / "two.h5ad", tiny_model_dir))
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
@@ -192,7 +193,7 @@ def test_two_processes_give_what_one_gives(tiny_model_dir, tmp_path):
 )  # fmt: skip
 def test_launchers(tiny_model_dir, tmp_path, launcher):
     source, output = write_cells(tmp_path / "cells.h5ad", N_CELLS), tmp_path / "out.h5ad"
-    words = [sys.executable, "-m", *launcher, free_port(), *command(source, output, tiny_model_dir)]
+    words = [warm_python(), "-m", *launcher, free_port(), *command(source, output, tiny_model_dir)]
     done = subprocess.run(words, capture_output=True, text=True, env=os.environ, timeout=200)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(f"Wrote {output}") == 1

@@ -3,6 +3,7 @@ import sys
 
 import pytest
 import tiny_evaluation
+from warm_python import warm_python
 
 from langcell.training.evaluation.inputs.context import EvaluationContext
 from langcell.training.evaluation.inputs.inputs import EvaluationInputs
@@ -53,8 +54,8 @@ def test_a_kept_result_is_found_without_torch(tmp_path, tiny_model_dir):
         "print('torch' in sys.modules)\n"
     )
     first, second = (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-        for _ in range(2)
+        subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout
+        for python in (warm_python(), sys.executable)
     )
     assert first.endswith("True\n")
     assert "the same question was asked before" in second

@@ -1,0 +1,201 @@
+"""Server of warm processes: has the imports done and forks one process per request; see warm_python."""
+
+import fcntl
+import gc
+import json
+import multiprocessing
+import os
+import random
+import runpy
+import selectors
+import signal
+import socket
+import struct
+import sys
+import tempfile
+import threading
+import traceback
+from atexit import _run_exitfuncs
+from contextlib import suppress
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+MODULES = (
+    "accelerate.commands.launch",
+    "langcell.cli.commands",
+    "langcell.inference.annotation",
+    "langcell.training.finetune",
+    "langcell.training.pretrain",
+    "torch.distributed.run",
+)
+# What libraries read when they are imported: another value needs a process that imports them itself.
+READ_AT_IMPORT = ("HF_", "TRANSFORMERS_", "PYTHON", "OMP_", "MKL_", "NUMBA_", "CUDA_", "LD_")
+# Numbers that no file of a process has, from which files are moved to their own.
+_ABOVE_ALL_FILES = 500
+
+
+def serve(address: str, wrapper: str) -> None:
+    """Answer requests until the standard input is closed, which is when the test process ends."""
+    for name in MODULES:
+        import_module(name)
+    sys.executable = wrapper
+    multiprocessing.set_executable(wrapper)
+    assert threading.active_count() == 1, "a fork keeps one thread alone"
+    gc.collect()
+    gc.freeze()
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(address)
+    listener.listen(64)
+    print("ready", flush=True)
+    with selectors.DefaultSelector() as selector:
+        selector.register(listener, selectors.EVENT_READ)
+        selector.register(sys.stdin, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is sys.stdin:
+                    return
+                if key.fileobj is listener:
+                    _begin(listener, selector)
+                elif key.data is not None:
+                    _go_on(key, selector)
+
+
+def _begin(listener: socket.socket, selector: selectors.BaseSelector) -> None:
+    """Fork the process of a new request, and watch it and its client."""
+    connection, _ = listener.accept()
+    header, received, _, _ = socket.recv_fds(connection, 4, 64)
+    content = _read(connection, struct.unpack("i", header)[0]) if header else b""
+    request = json.loads(content or "null")
+    if request is None or not _is_warm(request):
+        _tell(connection, 0)
+        for number in received:
+            os.close(number)
+        connection.close()
+        return
+    pid = os.fork()
+    if pid == 0:
+        selector.close()
+        listener.close()
+        connection.close()
+        _become(request, received)
+    for number in received:
+        os.close(number)
+    _tell(connection, pid)
+    process = os.pidfd_open(pid)
+    selector.register(process, selectors.EVENT_READ, ("ended", pid, process, connection))
+    selector.register(connection, selectors.EVENT_READ, ("left", pid, process, connection))
+
+
+def _go_on(key: selectors.SelectorKey, selector: selectors.BaseSelector) -> None:
+    """Tell a client how its process ended, or end the process of a client that was killed."""
+    what, pid, process, connection = key.data
+    if connection.fileno() < 0:  # closed by the event before this one
+        return
+    if what == "left":
+        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # of a process that has not made its group yet
+            os.killpg(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    selector.unregister(process)
+    selector.unregister(connection)
+    os.close(process)
+    _tell(connection, os.waitstatus_to_exitcode(status))
+    connection.close()
+
+
+def _tell(connection: socket.socket, number: int) -> None:
+    with suppress(OSError):  # of a client that was killed
+        connection.sendall(struct.pack("i", number))
+
+
+def _is_warm(request: dict[str, Any]) -> bool:
+    """Whether a process with the imports done is the same as one that does them."""
+    given = {name: value for name, value in request["environment"].items() if name.startswith(READ_AT_IMPORT)}
+    own = {name: value for name, value in os.environ.items() if name.startswith(READ_AT_IMPORT)}
+    _, words = _flags_and_words(request["arguments"])
+    return given == own and bool(words) and (words[0] in ("-c", "-m") or not words[0].startswith("-"))
+
+
+def _flags_and_words(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Split off the flags that a warm process can have."""
+    n_flags = next((place for place, word in enumerate(arguments) if word not in ("-u", "-B")), len(arguments))
+    return arguments[:n_flags], arguments[n_flags:]
+
+
+def _become(request: dict[str, Any], received: list[int]) -> None:
+    """Be the process that was asked for, to its end."""
+    os.setsid()
+    moved = [fcntl.fcntl(number, fcntl.F_DUPFD, _ABOVE_ALL_FILES) for number in received]
+    for number, wanted in zip(moved, request["files"], strict=True):
+        os.dup2(number, wanted)
+    for number in {*moved, *received} - set(request["files"]):
+        os.close(number)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["folder"])
+    tempfile.tempdir = None
+    random.seed()
+    sys.modules["numpy"].random.seed()
+    flags, words = _flags_and_words(request["arguments"])
+    _open_streams(unbuffered="-u" in flags)
+    sys.orig_argv = [sys.executable, *flags, *words]
+    code = _run(words)
+    threading._shutdown()  # pyright: ignore[reportAttributeAccessIssue]  # waits for threads, as the end of Python does
+    _run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
+
+
+def _open_streams(*, unbuffered: bool) -> None:
+    """Make the three streams of the numbers 0 to 2, which the server's own are not."""
+    sys.stdin = sys.__stdin__ = os.fdopen(0, closefd=False)
+    sys.stdout = sys.__stdout__ = os.fdopen(1, "w", closefd=False, buffering=1 if unbuffered else -1)
+    sys.stderr = sys.__stderr__ = os.fdopen(2, "w", closefd=False, buffering=1, errors="backslashreplace")
+
+
+def _run(words: list[str]) -> int:
+    """Run code, a module or a script, and return the exit code."""
+    try:
+        if words[0] == "-m":
+            sys.argv, sys.path[0] = ["-m", *words[2:]], os.getcwd()
+            runpy._run_module_as_main(words[1])  # pyright: ignore[reportAttributeAccessIssue]  # what Python does
+            return 0
+        main = sys.modules["__main__"] = ModuleType("__main__")
+        if words[0] == "-c":
+            sys.argv, sys.path[0] = ["-c", *words[2:]], ""
+            code = compile(words[1], "<string>", "exec")
+        else:
+            sys.argv, sys.path[0] = words, os.path.dirname(os.path.abspath(words[0]))
+            main.__file__ = words[0]
+            with open(words[0], "rb") as file:
+                code = compile(file.read(), words[0], "exec")
+        exec(code, main.__dict__)
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return (end.code or 0) & 0xFF
+        print(end.code, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _read(connection: socket.socket, length: int) -> bytes:
+    """Return so many bytes, or none where the client left before."""
+    content = b""
+    while len(content) < length:
+        some = connection.recv(length - len(content))
+        if not some:  # the client was killed
+            return b""
+        content += some
+    return content
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], sys.argv[2])

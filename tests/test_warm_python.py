@@ -1,0 +1,64 @@
+"""What stands for Python in other tests does what Python does; see helpers/warm_python.py."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from warm_python import warm_python
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are warm on Linux alone")
+
+
+def ran(*words: str, **options) -> tuple[int, str, str]:
+    done = subprocess.run([warm_python(), *words], capture_output=True, text=True, **options)
+    return done.returncode, done.stdout, done.stderr.strip().rpartition("\n")[2]
+
+
+def test_a_process_has_its_words_and_streams_and_begins_with_the_imports_done():
+    code = "import sys; print(sys.argv[1:], 'torch' in sys.modules, sys.stdin.read()); sys.exit(3)"
+    assert ran("-c", code, "a", "b", input="said") == (3, "['a', 'b'] True said\n", "")
+
+
+def test_a_script_and_a_module_run_in_their_folder_and_environment(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import os, sys; from beside import x\nif __name__ == '__main__': print(os.getcwd(), os.environ['MINE'], x)"
+    )
+    (tmp_path / "beside.py").write_text("x = 5")
+    options = {"cwd": tmp_path, "env": os.environ | {"MINE": "yes"}}
+    assert ran("mine.py", **options) == ran("-m", "mine", **options) == (0, f"{tmp_path} yes 5\n", "")
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        pytest.param("1 / 0", (1, "", "ZeroDivisionError: division by zero"), id="error"),
+        pytest.param("import sys; sys.exit('no')", (1, "", "no"), id="message"),
+        pytest.param("import os; os.kill(os.getpid(), 9)", (-9, "", ""), id="killed"),
+        pytest.param("import atexit; atexit.register(print, 'end')", (0, "end\n", ""), id="atexit"),
+    ],
+)
+def test_it_ends_as_python_ends(code, expected):
+    assert ran("-c", code) == expected
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
+def test_who_ends_it_ends_the_process_itself(signum):
+    code = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    with subprocess.Popen([warm_python(), "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        process.send_signal(signum)
+        assert process.wait(30) == -signum
+    deadline = time.monotonic() + 30
+    while os.path.exists(f"/proc/{pid}"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_what_libraries_read_when_they_are_imported_makes_a_process_of_its_own():
+    code = "import sys; print('torch' in sys.modules)"
+    assert ran("-c", code, env=os.environ | {"HF_HOME": "/nowhere"}) == (0, "False\n", "")
+    assert ran("-X", "utf8", "-c", code) == (0, "False\n", "")
