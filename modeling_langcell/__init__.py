@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langcell import pl
     from langcell.configuration_langcell import LangCellCellConfig, LangCellConfig, LangCellTextConfig
     from langcell.inference.annotation import annotate, embed
     from langcell.inference.naming.score_table import score_table
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from langcell.processing.genes import GeneVocabulary
     from langcell.processing.processing_langcell import LangCellProcessor
     from langcell.reporting.page import write_report
+    from langcell.reporting.summary import Summary, summary
     from langcell.scoring_langcell import LabelScores
 
 __all__ = [
@@ -45,13 +47,16 @@ __all__ = [
     "LangCellProcessor",
     "LangCellTextConfig",
     "OnnxLangCell",
+    "Summary",
     "annotate",
     "embed",
     "embed_texts",
     "load",
+    "pl",
     "retrieve",
     "score_labels",
     "score_table",
+    "summary",
     "write_report",
 ]
 
@@ -75,11 +80,14 @@ _HOMES = {
     "langcell.processing.genes": ("GeneVocabulary",),
     "langcell.processing.processing_langcell": ("LangCellProcessor",),
     "langcell.reporting.page": ("write_report",),
+    "langcell.reporting.summary": ("Summary", "summary"),
     "langcell.scoring_langcell": ("LabelScores",),
 }
 
 
 def __getattr__(name: str) -> Any:
+    if name == "pl":
+        return import_module("langcell.pl")
     for home, names in _HOMES.items():
         if name in names:
             value = globals()[name] = getattr(import_module(home), name)

@@ -24,7 +24,8 @@ def sample_cells() -> AnnData:
     """700 peripheral blood cells (10x Genomics, in scanpy's package) with their counts recovered.
 
     The sample holds log1p of counts per 10,000 for 765 genes; with the true depth in obs["n_counts"] the counts come
-    back exactly: round(expm1(x) * n_counts / 10,000).
+    back exactly: round(expm1(x) * n_counts / 10,000). obs has the sorted population of each cell (`bulk_labels`, and
+    as the Cell Ontology calls it `cell_type`), its depth, and scanpy's clusters (`louvain`).
 
     Raises:
         ValueError: the values do not come out as whole counts (another version of the sample).
@@ -32,7 +33,7 @@ def sample_cells() -> AnnData:
     import scanpy as sc
 
     sample = sc.datasets.pbmc68k_reduced()
-    table = pd.DataFrame(sample.obs[["bulk_labels", "n_counts"]])
+    table = pd.DataFrame(sample.obs[["bulk_labels", "n_counts", "louvain"]])
     depth = table["n_counts"].to_numpy()
     counts = csr_matrix(sample.raw.X, dtype=np.float64)
     counts.data = np.expm1(counts.data) * np.repeat(depth, np.diff(counts.indptr)) / 10_000

@@ -1,4 +1,4 @@
-"""`langcell demo`: real blood cells named by text, with a table and two pictures."""
+"""`langcell demo`: real blood cells named by text, with a table, a picture, and a comparison with the sorting."""
 
 import time
 from pathlib import Path
@@ -11,6 +11,8 @@ from rich.table import Table
 
 from langcell.inference.annotation import annotate
 from langcell.loading.load import DEFAULT_MODEL
+from langcell.reporting.contents import read_named
+from langcell.reporting.picture import draw_picture
 from langcell.sample_data import BULK_LABELS, sample_cells
 
 
@@ -28,9 +30,9 @@ def run_demo(output: str | Path, *, model: str = DEFAULT_MODEL, device: str | No
     console = Console()
     console.print(summary_table(named, truth, pd.Series(table["langcell_confidence"]), labels))
     console.print(f"{len(cells)} cells, {len(labels)} labels, {seconds:.1f} s. Agreement {np.mean(named == truth):.1%}")
-    draw_umap(cells, output / "umap.png")
+    draw_picture(read_named(cells), output / "cells.png", title="700 blood cells named by text")
     draw_confusion(named, truth, labels, output / "confusion.png")
-    console.print(f"Wrote pbmc_named.h5ad, umap.png and confusion.png into {output}/")
+    console.print(f"Wrote pbmc_named.h5ad, cells.png and confusion.png into {output}/")
     return cells
 
 
@@ -53,39 +55,19 @@ def summary_table(named: pd.Series, truth: pd.Series, confidence: pd.Series, lab
     return table
 
 
-def draw_umap(cells: AnnData, path: Path) -> None:
-    """UMAP of the cell embeddings, coloured by label."""
-    import matplotlib.pyplot as plt
-    import scanpy as sc
-
-    cells = cells.copy()  # neighbours, coordinates and colours are for the picture alone
-    sc.pp.neighbors(cells, use_rep="X_langcell", n_neighbors=15, random_state=0)
-    sc.tl.umap(cells, random_state=0)
-    figure, axis = plt.subplots(figsize=(9, 5))
-    cells.obs["label"] = cells.obs["langcell_label"].cat.remove_unused_categories()  # the legend names what is there
-    sc.pl.umap(cells, color="label", ax=axis, show=False, frameon=False, title="Named by LangCell")
-    figure.savefig(path, dpi=150, bbox_inches="tight")
-    plt.close(figure)
-
-
 def draw_confusion(named: pd.Series, truth: pd.Series, labels: list[str], path: Path) -> None:
-    """Sorted population against given label, each row summing to one."""
-    import matplotlib.pyplot as plt
-    from sklearn.metrics import ConfusionMatrixDisplay
+    """Sorted population against given label, each row summing to one; only rows have names, columns their numbers."""
+    from matplotlib.figure import Figure
+    from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 
-    figure, axis = plt.subplots(figsize=(10, 9))
+    matrix = confusion_matrix(truth, named, labels=labels, normalize="true")
     cells = truth.value_counts()
-    ConfusionMatrixDisplay.from_predictions(
-        truth,
-        named,
-        labels=labels,
-        normalize="true",
-        xticks_rotation="vertical",
-        values_format=".2f",
-        ax=axis,
-        colorbar=False,
-    )
-    axis.set_yticklabels([f"{label} ({cells.get(label, 0)})" for label in labels])
+    figure = Figure(figsize=(9.5, 5.6), layout="constrained")
+    axis = figure.subplots()
+    ConfusionMatrixDisplay(matrix).plot(values_format=".2f", ax=axis, colorbar=False, cmap="Blues")
+    numbers = range(1, len(labels) + 1)
+    axis.set_xticks(range(len(labels)), [str(number) for number in numbers])
+    rows = [f"{label} ({cells.get(label, 0)})  {number}" for number, label in zip(numbers, labels, strict=True)]
+    axis.set_yticks(range(len(labels)), rows)
     axis.set(xlabel="named by LangCell", ylabel="sorted population (cells)")
     figure.savefig(path, dpi=150, bbox_inches="tight")
-    plt.close(figure)

@@ -142,7 +142,7 @@ def render(
         unused=[name for name in settings["labels"] if name not in set(labels)],
         n_samples=n_samples,
         most_samples=MOST_SAMPLES,
-        clusters=[] if named.clusters is None else named.clusters.to_dict("records"),
+        clusters=cluster_rows(named),
         methods=methods_paragraph(named),
         citation=CITATION,
         confidence_means=confidence_sentence(settings),
@@ -179,6 +179,12 @@ def cell_maps(named: NamedData, styles: dict[str, Style], *, hover: bool = False
     return maps
 
 
+def cluster_rows(named: NamedData) -> list[dict[str, Any]]:
+    """The rows of the table of clusters, numbers by their size: 2 before 10."""
+    rows = [] if named.clusters is None else named.clusters.to_dict("records")
+    return sorted(rows, key=lambda row: (not str(row["cluster"]).isdecimal(), len(str(row["cluster"])), row["cluster"]))
+
+
 def label_rows(named: NamedData, styles: dict[str, Style]) -> list[dict[str, Any]]:
     """The rows of the table of labels, the most frequent first; labels without cells are left out."""
     table = pd.DataFrame({"label": np.asarray(named.labels.astype(str)), "confidence": named.confidence})
@@ -211,10 +217,14 @@ def command_of(settings: dict[str, Any]) -> str:
         "--alpha": settings.get("alpha"),
         "--rerank": settings.get("rerank"),
         "--k": settings.get("k"),
-        "--unknown": settings.get("unknown_below"),
+        "--unknown": "auto" if "unknown_above_novelty" in settings else settings.get("unknown_below"),
         "--smooth": settings.get("smooth"),
         "--smooth-over": settings.get("smooth_over"),
         "--ontology-backoff": settings.get("ontology_backoff"),
+        "--refine-over": settings.get("refine_over"),
+        "--batch-column": settings.get("batch_column"),
+        "--known-column": settings.get("known_column"),
+        "--cluster-column": settings.get("cluster_column"),
         "--dtype": settings.get("dtype"),
         "--x-is": None if settings.get("x_is") == "counts" else settings.get("x_is"),
     }

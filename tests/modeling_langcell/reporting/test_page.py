@@ -178,7 +178,7 @@ def test_cells_without_samples_and_without_coverage(tmp_path):
     cells = named_cells(8)
     del cells.obs["donor_id"], cells.uns["langcell"]["gene_coverage"], cells.uns["langcell"]["count_coverage"]
     langcell.write_report(cells, tmp_path / "report.html")
-    assert "No column of obs names the samples" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "No column of the file names the samples" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_what_cannot_be_written_is_refused_beforehand(tmp_path, monkeypatch):

@@ -1,0 +1,1 @@
+../../modeling_langcell/pl.py
