@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import tiny
+import tiny_soma
 import tiny_sources
 from datasets import load_dataset
 from places import HELPERS
@@ -291,10 +292,7 @@ def test_no_room_is_a_clear_error_and_nothing_is_lost(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory) -> str:
     """A local SOMA experiment with the cells of the first file."""
-    soma_io = pytest.importorskip("tiledbsoma.io", reason="the extra census is not installed")
-    place = str(tmp_path_factory.mktemp("soma") / "experiment")
-    soma_io.from_anndata(place, tiny_sources.adata_of(), measurement_name="RNA", X_layer_name="raw")
-    return place
+    return tiny_soma.write_experiment(tmp_path_factory.mktemp("soma") / "experiment", tiny_sources.adata_of())
 
 
 def test_a_census_gives_the_cells_that_a_file_gives(experiment, specs, tmp_path: Path) -> None:
