@@ -2,7 +2,7 @@
 
     python hub_numbers.py FOLDER GOLDEN [--write]
 
-compares with the file GOLDEN to 1e-5, or writes it. It prints the versions that it ran with and the greatest difference.
+compares with the file GOLDEN to 1e-5, or writes it. It prints the versions that it ran with and the differences.
 """
 
 import json

@@ -17,6 +17,7 @@ import tiny
 import tiny_soma
 import tiny_sources
 from datasets import load_dataset
+from killing import killed_workers
 from places import HELPERS
 from tiny_sources import OPTIONS, bytes_of
 
@@ -96,6 +97,13 @@ def test_cells_of_sources_without_metadata_have_the_empty_text(
 @pytest.mark.parametrize("workers", [2, 3])
 def test_the_number_of_workers_changes_nothing(workers: int, specs, undisturbed: Path, tmp_path: Path) -> None:
     run(specs, tmp_path / "shards", workers=workers)
+    assert bytes_of(tmp_path / "shards") == bytes_of(undisturbed)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_workers_killed_at_random_moments_change_no_byte(seed: int, specs, undisturbed: Path, tmp_path: Path) -> None:
+    with killed_workers(seed):
+        run(specs, tmp_path / "shards", workers=2)
     assert bytes_of(tmp_path / "shards") == bytes_of(undisturbed)
 
 

@@ -1,37 +1,18 @@
 """Processes are killed at random moments, and every task is done once."""
 
 import multiprocessing
-import random
-import threading
-import time
 
 import pytest
+from killing import killed_workers
 from tiny_tasks import answer_lambda, die_unless_marked, one_over, power_of_two, square_slowly
 
 from langcell.processing.workers.pool import results_in_order, run_in_processes
 
 
-def kill_some(seed: int, times: int, ended: threading.Event) -> None:
-    """Kill workers of this process at random moments."""
-    rng = random.Random(seed)
-    while times and not ended.is_set():
-        time.sleep(rng.uniform(0.005, 0.06))
-        workers = [child for child in multiprocessing.active_children() if child.name == "langcell-worker"]
-        if workers:
-            rng.choice(workers).kill()
-            times -= 1
-
-
 @pytest.mark.parametrize("seed", range(20))
 def test_no_task_is_lost_or_doubled_when_processes_are_killed_at_random(seed: int) -> None:
-    ended = threading.Event()
-    killer = threading.Thread(target=kill_some, args=(seed, 2, ended))  # no task is lost more often than is borne
-    killer.start()
-    try:
+    with killed_workers(seed):
         results = list(run_in_processes(square_slowly, range(12), workers=2))
-    finally:
-        ended.set()
-        killer.join()
     assert sorted(results) == [(n, n * n) for n in range(12)]
 
 

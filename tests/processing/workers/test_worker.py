@@ -12,8 +12,9 @@ def test_a_worker_answers_until_it_is_killed() -> None:
     worker.process.join()
     assert not worker.is_alive
     with pytest.raises(WorkerDied, match="SIGKILL"):
-        worker.ask(0)
         worker.answer()
+    with pytest.raises(WorkerDied, match="SIGKILL"):
+        worker.ask(0)
     worker.close()
 
 
