@@ -40,7 +40,14 @@ from transformers.processing_utils import Unpack  # pyright: ignore[reportPrivat
 from transformers.utils.generic import ModelOutput
 
 from .configuration_langcell import LangCellConfig, LangCellTextConfig
-from .pipeline_langcell import LangCellPipeline as LangCellPipeline  # saved with the model: imports are copied
+
+# The pipeline and what it needs are saved with the model: imports are copied. transformers before 5.12 copies from a
+# local folder what this file itself imports, and no more.
+from .encoders_langcell import TorchEncoders as TorchEncoders
+from .pipeline_langcell import LangCellPipeline as LangCellPipeline
+from .reranking_langcell import rerank_top as rerank_top
+from .scoring_langcell import score_cells as score_cells
+from .text_blocks_langcell import encode_texts as encode_texts
 
 if TYPE_CHECKING:  # saved with the model, too, for sentence-transformers and for Inference Endpoints
     from .handler import EndpointHandler as EndpointHandler

@@ -14,6 +14,7 @@ from transformers.pipelines.base import Pipeline
 
 from .configuration_langcell import CUSTOM_PIPELINES
 from .encoders_langcell import TorchEncoders
+from .reranking_langcell import rerank_top as rerank_top  # copied with this file by transformers before 5.12
 from .scoring_langcell import EncodedLabels, check_alpha, reference_as_measured, score_cells
 from .text_blocks_langcell import encode_texts
 

@@ -32,12 +32,46 @@ def demo(
     run_demo(output, **vars(model))
 
 
+def doctor() -> None:
+    """Say what langcell runs in, which extras and devices there are, and how to get what is missing."""
+    from langcell.environment.doctor import as_lines, examine
+
+    findings = examine()
+    print("\n".join(as_lines(findings)))
+    if any(finding.is_fault for finding in findings):
+        raise typer.Exit(1)
+
+
+def say_version(wanted: bool) -> None:
+    """Print the versions of langcell and its parts, and end."""
+    if wanted:
+        from langcell.environment.parts import version_lines
+
+        print("\n".join(version_lines()))
+        raise typer.Exit
+
+
 NAMING = "Name and find cells"
 TEACHING = "Teach and measure a model"
 DATA = "Prepare training data"
 SHARING = "Convert and share"
+HELP = "Find out what is wrong"
 
 app = CommandLine("Name, embed and find single cells by text.")
+
+
+@app.callback()
+def langcell(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=say_version, is_eager=True, help="Say the versions of langcell and its parts."
+        ),
+    ] = False,
+) -> None:
+    """Name, embed and find single cells by text."""
+
+
 for command in (annotate, embed, report, retrieve, demo):
     app.add(command, panel=NAMING)
 app.add(start_app, "app", panel=NAMING)
@@ -53,6 +87,7 @@ app.add(push_shards, "push-shards", panel=SHARING)
 for command in (convert, verify, card, publish):
     app.add(command, panel=SHARING)
 app.add_typer(exporting(), name="export", rich_help_panel=SHARING)
+app.add(doctor, panel=HELP)
 
 
 def main() -> None:

@@ -1,9 +1,7 @@
 """Simulated cells as tokenized shards: drawn from profiles, ranked, and each given one of the texts of its type."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ from langcell.processing.simulation.profile_texts import (
     tissue_ids,
 )
 from langcell.processing.simulation.simulator import CellSimulator, SimulationConfig
+from langcell.processing.workers.pool import results_in_order, run_in_processes
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,18 +55,8 @@ class _ShardMaker:
         table = cell_table(ranked, self.texts.choose(cells.profile, rng), columns)
         return write_shard(self.folder, number, table)
 
-
-_maker: _ShardMaker | None = None  # of a worker process, set once so that the profiles are sent once
-
-
-def _set_maker(maker: _ShardMaker) -> None:
-    global _maker
-    _maker = maker
-
-
-def _make_shard(job: tuple[int, int, np.random.SeedSequence]) -> FileRecord:
-    assert _maker is not None
-    return _maker.make(*job)
+    def make_job(self, job: tuple[int, int, np.random.SeedSequence]) -> FileRecord:
+        return self.make(*job)
 
 
 def write_simulated_shards(
@@ -151,10 +140,7 @@ def _run(maker: _ShardMaker, jobs: Sequence[tuple], workers: int) -> Iterator[Fi
     if workers == 1:
         yield from (maker.make(*job) for job in jobs)
         return
-    # "spawn" also where "fork" is the default: a forked process inherits locks of threads that it does not have.
-    context = get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_set_maker, initargs=(maker,)) as pool:
-        yield from pool.map(_make_shard, jobs)
+    yield from results_in_order(run_in_processes(maker.make_job, jobs, workers=workers))
 
 
 def _plain(config: SimulationConfig) -> dict[str, Any]:

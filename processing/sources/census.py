@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -148,14 +148,8 @@ class CensusSource:
         self._opened.close()
 
     def find_genes(self, vocabulary: GeneVocabulary) -> FoundGenes:
-        """Where the genes are in a vocabulary; says in the log what there is to say. See `find_genes`."""
-        try:
-            found = find_genes(self.gene_names, vocabulary, naming=self.naming, other_columns=self.gene_columns)
-        except ValueError as error:
-            raise ValueError(f"{self.selection.uri}: {error}") from None
-        for note in found.notes:
-            logger.info("%s", note)
-        return found
+        """Where the genes are in a vocabulary; see `genes_of_census`."""
+        return genes_of_census(self, vocabulary)
 
     def n_in_range(self) -> int:
         """Cells in the range of `soma_joinid`s, before the filter."""
@@ -172,9 +166,20 @@ class CensusSource:
         tables = list(self._tables(columns, (start, stop))) if start < stop else []
         return pd.concat(tables) if tables else pd.DataFrame(columns=pd.Index(self._present(columns)))
 
-    def metadata_blocks(self, columns: Sequence[str], rows_per_block: int) -> Iterator[pd.DataFrame]:
-        """Columns of all selected cells in ascending order, in tables of at most `rows_per_block` rows."""
-        for table in self._tables(columns, self.selection.joinids):
+    def metadata_blocks(
+        self, columns: Sequence[str], rows_per_block: int, after: int | None = None
+    ) -> Iterator[pd.DataFrame]:
+        """Columns of all selected cells in ascending order, in tables of at most `rows_per_block` rows.
+
+        Those up to the cell `after` are left out.
+        """
+        joinids = self.selection.joinids
+        if after is not None:
+            last = int(self._obs.domain[0][1]) + 1 if joinids is None else joinids[1]
+            if after + 1 >= last:
+                return
+            joinids = (after + 1, last)
+        for table in self._tables(columns, joinids):
             for start in range(0, len(table), rows_per_block):
                 yield table.iloc[start : start + rows_per_block]
 
@@ -246,6 +251,26 @@ class CensusSource:
         except self._soma.SOMAError as error:
             chosen = f" (filter {self.selection.value_filter!r})" if self.selection.value_filter else ""
             raise ValueError(f"{self.selection.uri}{chosen}: {_first_line(error)}") from error
+
+
+class CensusGenes(Protocol):
+    """The genes of a Census, wherever it is read."""
+
+    selection: CensusSelection
+    naming: GeneNaming
+    gene_names: list[str]
+    gene_columns: list[str]
+
+
+def genes_of_census(source: CensusGenes, vocabulary: GeneVocabulary) -> FoundGenes:
+    """Where the genes are in a vocabulary; says in the log what there is to say. See `find_genes`."""
+    try:
+        found = find_genes(source.gene_names, vocabulary, naming=source.naming, other_columns=source.gene_columns)
+    except ValueError as error:
+        raise ValueError(f"{source.selection.uri}: {error}") from None
+    for note in found.notes:
+        logger.info("%s", note)
+    return found
 
 
 def _library(name: str) -> Any:

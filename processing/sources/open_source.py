@@ -23,7 +23,8 @@ from langcell.processing.gene_naming.found_genes import FoundGenes, GeneNaming
 from langcell.processing.genes import GeneVocabulary
 from langcell.processing.options import READ_FIELDS, ReadOptions
 from langcell.processing.shards.manifest import sha256_of
-from langcell.processing.sources.census import CensusSelection, CensusSource, excludes_values
+from langcell.processing.sources.census import CensusSelection, excludes_values
+from langcell.processing.sources.hosted_census import open_census
 
 logger = logging.getLogger("langcell.sources")
 
@@ -52,7 +53,7 @@ class SourceSpec:
 
 
 class RowSource(Protocol):
-    """An opened source: `CellSource` or `CensusSource`; a context manager."""
+    """An opened source: `CellSource`, `CensusSource` or `HostedCensus`; a context manager."""
 
     gene_names: list[str]
     gene_columns: list[str]
@@ -164,13 +165,13 @@ def open_source(spec: SourceSpec, options: ReadOptions, *, work: Path, checksum:
         checksum: Checksum of the source, which names that form; computed where it is needed and not given.
 
     Raises:
-        ValueError, OSError: It cannot be read; see `open_cells`, `CensusSource`.
+        ValueError, OSError: It cannot be read; see `open_cells`, `open_census`.
     """
     if spec.census is not None:
         if options.x_is != "counts":
             raise ValueError(f"A Census holds raw counts; x_is {options.x_is!r} cannot be read from it.")
         naming = GeneNaming(options.species, options.orthologs)
-        return CensusSource(spec.census, gene_column=options.gene_column, layer=options.layer, naming=naming)
+        return open_census(spec.census, gene_column=options.gene_column, layer=options.layer, naming=naming)
     reading: dict[str, Any] = {**{name: getattr(options, name) for name in READ_FIELDS}, "read_obs": False}
     path = local_path(spec.path)
     if kind_of(path) not in CONVERTED:

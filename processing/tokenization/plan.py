@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from tqdm import tqdm
@@ -30,6 +30,7 @@ from langcell.processing.sources.cell_metadata import (
     names_of_ids,
 )
 from langcell.processing.sources.census import CensusSource
+from langcell.processing.sources.hosted_census import HostedCensus
 from langcell.processing.sources.open_source import (
     RowSource,
     SourceSpec,
@@ -221,9 +222,10 @@ class _Planner:
         planned = replace(planned, unknown_ids=dict(texts.unknown), unmarked=unmarked)
         for start, stop, n_rows in cutter.finish():
             self.shards.append(PlannedShard(len(self.shards), number, start, stop, n_rows))
-        if isinstance(source, CensusSource):
-            digest.update(repr([list(ordinals), source.gene_names]).encode())
-            return replace(planned, sha256=digest.hexdigest(), outside_filter=source.n_in_range() - read)
+        if planned.spec.census is not None:
+            census = cast(CensusSource | HostedCensus, source)
+            digest.update(repr([list(ordinals), census.gene_names]).encode())
+            return replace(planned, sha256=digest.hexdigest(), outside_filter=census.n_in_range() - read)
         return planned
 
     def _id_of(self, text: str, combination: Metadata) -> int:

@@ -4,21 +4,14 @@ A task is a function of one argument that gives the same result wherever and how
 with its process is simply run again.
 """
 
-import multiprocessing
 import os
-import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
+
+from langcell.processing.workers.pool import run_in_processes
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-
-# Each process works on one task while the next waits: an error stops the run soon, and no process is ever idle.
-_TASKS_PER_WORKER = 2
 
 
 def run_tasks(
@@ -28,18 +21,20 @@ def run_tasks(
     workers: int = 1,
     scheduler: str | None = None,
     preload: str | None = None,
+    may_crash: bool = False,
 ) -> Iterator[Result]:
     """The results of all tasks, in the order in which they are finished.
 
     Args:
         function: What to do, from a module that the workers can import.
         tasks: Its arguments; they and the results can be pickled.
-        workers: Processes on this machine; 1 is this process itself.
+        workers: Processes on this machine; 1 is this process itself, unless tasks may crash.
         scheduler: Address of a Dask scheduler, such as tcp://host:8786, which takes the place of `workers`.
         preload: Module that is imported once, where the processes of this machine are forked from.
+        may_crash: Tasks use a library that can end its process: one worker is a process of its own then, too.
 
     Raises:
-        OSError: A process of this machine was ended from outside, or the scheduler cannot be reached or gave up.
+        OSError: The same task was lost with its process again and again, or the scheduler cannot be reached.
         ValueError: There is no worker, or Dask is not installed.
         Exception: What a task raised; no more tasks are started then.
 
@@ -50,59 +45,16 @@ def run_tasks(
         raise ValueError(f"workers is {workers}; give at least 1.")
     if scheduler is not None:
         yield from _run_on_dask(function, tasks, scheduler)
-    elif workers == 1:
+    elif workers == 1 and not may_crash:
         yield from map(function, tasks)
-    elif tasks:
-        yield from _run_in_pool(function, tasks, min(workers, len(tasks)), preload)
+    else:
+        modules = [function.__module__, *([preload] if preload else [])]
+        yield from (result for _, result in run_in_processes(function, tasks, workers=workers, preload=modules))
 
 
 def default_workers() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _run_in_pool(
-    function: Callable[[Task], Result], tasks: Sequence[Task], workers: int, preload: str | None
-) -> Iterator[Result]:
-    modules = [__name__, function.__module__, *([preload] if preload else [])]
-    pool = ProcessPoolExecutor(workers, mp_context=_context(modules), initializer=_end_with_parent)
-    waiting = iter(tasks)
-    running: set[Future[Result]] = set()
-    try:
-        while True:
-            for task in islice(waiting, workers * _TASKS_PER_WORKER - len(running)):
-                running.add(pool.submit(function, task))
-            if not running:
-                return
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-    except BrokenProcessPool as error:
-        raise OSError(
-            "A worker process was ended from outside (by the system, for want of memory?). What is finished is kept: "
-            "run the same command again, perhaps with fewer --workers."
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _context(modules: list[str]) -> Any:
-    """How processes are started: from a server that has imported all they need, so that they share that memory.
-
-    They are not forked from this process, which may have threads that hold locks.
-    """
-    if sys.platform == "win32":
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(modules)
-    return context
-
-
-def _end_with_parent() -> None:
-    """Let this worker end when the process that started it is killed: it would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), name="langcell-parent", daemon=True).start()
 
 
 def _run_on_dask(function: Callable[[Task], Result], tasks: Sequence[Task], scheduler: str) -> Iterator[Result]:

@@ -88,7 +88,8 @@ def tokenize(
 
     Raises:
         ValueError: A source is unfit, or the folder holds shards of another plan and `overwrite` is False.
-        OSError: A source cannot be read, there is no room on the disk, or workers were lost.
+        OSError: A source cannot be read, there is no room on the disk, or workers were lost over the same shard again
+            and again. A shard whose worker was lost once is made again, which a warning says.
     """
     folder, options = Path(folder).resolve(), options if options is not None else TokenizeOptions()
     work = folder / WORK_FOLDER
@@ -211,7 +212,9 @@ def _make_missing(
         total=plan.total_cells, initial=done, desc="tokenizing", unit="cell", unit_scale=True, disable=not progress
     ) as bar:
         preload = f"{__package__}.compiled_workers" if tasks[0].compiled else None
-        for result in run_tasks(make_shard, tasks, workers=workers, scheduler=scheduler, preload=preload):
+        fragile = any(task.spec.census is not None for task in tasks)  # SOMA is native code that has crashed
+        made = run_tasks(make_shard, tasks, workers=workers, scheduler=scheduler, preload=preload, may_crash=fragile)
+        for result in made:
             journal.add(result)
             standing[result.number] = result
             bar.update(result.origin.read)

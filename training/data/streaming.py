@@ -10,8 +10,9 @@ batch size * window / 2,000.
 
 All of it follows from the seed, the stream, the number of the window and how many cells of each folder came before it,
 so the state of a stream is a few integers, and a resumed run re-reads one window. A window depends on nothing else:
-with `workers` processes of a torch `DataLoader` windows are made ahead of their turn, and the batches are the same with
-any number of them.
+with `workers` processes windows are made ahead of their turn, and the batches are the same with any number of them. A
+process that is killed takes nothing with it: another one makes its window. (The error by which a torch `DataLoader`
+answers that comes in a signal handler, at any line of the training, and cannot be caught.)
 
 A run that is resumed has to have as many streams as before. `global_batch.GlobalBatch` keeps them when the number of
 processes changes: the position is then kept to the batch, no cell twice and none lost.
@@ -22,9 +23,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from torch.utils.data import DataLoader
 
+from langcell.processing.workers.pool import results_in_order, run_in_processes
 from langcell.training.data.cell_batches import Cell, CellBatch
 from langcell.training.data.collation import BatchCollator
 from langcell.training.data.shard_reader import ShardReader, open_shards
@@ -119,17 +119,10 @@ class CellBatches:
             yield waiting.popleft(), cells
 
     def _in_workers(self, plans: Iterator[WindowPlan]) -> Iterator[CellBatch]:
-        loader = DataLoader(
-            self._maker,
-            sampler=plans,  # type: ignore[arg-type]  # any iterable will do
-            batch_size=None,
-            num_workers=self.workers,
-            collate_fn=_as_it_is,  # type: ignore[arg-type]  # of one window, as batch_size is None
-            # Arrow and tokenizers run threads, which a forked process does not get.
-            multiprocessing_context="spawn",
-            generator=torch.Generator(),  # or it would draw from the generator of dropout
+        """Windows that processes make ahead of their turn; what a process that died had to make, another makes."""
+        return results_in_order(
+            run_in_processes(self._maker.__getitem__, plans, workers=self.workers, finish_begun=False)
         )
-        return iter(loader)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the next batch stands."""
@@ -166,9 +159,5 @@ class CellBatches:
             reader.close()
 
     def _stop(self) -> None:
-        # Windows that were made ahead are dropped; a DataLoader ends its workers when nothing refers to it.
+        # Windows that were made ahead are dropped; the processes end when nothing refers to it.
         self._windows, self._cells = None, CellBatch.of([])
-
-
-def _as_it_is(cells: CellBatch) -> CellBatch:
-    return cells

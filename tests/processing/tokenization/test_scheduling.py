@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -6,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from places import HELPERS
-from tiny_tasks import die, one_over, power_of_two
+from tiny_tasks import die, one_over, power_of_two, process_of
 
 from langcell.processing.tokenization.scheduling import default_workers, run_tasks
 
@@ -26,10 +27,16 @@ def test_what_a_task_raises_ends_the_run() -> None:
         list(run_tasks(one_over, [1, 0, 1], workers=2))
 
 
-def test_a_process_that_is_killed_is_reported() -> None:
-    with pytest.raises(OSError, match=r"ended from outside .* run the same command again") as caught:
+def test_a_task_that_kills_its_process_again_and_again_is_reported() -> None:
+    with pytest.raises(OSError, match=r"ended from outside \(SIGKILL.* 3 times .* run the same command") as caught:
         list(run_tasks(die, [1, 2], workers=2))
     assert "\n" not in str(caught.value)
+
+
+def test_one_worker_is_a_process_of_its_own_where_tasks_may_crash() -> None:
+    (here,) = run_tasks(process_of, [0])
+    (there,) = run_tasks(process_of, [0], may_crash=True)
+    assert here == os.getpid() != there
 
 
 def test_no_workers_are_refused() -> None:

@@ -14,8 +14,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import tiny
+import tiny_soma
 import tiny_sources
 from datasets import load_dataset
+from killing import killed_workers
 from places import HELPERS
 from tiny_sources import OPTIONS, bytes_of
 from warm_python import warm_python
@@ -96,6 +98,13 @@ def test_cells_of_sources_without_metadata_have_the_empty_text(
 @pytest.mark.parametrize("workers", [2, 3])
 def test_the_number_of_workers_changes_nothing(workers: int, specs, undisturbed: Path, tmp_path: Path) -> None:
     run(specs, tmp_path / "shards", workers=workers)
+    assert bytes_of(tmp_path / "shards") == bytes_of(undisturbed)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_workers_killed_at_random_moments_change_no_byte(seed: int, specs, undisturbed: Path, tmp_path: Path) -> None:
+    with killed_workers(seed):
+        run(specs, tmp_path / "shards", workers=2)
     assert bytes_of(tmp_path / "shards") == bytes_of(undisturbed)
 
 
@@ -292,10 +301,7 @@ def test_no_room_is_a_clear_error_and_nothing_is_lost(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory) -> str:
     """A local SOMA experiment with the cells of the first file."""
-    soma_io = pytest.importorskip("tiledbsoma.io", reason="the extra census is not installed")
-    place = str(tmp_path_factory.mktemp("soma") / "experiment")
-    soma_io.from_anndata(place, tiny_sources.adata_of(), measurement_name="RNA", X_layer_name="raw")
-    return place
+    return tiny_soma.write_experiment(tmp_path_factory.mktemp("soma") / "experiment", tiny_sources.adata_of())
 
 
 def test_a_census_gives_the_cells_that_a_file_gives(experiment, specs, tmp_path: Path) -> None:

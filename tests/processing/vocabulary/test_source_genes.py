@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import tiny_soma
 from anndata import AnnData
 from scipy import sparse
 
@@ -105,13 +106,10 @@ def test_real_cells(real_data):
 
 
 def test_a_census_is_a_source_and_ranges_of_it_are_parts(tmp_path):
-    soma_io = pytest.importorskip("tiledbsoma.io", reason="the extra census is not installed")
     counts = counts_of(40)
     var = pd.DataFrame({"feature_id": IDS, "feature_name": SYMBOLS, "feature_type": BIOTYPES}, index=IDS)
     obs = pd.DataFrame({"is_primary_data": [True] * 40}, index=[f"cell{i}" for i in range(40)])
-    place = str(tmp_path / "experiment")
-    adata = AnnData(sparse.csr_matrix(counts), obs=obs, var=var)
-    soma_io.from_anndata(place, adata, measurement_name="RNA", X_layer_name="raw")
+    place = tiny_soma.write_experiment(tmp_path / "experiment", AnnData(sparse.csr_matrix(counts), obs=obs, var=var))
     parts = [CensusSelection(place, joinids=joinids) for joinids in (None, (0, 15), (15, 40))]
     whole, *halves = (tally_genes([census_source(part)], progress=False) for part in parts)
     merged = GeneTally.merged(halves)

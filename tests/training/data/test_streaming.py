@@ -8,6 +8,7 @@ import pytest
 import tiny
 import tiny_shards
 import torch
+from killing import worker_processes
 from places import HELPERS
 from warm_python import warm_python, warm_spawning
 
@@ -114,6 +115,17 @@ def test_worker_processes_change_no_batch_and_a_run_goes_on_with_other_numbers_o
     resumed = batches_of(folder, unlabelled, weights=[3, 1])
     resumed.load_state_dict(state)
     assert take(resumed, 6) == take(alone, 6)
+
+
+def test_a_worker_process_that_is_killed_changes_no_batch(folder, caplog):
+    alone, helped = (batches_of(folder, workers=workers) for workers in (0, 1))
+    first = take(helped, 1)
+    (worker,) = worker_processes()
+    worker.kill()
+    worker.join()
+    assert first + take(helped, 11) == take(alone, 12)
+    helped.close()
+    assert not worker_processes()
 
 
 @pytest.mark.slow

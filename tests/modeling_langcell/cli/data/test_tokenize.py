@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import tiny
+import tiny_soma
 import tiny_sources
 from typer.testing import CliRunner
 
@@ -49,9 +50,7 @@ def test_a_glob_with_a_model_s_genes(tmp_path: Path, tiny_model_dir: Path) -> No
 
 
 def test_a_local_census(tmp_path: Path, vocabulary_file: Path) -> None:
-    soma_io = pytest.importorskip("tiledbsoma.io", reason="the extra census is not installed")
-    place = tmp_path / "experiment"
-    soma_io.from_anndata(str(place), tiny_sources.adata_of(), measurement_name="RNA", X_layer_name="raw")
+    place = tiny_soma.write_experiment(tmp_path / "experiment", tiny_sources.adata_of())
     code, stdout, stderr = invoke(
         "-o", tmp_path / "shards", "--vocabulary", vocabulary_file, "--census-uri", place, "--joinids", "0:40",
         "--value-filter", "dataset_id == 'set one'", "--keep-duplicates", "--workers", 1, "--max-length", 9,

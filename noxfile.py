@@ -1,0 +1,108 @@
+"""The versions that users have, each in an environment of its own: `make matrix`, or `nox -s SESSION` for one row.
+
+nox and not tox: the rows are lists of this file, and a session can install torch before it asks for the rest. uv makes
+the environments: it links packages from its cache, so that one copy of torch serves all of them.
+
+Every row adds a line of JSON to `matrix.jsonl` in the folder that MATRIX_RESULTS names (default: matrix/).
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+CASES = ROOT / "tests" / "matrix"
+MODEL = ROOT / "hub_cards" / "langcell-mini"
+TORCH = "torch==2.13.0"
+PYTHONS = ("3.11", "3.12", "3.13")
+TRANSFORMERS = ("5.5.0", "5.9.0", "5.12.0", "5.16.0", "5.20.0", "5.23.0", "5.24.0", "newest")
+PEFT = ("0.18.0", "newest")
+RESOLUTIONS = ("lowest-direct", "highest")
+# What reads, ranks and writes cells. SOMA has no wheel for every Python here, and has its own row in the tests of CI.
+DATA_LAYER = ("cells", "containers", "files", "gene_naming", "shards", "sources/test_open_source.py", "tokenization")
+# The newest and the oldest that may run: they are what CI has time for.
+FAST = {"transformers": "5.5.0", "resolution": "lowest-direct"}
+
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_missing_interpreters = True
+
+
+def _environment() -> dict[str, str]:
+    """What the rows run with: no network, one thread, and for uv the folders of wheels that pip knows."""
+    links = os.environ.get("UV_FIND_LINKS") or os.environ.get("PIP_FIND_LINKS", "")
+    return {
+        "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1",
+        "PYTHONPATH": "", **({"UV_FIND_LINKS": links} if links else {}), "UV_HTTP_TIMEOUT": "600",
+    }  # fmt: skip
+
+
+def _install(session: nox.Session, *packages: str, resolution: str = "highest") -> None:
+    """Install torch by itself, and then the rest without another torch: a range may admit a build of gigabytes."""
+    session.env.update(_environment())
+    session.install(TORCH)
+    build = session.run("python", "-c", "import importlib.metadata as m; print(m.version('torch'))", silent=True)
+    session.install(f"torch=={str(build).strip()}", "--resolution", resolution, *packages)
+
+
+def _note(session: nox.Session, row: dict, started: float, output: str | None) -> None:
+    folder = Path(os.environ.get("MATRIX_RESULTS", "matrix"))
+    folder.mkdir(exist_ok=True)
+    told = (output or "").strip().splitlines() or [""]
+    measured = json.loads(told[-1]) if told[-1].startswith("{") else {"said": told[-1]}
+    with (folder / "matrix.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({**row, **measured, "seconds": round(time.time() - started)}) + "\n")
+    session.log(told[-1])
+
+
+@nox.session(python="3.11")
+@nox.parametrize("peft", PEFT)
+@nox.parametrize("transformers", TRANSFORMERS)
+def hub(session: nox.Session, transformers: str, peft: str) -> None:
+    """The numbers of the bundled Hub folder, in an environment without langcell."""
+    wanted = [name if version == "newest" else f"{name}=={version}"
+              for name, version in (("transformers", transformers), ("peft", peft))]  # fmt: skip
+    _install(session, *wanted, "numpy", "--upgrade-package", "transformers", "--upgrade-package", "peft")
+    started, cache = time.time(), session.create_tmp()
+    session.env |= {"HF_HOME": cache, "HF_MODULES_CACHE": f"{cache}/modules"}
+    script = [str(CASES / "hub_numbers.py"), str(MODEL), str(CASES / "hub_numbers.json")]
+    output = session.run("python", "-W", "ignore", *script, silent=True, stderr=None)
+    _note(session, {"row": "hub", "transformers": transformers, "peft": peft}, started, str(output))
+
+
+@nox.session(python=list(PYTHONS))
+@nox.parametrize("resolution", RESOLUTIONS)
+def stack(session: nox.Session, resolution: str) -> None:
+    """The tests of the data layer, and annotate from file to file, with the lowest and the newest of everything."""
+    _install(session, ".", "pytest>=8", "pytest-timeout", "hypothesis", resolution=resolution)
+    row = {"row": "stack", "resolution": resolution}
+    started = time.time()
+    _annotate(session, row, started)
+    # Of an old library with a new one warnings are to be expected; with the newest of all each one is an error.
+    warnings = ["-W", "default"] if resolution == "lowest-direct" else []
+    tests = [f"tests/processing/{name}" for name in DATA_LAYER]
+    output = session.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *warnings, *tests, silent=True)
+    _note(session, {**row, "tests": True}, started, str(output))
+
+
+@nox.session(python="3.11")
+def fast(session: nox.Session) -> None:
+    """Two rows for CI: the oldest transformers on the Hub folder, and annotate with the lowest of everything."""
+    _install(session, ".", resolution=FAST["resolution"])
+    started = time.time()
+    _annotate(session, {"row": "stack", "resolution": FAST["resolution"]}, started)
+    script = [str(CASES / "hub_numbers.py"), str(MODEL), str(CASES / "hub_numbers.json")]
+    session.env |= {"HF_MODULES_CACHE": f"{session.create_tmp()}/modules"}
+    output = session.run("python", "-W", "ignore", *script, silent=True, stderr=None)
+    _note(session, {"row": "hub", "transformers": FAST["transformers"], "peft": "0.18.0"}, started, str(output))
+
+
+def _annotate(session: nox.Session, row: dict, started: float) -> None:
+    script = [str(CASES / "annotate_numbers.py"), str(CASES / "annotate_numbers.json")]
+    # From another folder: what is imported shall be what was installed.
+    with session.chdir(session.create_tmp()):
+        output = session.run("python", *script, silent=True, stderr=None)
+    _note(session, row, started, str(output))

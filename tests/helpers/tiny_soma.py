@@ -1,0 +1,51 @@
+"""Small SOMA experiments, written in a process of its own: the native library has ended processes by a crash."""
+
+import importlib.util
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from anndata import AnnData
+
+from langcell.processing.sources.census import CensusSource
+from langcell.processing.workers.pool import run_in_processes
+
+
+def write_experiment(place: str | Path, adata: AnnData) -> str:
+    """Write an experiment with one measurement, or skip the test where the extra is not installed."""
+    if importlib.util.find_spec("tiledbsoma") is None:
+        pytest.skip("the extra census is not installed")
+    ((_, written),) = run_in_processes(_write, [(str(place), adata)], workers=1)
+    return written
+
+
+def _write(task: tuple[str, AnnData]) -> str:
+    import tiledbsoma.io
+
+    place, adata = task
+    shutil.rmtree(place, ignore_errors=True)
+    tiledbsoma.io.from_anndata(place, adata, measurement_name="RNA", X_layer_name="raw")
+    return place
+
+
+class CrashingCensus(CensusSource):
+    """A Census whose library crashes at the first reads: a file for each in the folder that an environment names."""
+
+    def counts_of(self, rows):
+        _crash_at_first("counts")
+        return super().counts_of(rows)
+
+    def metadata_blocks(self, *arguments):
+        for number, block in enumerate(super().metadata_blocks(*arguments)):
+            if number == 1:
+                _crash_at_first("metadata")
+            yield block
+
+
+def _crash_at_first(name: str) -> None:
+    mark = Path(os.environ["LANGCELL_TEST_CRASHES"], name)
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGSEGV)
