@@ -16,6 +16,7 @@ from langcell.cli.finetune import classify, finetune, merge
 from langcell.cli.genes import gene_vocabularies
 from langcell.cli.publish import card, publish
 from langcell.cli.retrieve import retrieve
+from langcell.cli.review.explain import explain
 from langcell.cli.shards import push_shards, shard_folders
 from langcell.cli.tokenize import check, tokenize
 from langcell.loading.options import PlacedModel
@@ -37,7 +38,7 @@ DATA = "Prepare training data"
 SHARING = "Convert and share"
 
 app = CommandLine("Name, embed and find single cells by text.")
-for command in (annotate, embed, report, retrieve, demo):
+for command in (annotate, embed, report, explain, retrieve, demo):
     app.add(command, panel=NAMING)
 app.add(start_app, "app", panel=NAMING)
 for command in (finetune, classify, merge, calibrate):
