@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from langcell import pl
     from langcell.configuration_langcell import LangCellCellConfig, LangCellConfig, LangCellTextConfig
     from langcell.inference.annotation import annotate, embed
+    from langcell.inference.evidence.explain import explain
     from langcell.inference.naming.score_table import score_table
     from langcell.inference.scoring.texts import embed_texts
     from langcell.inference.scoring.zero_shot import score_labels
@@ -51,6 +52,7 @@ __all__ = [
     "annotate",
     "embed",
     "embed_texts",
+    "explain",
     "load",
     "pl",
     "retrieve",
@@ -64,6 +66,7 @@ __all__ = [
 _HOMES = {
     "langcell.configuration_langcell": ("LangCellCellConfig", "LangCellConfig", "LangCellTextConfig"),
     "langcell.inference.annotation": ("annotate", "embed"),
+    "langcell.inference.evidence.explain": ("explain",),
     "langcell.loading.onnx_model": ("OnnxLangCell",),
     "langcell.inference.search.retrieval": ("retrieve",),
     "langcell.inference.naming.score_table": ("score_table",),

@@ -28,6 +28,7 @@ REFERENCE_FILE = "reference_cells.npz"
 
 # Correlations of a cell with the reference cells of one type lie about so far apart.
 _TEMPERATURE = 0.0075
+_NAMES = ("names", "types")  # what a file of reference cells may have, by its attribute
 _CELLS_PER_BLOCK = 256  # a dense matrix of cells x genes is made of so many at once
 
 
@@ -42,6 +43,8 @@ class ReferenceCells:
         text_of: int64, shape (cells,); the text of each cell.
         embeds: float32, shape (cells, projection_dim), unit length: what one model knows of them; see `known_by`.
         embeds_of: `weights_fingerprint` of that model.
+        names: of the cells, such as "Adult|Brain|Astrocyte"; none in files older than the names.
+        types: ontology id of each text; none in these.
         genes_read: of a cell that is compared with them so many ids are read, those of highest rank.
         least: cells; fewer, in the genes of a file, say too little of what a cell may be.
 
@@ -60,11 +63,17 @@ class ReferenceCells:
     text_of: np.ndarray
     embeds: np.ndarray | None = None
     embeds_of: str = ""
+    names: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
     genes_read: ClassVar[int] = 1024
     least: ClassVar[int] = 50
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    def ids_of(self, cell: int) -> np.ndarray:
+        """The token ids of one cell, highest rank first."""
+        return self.token_ids[self.offsets[cell] : self.offsets[cell + 1]]
 
     def as_measured(self, gene_index: np.ndarray, vocabulary: GeneVocabulary) -> "MeasuredReference":
         """The cells that have any of a file's genes, as the file would have shown them.
@@ -115,6 +124,7 @@ class ReferenceCells:
         """Write the cells as compressed numpy arrays; the same cells give the same bytes."""
         with open(path, "wb") as file:
             more = {"texts": np.array(self.texts), "text_of": self.text_of}
+            more |= {name: np.array(of) for name in _NAMES if (of := getattr(self, name))}
             if self.embeds is not None:
                 more |= {"embeds": self.embeds.astype(np.float16), "embeds_of": np.array(self.embeds_of)}
             np.savez_compressed(file, allow_pickle=False, token_ids=self.token_ids, offsets=self.offsets, **more)
@@ -129,6 +139,8 @@ class ReferenceCells:
         with np.load(path, allow_pickle=False) as arrays:
             texts = tuple(str(text) for text in arrays["texts"])
             cells = cls(arrays["token_ids"], arrays["offsets"], texts, arrays["text_of"])
+            known = {name: tuple(map(str, arrays[name])) for name in _NAMES if name in arrays}
+            cells = replace(cells, **known)
             if "embeds" in arrays:
                 cells = replace(cells, embeds=arrays["embeds"].astype(np.float32), embeds_of=str(arrays["embeds_of"]))
         genes = range(vocabulary.first_gene_token_id, vocabulary.cls_token_id)

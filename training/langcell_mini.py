@@ -166,7 +166,8 @@ def rank_reference_cells(profiles: CellProfiles, vocabulary: GeneVocabulary) -> 
     ranked = rank_encode(counts, gene_index, vocabulary, max_length=REFERENCE_LENGTH, add_cls=False)
     types, text_of = np.unique(profiles.obs["cl_id"].to_numpy(dtype=str), return_inverse=True)
     texts = tuple(label.text for label in resolve_labels(types.tolist()))
-    return ReferenceCells(ranked.token_ids, ranked.offsets, texts, text_of)
+    names = tuple(map(str, profiles.obs.index))
+    return ReferenceCells(ranked.token_ids, ranked.offsets, texts, text_of, names=names, types=tuple(types.tolist()))
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ from langcell.cli.evaluate import evaluation
 from langcell.cli.finetune import classify, finetune, merge
 from langcell.cli.mcp import serve_mcp
 from langcell.cli.retrieve import retrieve
+from langcell.cli.review.explain import explain
 from langcell.cli.sharing.convert import convert, verify
 from langcell.cli.sharing.export import exporting
 from langcell.cli.sharing.publish import card, publish
@@ -72,7 +73,7 @@ def langcell(
     """Name, embed and find single cells by text."""
 
 
-for command in (annotate, embed, report, retrieve, demo):
+for command in (annotate, embed, report, explain, retrieve, demo):
     app.add(command, panel=NAMING)
 app.add(start_app, "app", panel=NAMING)
 app.add(serve_mcp, "mcp", panel=NAMING)

@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -156,3 +157,13 @@ def test_a_label_whose_similarity_never_differs_is_not_stretched_without_end():
     assert scale.factor.tolist() == pytest.approx([2 / 3, 2.0])
     flat = LabelScale.fitted(np.ones((5, 2)))
     assert flat.factor.tolist() == [1.0, 1.0]
+
+
+def test_names_and_types_are_kept_and_may_be_missing(tmp_path, counts):
+    named = dataclasses.replace(reference(counts), names=tuple("abcdef"), types=("CL:0000236", "CL:0000084"))
+    named.save(tmp_path / "named.npz")
+    reference(counts).save(tmp_path / "plain.npz")
+    back, plain = (ReferenceCells.load(tmp_path / f"{name}.npz", VOCABULARY) for name in ("named", "plain"))
+    assert (back.names, back.types) == (tuple("abcdef"), ("CL:0000236", "CL:0000084"))
+    assert (plain.names, plain.types) == ((), ())
+    assert np.array_equal(back.ids_of(2), back.token_ids[back.offsets[2] : back.offsets[3]])

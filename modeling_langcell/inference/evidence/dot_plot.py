@@ -1,0 +1,78 @@
+"""The dot plot of genes and groups, drawn by scanpy from means and shares that are known already."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langcell.inference.evidence.explanation import Explanation
+
+_SUFFIXES = (".png", ".pdf", ".svg")
+
+
+def check_plot(path: str | Path) -> Path:
+    """Return the path, if a plot can be written there.
+
+    Raises:
+        ValueError: another suffix, or a folder that does not exist.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in _SUFFIXES or not path.resolve().parent.is_dir():
+        raise ValueError(f"Cannot draw {path}; name a {', '.join(_SUFFIXES)} file in a folder that exists.")
+    return path
+
+
+def draw_dots(path: str | Path, genes: Mapping[str, Sequence[str]], found: "Explanation") -> None:
+    """Write the plot: colour is the mean log-normalised value, size the share of expressing cells.
+
+    Args:
+        path: file to write.
+        genes: genes of each group that was explained; no gene twice.
+        found: what they are of.
+
+    Raises:
+        ValueError: there is no gene, or the file cannot be written.
+    """
+    path = check_plot(path)
+    if not genes:
+        raise ValueError("No group has a supporting gene; there is nothing to draw.")
+    import matplotlib as mpl
+
+    with mpl.rc_context({"figure.dpi": 80}):
+        import matplotlib.pyplot as plt
+        import scanpy as sc
+        from anndata import AnnData
+
+        flat = [gene for of in genes.values() for gene in of]
+        mean, share = found.means_and_shares(flat)
+        # scanpy wants cells; one for each group, whose values are not looked at, since both tables are given.
+        cells: Any = AnnData(mean.to_numpy())
+        cells.obs_names, cells.var_names = [str(name) for name in mean.index], flat
+        cells.obs[found.column] = mean.index.astype(str).astype("category")
+        order = [name for name in mean.index if name in genes] + [name for name in mean.index if name not in genes]
+        plot = sc.pl.DotPlot(
+            cells,
+            {name: list(of) for name, of in genes.items()},
+            found.column,
+            categories_order=order,
+            dot_color_df=mean,
+            dot_size_df=share,
+            var_group_rotation=90 if any(len(name) > 4 * len(of) for name, of in genes.items()) else 0,
+        )
+        plot.style(cmap="Reds").legend(colorbar_title="Mean of ln(1 + CP10k)", size_title="Share of cells (%)")
+        plot.make_figure()
+        figure = plt.gcf()
+        figure.savefig(path, bbox_inches="tight", metadata=_plain_metadata(path))
+        plt.close(figure)
+
+
+def _plain_metadata(path: Path) -> dict[str, Any] | None:
+    """No time of writing, so that the same evidence gives the same file."""
+    return (
+        {"Software": None}
+        if path.suffix.lower() == ".png"
+        else {
+            ".pdf": {"CreationDate": None},
+            ".svg": {"Date": None},
+        }.get(path.suffix.lower())
+    )
