@@ -114,7 +114,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
         for task in (
             Task(
                 "zero-shot",
-                "Name cells by text alone, beside similarity only, match only, the majority and the nearest profile.",
+                "Name cells by text, each alone and refined over the file, beside the majority and three rivals.",
                 "zero_shot",
                 ZeroShotOptions,
                 files=("profiles",),
