@@ -33,7 +33,7 @@ class ScoredCells:
 
     Attributes:
         similarity: cos / temperature, as the model's reference cells say, float32, shape (cells, labels).
-        match: match probability, float32, shape (cells, labels).
+        match: match probability, float32, shape (cells, labels); NaN where it was not evaluated.
         known: bool, shape (cells,); whether the cell has a known gene. One that has none is "unassigned".
         coverage: how much of the data the gene vocabulary covers.
         settings: what `annotate` writes into uns["langcell"] on model and data.
@@ -69,6 +69,7 @@ def score_data(
     loaded: LoadedScorer,
     reference: bool = True,
     refine: bool = True,
+    match: bool = True,
     **reading: Any,
 ) -> ScoredCells:
     """Score all cells for resolved labels as `annotate` does, and return the parts of the score; writes nothing.
@@ -81,6 +82,7 @@ def score_data(
         loaded: the model.
         reference: whether cells are compared with the model's reference cells.
         refine: whether the cells of the file name each other, too, where there are enough of them.
+        match: whether to evaluate the match of every label, which takes most of the time; NaN without.
         reading: fields of `ReadingOptions`.
     """
     encoded, options = EncodedLabels(encode_label_texts(loaded, labels)), ReadingOptions(**reading)
@@ -91,7 +93,7 @@ def score_data(
         placed = PlacedCells() if isinstance(found, str) else found
 
         def score(*batch: Tensor) -> tuple[Tensor, ...]:
-            scores = score_cells(loaded.encoders, encoded, *batch)
+            scores = score_cells(loaded.encoders, encoded, *batch, rerank="full" if match else "none")
             plain = encoded.similarity(scores.cell_embeds, loaded.config.logit_temperature)
             return scores.similarity, scores.match, plain
 
@@ -99,10 +101,10 @@ def score_data(
         run = InferenceRun(source, loaded, options, score, columns, "scoring cells", cells, placed.facts)
         finished = run_in_memory(run)
         blocks = zip(*finished.parts.read(*columns, "known"), strict=True)
-        similarity, match, plain, known = (np.concatenate(column) for column in blocks)
+        similarity, matches, plain, known = (np.concatenate(column) for column in blocks)
         scored = ScoredCells(
             similarity=similarity,
-            match=match,
+            match=matches,
             known=known,
             coverage=finished.coverage,
             settings=settings(run, finished.coverage),

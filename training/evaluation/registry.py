@@ -121,7 +121,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
             ),
             Task(
                 "few-shot",
-                "Learn from K cells of each type, beside logistic regression and the nearest centroid.",
+                "Learn from K cells of each type, with and without training, beside regression and centroids.",
                 "few_shot",
                 FewShotOptions,
             ),
