@@ -77,7 +77,7 @@ def calibrate(
     loaded = load(**vars(model))
     alpha = check_alpha(loaded.config.alpha if options.alpha is None else options.alpha)
     labels = [labelled.labels[i] for i in kept]
-    scored = score_data(data, labels, loaded=loaded, **values)
+    scored = score_data(data, labels, loaded=loaded, refine=False, **values)
     run = fit(
         _scores(scored, alpha)[labelled.has_label],
         np.where(scored.known[:, None], scored.similarity, np.nan)[labelled.has_label],

@@ -1,5 +1,6 @@
 """Both parts of the score of every cell, for whoever joins or measures them in another way than `annotate`."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -7,16 +8,23 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from langcell.inference.running.cell_run import InferenceRun, run_in_memory
+from langcell.inference.refinement.file_refinement import FileRefinement, heard_cells
+from langcell.inference.refinement.mixture import LEAST_CELLS
+from langcell.inference.refinement.placing import CellsInFile, NamedFile, PlacedCells
+from langcell.inference.running.cell_run import FinishedRun, InferenceRun, run_in_memory
 from langcell.inference.running.job import settings
 from langcell.inference.running.options import ReadingOptions
 from langcell.inference.running.reading import Coverage
 from langcell.inference.scoring.reference import measured_reference, with_reference
 from langcell.inference.scoring.texts import encode_label_texts
 from langcell.loading.loaded import LoadedScorer
-from langcell.processing.cells.anndata_io import open_cells
+from langcell.processing.cells.anndata_io import CellSource, open_cells
 from langcell.processing.labels.resolve import Label
 from langcell.scoring_langcell import EncodedLabels, score_cells
+
+logger = logging.getLogger("langcell")
+
+NOT_ASKED_FOR = "it was not asked for"
 
 
 @dataclass(frozen=True)
@@ -25,12 +33,16 @@ class ScoredCells:
 
     Attributes:
         similarity: cos / temperature, as the model's reference cells say, float32, shape (cells, labels).
-        match: match probability, float32, shape (cells, labels).
+        match: match probability, float32, shape (cells, labels); NaN where it was not evaluated.
         known: bool, shape (cells,); whether the cell has a known gene. One that has none is "unassigned".
         coverage: how much of the data the gene vocabulary covers.
         settings: what `annotate` writes into uns["langcell"] on model and data.
         encoder_similarity: cos / temperature of what the encoder alone makes of the cells.
         reference_cells: how many the cells were compared with.
+        refined: probabilities of the labels once the cells of the file named each other, as `annotate` names them,
+            float32, shape (cells, labels); zeros for a cell without a known gene. None where each stands alone.
+        places: where each cell lies among the others, float32, shape (cells, components); None likewise.
+        why_alone: why each cell stands alone, in words; "" where cells were refined.
     """
 
     similarity: np.ndarray
@@ -40,35 +52,87 @@ class ScoredCells:
     settings: dict[str, Any]
     encoder_similarity: np.ndarray
     reference_cells: int
+    refined: np.ndarray | None = None
+    places: np.ndarray | None = None
+    why_alone: str = NOT_ASKED_FOR
 
     def without_reference(self) -> "ScoredCells":
-        """The same scores with similarities as they are."""
-        return replace(self, similarity=self.encoder_similarity, reference_cells=0)
+        """The same scores with similarities as they are, each cell alone."""
+        alone = {"refined": None, "why_alone": "the refinement was that of the similarities with reference cells"}
+        return replace(self, similarity=self.encoder_similarity, reference_cells=0, **alone)
 
 
 def score_data(
-    adata: Any, labels: Sequence[Label], *, loaded: LoadedScorer, reference: bool = True, **reading: Any
+    adata: Any,
+    labels: Sequence[Label],
+    *,
+    loaded: LoadedScorer,
+    reference: bool = True,
+    refine: bool = True,
+    match: bool = True,
+    **reading: Any,
 ) -> ScoredCells:
     """Score all cells for resolved labels as `annotate` does, and return the parts of the score; writes nothing.
 
-    Args and errors are those of `annotate`.
+    Args and errors are those of `annotate`, besides:
+
+    Args:
+        adata: as there, like `labels`, `reference` and `reading`.
+        labels: resolved.
+        loaded: the model.
+        reference: whether cells are compared with the model's reference cells.
+        refine: whether the cells of the file name each other, too, where there are enough of them.
+        match: whether to evaluate the match of every label, which takes most of the time; NaN without.
+        reading: fields of `ReadingOptions`.
     """
     encoded, options = EncodedLabels(encode_label_texts(loaded, labels)), ReadingOptions(**reading)
     with open_cells(adata, **options.source) as source:
         cells = measured_reference(loaded, source) if reference else None
         encoded = with_reference(loaded, encoded, cells)
+        found = _placed(source, options, len(labels)) if refine else NOT_ASKED_FOR
+        placed = PlacedCells() if isinstance(found, str) else found
 
         def score(*batch: Tensor) -> tuple[Tensor, ...]:
-            scores = score_cells(loaded.encoders, encoded, *batch)
+            scores = score_cells(loaded.encoders, encoded, *batch, rerank="full" if match else "none")
             plain = encoded.similarity(scores.cell_embeds, loaded.config.logit_temperature)
             return scores.similarity, scores.match, plain
 
         columns = ("similarity", "match", "encoder_similarity")
-        run = InferenceRun(source, loaded, options, score, columns, "scoring cells", cells)
+        run = InferenceRun(source, loaded, options, score, columns, "scoring cells", cells, placed.facts)
         finished = run_in_memory(run)
         blocks = zip(*finished.parts.read(*columns, "known"), strict=True)
-        similarity, match, plain, known = (np.concatenate(column) for column in blocks)
-        facts = settings(run, finished.coverage)
-        return ScoredCells(
-            similarity, match, known, finished.coverage, facts, plain, 0 if cells is None else len(cells)
+        similarity, matches, plain, known = (np.concatenate(column) for column in blocks)
+        scored = ScoredCells(
+            similarity=similarity,
+            match=matches,
+            known=known,
+            coverage=finished.coverage,
+            settings=settings(run, finished.coverage),
+            encoder_similarity=plain,
+            reference_cells=0 if cells is None else len(cells),
         )
+        if isinstance(found, str):
+            return replace(scored, why_alone=found)
+        return _refined(scored, finished, placed)
+
+
+def _placed(source: CellSource, options: ReadingOptions, n_labels: int) -> PlacedCells | str:
+    """How the cells of the file are placed; in words why there is too little for it."""
+    if n_labels < 2:
+        return "there is one label alone"
+    found = PlacedCells.of(source, CellsInFile(), rows_per_chunk=options.rows_per_chunk)
+    if isinstance(found, str):
+        logger.info("Each cell is named alone: %s.", found)
+    return found
+
+
+def _refined(scored: ScoredCells, finished: FinishedRun, placed: PlacedCells) -> ScoredCells:
+    """The scores with what the cells of the file say of each other."""
+    file = NamedFile(finished.parts, placed)
+    if (n_heard := int(heard_cells(file.sample).sum())) < LEAST_CELLS:
+        return replace(scored, why_alone=f"{n_heard} cells have known genes, and {LEAST_CELLS} are needed")
+    refinement = FileRefinement(file)
+    blocks = [(refinement.posterior(block), block.places) for block in file.blocks()]
+    posterior, places = (np.concatenate(column) for column in zip(*blocks, strict=True))
+    refined = np.where(scored.known[:, None], posterior, 0.0).astype(np.float32)
+    return replace(scored, refined=refined, places=places, why_alone="")

@@ -63,7 +63,8 @@ class ZeroShotOptions(TaskOptions):
     alpha: float | None = option(None, _ALPHA)
     profiles: str | Path | None = option(
         None,
-        "h5ad file of mean expression profiles; it adds the baseline of the nearest profile.",
+        "h5ad file of mean expression profiles; it adds the nearest profile, marker genes, and logistic regression on "
+        "cells simulated from the profiles.",
         cli_type=Path,
         show_default=False,
     )

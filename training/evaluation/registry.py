@@ -114,14 +114,14 @@ TASKS: Mapping[str, Task] = MappingProxyType(
         for task in (
             Task(
                 "zero-shot",
-                "Name cells by text alone, beside similarity only, match only, the majority and the nearest profile.",
+                "Name cells by text, each alone and refined over the file, beside the majority and three rivals.",
                 "zero_shot",
                 ZeroShotOptions,
                 files=("profiles",),
             ),
             Task(
                 "few-shot",
-                "Learn from K cells of each type, beside logistic regression and the nearest centroid.",
+                "Learn from K cells of each type, with and without training, beside regression and centroids.",
                 "few_shot",
                 FewShotOptions,
             ),

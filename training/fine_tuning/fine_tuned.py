@@ -61,7 +61,7 @@ class FineTuned:
             reading: fields of `ReadingOptions`.
         """
         if isinstance(self.model, LoadedLangCell):
-            parts = score_data(adata, self.labels, loaded=self.model, **reading)
+            parts = score_data(adata, self.labels, loaded=self.model, refine=False, **reading)
             similarity, match = torch.from_numpy(parts.similarity), torch.from_numpy(parts.match)
             scores = combine_scores(similarity, match, alpha=self.config.alpha).numpy()
             return np.where(parts.known[:, None], scores, np.float32(np.nan))

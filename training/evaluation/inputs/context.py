@@ -118,13 +118,20 @@ class EvaluationContext(EvaluationInputs):
             return self.embeddings.projected[rows]
         return embed_cells(read_cells(self.data, self.reading, rows=rows), self.loaded, self.reading).projected
 
-    def scored(self, labels: Sequence[Label]) -> ScoredCells:
-        """Similarity and match of all cells for these labels; kept for the next task that asks the same."""
+    def scored(self, labels: Sequence[Label], *, match: bool = True) -> ScoredCells:
+        """Similarity and match of all cells for these labels; kept for the next task that asks the same.
+
+        Args:
+            labels: the candidates.
+            match: whether the match is needed, which takes most of the time; NaN where it was not computed yet.
+        """
         key = tuple(label.text for label in labels)
-        if key not in self._scored:
-            source, reading = self.source
-            self._scored[key] = score_data(source, labels, loaded=self.loaded, **reading)
-        return self._scored[key]
+        for kept in ((*key, True), *([] if match else [(*key, False)])):
+            if kept in self._scored:
+                return self._scored[kept]
+        source, reading = self.source
+        found = self._scored[*key, match] = score_data(source, labels, loaded=self.loaded, match=match, **reading)
+        return found
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
         """Text embeddings, unit length, float32, shape (texts, projection_dim)."""

@@ -33,7 +33,7 @@ _RETRIEVAL: Metrics = {
 }
 HEADLINES: Mapping[str, Metrics] = MappingProxyType(
     {
-        "zero-shot": _NAMING,
+        "zero-shot": {**_NAMING, "novelty_auroc": ("roc_auc", "novelty AUROC")},
         "disease": _NAMING,
         "few-shot": _NAMING,
         "classification": _NAMING,

@@ -37,7 +37,7 @@ def run(context: EvaluationContext, *, alpha: float | None = None, repeats: int 
     if alpha is not None:
         check_alpha(alpha)
     labelled = context.read_labels(resolve=resolve_diseases, searched="MONDO")
-    report = name_and_measure(context, labelled, task=TASK, alpha=alpha, baselines={}, repeats=repeats)
+    report = name_and_measure(context, labelled, task=TASK, alpha=alpha, rivals={}, repeats=repeats)
     figures = {
         "confusion": draw_confusion(report),
         "per-type": draw_per_type(report),

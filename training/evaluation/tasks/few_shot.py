@@ -6,6 +6,9 @@ cells of a smaller K are among those of a larger one. A type that has fewer trai
 The fine-tuned model and the regression on genes know of the file the labelled cells alone; components know all of its
 cells. What these are worth to the fine-tuned model shows where its scores are smoothed over neighbours in components,
 as `langcell annotate --smooth 3 --smooth-over X_pca` does; the regression on the components is smoothed likewise.
+
+The way without training is `langcell annotate --known-column`: the labelled cells are known cells of the file, and the
+others learn from them and from the text. The fine-tuned model is refined with the same known cells.
 """
 
 import logging
@@ -27,8 +30,16 @@ from langcell.training.evaluation.tasks.baselines import (
     logistic_regression_on_genes,
     nearest_centroid,
 )
-from langcell.training.evaluation.tasks.fine_tuned_models import FineTuningSettings, best_codes, by_name, score_rows
+from langcell.training.evaluation.tasks.fine_tuned_models import (
+    FineTuningSettings,
+    best_codes,
+    by_name,
+    joined_scores,
+    score_parts,
+    similarity_of,
+)
 from langcell.training.evaluation.tasks.naming import credit_of
+from langcell.training.evaluation.tasks.refining import REFINED, refine_scores
 from langcell.training.evaluation.tasks.splits import Split, draw_shots, stratified_splits
 from langcell.training.labelled.labelled_cells import LabelledCells
 
@@ -39,6 +50,7 @@ SHOTS = (1, 2, 5, 10, 20)
 _HEADLINE_SHOTS = 5
 _STRENGTH = 3.0
 _SMOOTHED = ", smoothed over PCA"
+_KNOWN_CELLS = f"{MODEL_METHOD}, known cells in the file, no training"
 _ON_EMBEDDINGS = "logistic regression on frozen embeddings"
 _ON_GENES = "logistic regression on genes"
 _ON_COMPONENTS = "logistic regression on PCA"
@@ -110,11 +122,7 @@ def _name_test_cells(
     """Method -> label of each test cell, all having learned from `rows`."""
     classes, n_classes = labelled.truth[rows], len(labelled.labels)
     embeddings, components = context.embeddings.projected, context.components
-    scores = {}
-    if tuning is not None:
-        tuned = tuning.learn(context, rows, task="text", seed=split.seed)
-        everyone = np.arange(len(labelled.truth))
-        scores[MODEL_METHOD] = by_name(score_rows(context, tuned, everyone), tuned, labelled.names)
+    scores = _by_text(context, labelled, rows, split, tuning)
     genes = context.log_counts
     scores[_ON_GENES] = logistic_regression_on_genes(genes[rows], classes, genes, n_classes=n_classes)
     for name, features in ((_ON_EMBEDDINGS, embeddings), (_ON_COMPONENTS, components)):
@@ -125,6 +133,28 @@ def _name_test_cells(
     named = {name: best_codes(found[split.test]) for name, found in scores.items()}
     named[_CENTROID] = nearest_centroid(embeddings[rows], classes, embeddings[split.test])
     return named
+
+
+def _by_text(
+    context: EvaluationContext,
+    labelled: LabelledCells,
+    rows: np.ndarray,
+    split: Split,
+    tuning: FineTuningSettings | None,
+) -> dict[str, np.ndarray]:
+    """Method -> scores of all cells by the methods that read texts; those that refine are left out of small files."""
+    scored = context.scored(labelled.labels, match=False)
+    known = np.full(len(labelled.truth), -1)
+    known[rows] = labelled.truth[rows]
+    scores: dict[str, np.ndarray | None] = {}
+    if tuning is not None:
+        tuned = tuning.learn(context, rows, task="text", seed=split.seed)
+        parts = score_parts(context, tuned)
+        scores[MODEL_METHOD] = by_name(joined_scores(parts, tuned), tuned, labelled.names)
+        similarity = by_name(similarity_of(parts), tuned, labelled.names, missing=np.nan)
+        scores[MODEL_METHOD + REFINED] = refine_scores(similarity, scored.places, known=known, seed=split.seed)
+    scores[_KNOWN_CELLS] = refine_scores(similarity_of(scored), scored.places, known=known, seed=split.seed)
+    return {name: found for name, found in scores.items() if found is not None}
 
 
 def _smoothed(scores: np.ndarray, components: np.ndarray) -> np.ndarray:
@@ -143,6 +173,7 @@ def _report(
     tuning: FineTuningSettings | None,
 ) -> dict[str, Any]:
     headline = _HEADLINE_SHOTS if _HEADLINE_SHOTS in shots else shots[-1]
+    scored = context.scored(labelled.labels, match=False)
     curves = {name: {str(k): mean_and_sd(points) for k, points in by_k.items()} for name, by_k in runs.items()}
     return {
         **context.describe(TASK, context.embeddings.settings, labelled),
@@ -150,6 +181,7 @@ def _report(
         "headline_shots": headline,
         "repeats": len(next(iter(next(iter(runs.values())).values()))),
         "tuning": None if tuning is None else tuning.facts(),
+        "refinement": {"refined": scored.refined is not None, "why_alone": scored.why_alone},
         "types_with_fewer_cells": {
             name: int(cells // 2)
             for name, cells in zip(labelled.names, labelled.support, strict=True)
@@ -167,7 +199,7 @@ def _sections(report: dict[str, Any]) -> list[Section]:
         f"{report['headline_shots']} cells of each type. Half of each type's cells are test cells, the same for every "
         f"K and method. {uncertainty_text(report['repeats'], 'draws of training and test cells', report['seed'])} "
         f"{_tuning_text(report['tuning'])} Components are of log-normalized counts."
-        f" Smoothed: with strength {_STRENGTH:g} over the 15 nearest neighbours in them."
+        f" Smoothed: with strength {_STRENGTH:g} over the 15 nearest neighbours in them. {_known_cells_text(report)}"
     )
     if fewer := report["types_with_fewer_cells"]:
         text += " Types with fewer training cells than the largest K, which give all of theirs: "
@@ -184,6 +216,15 @@ def _sections(report: dict[str, Any]) -> list[Section]:
             for measure, written in (("macro_f1", "Macro-F1"), ("accuracy", "Accuracy"))
         ),
     ]
+
+
+def _known_cells_text(report: dict[str, Any]) -> str:
+    if _KNOWN_CELLS not in report["methods"]:
+        return f"No method refines: {report['refinement']['why_alone']}."
+    return (
+        "Known cells, no training: the labelled cells name the others of the file together with the text, as "
+        "langcell annotate --known-column does. Refined: the fine-tuned model with the same known cells."
+    )
 
 
 def _tuning_text(tuning: dict[str, Any] | None) -> str:

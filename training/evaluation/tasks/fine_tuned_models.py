@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from anndata import AnnData
 
+from langcell.inference.annotation import ScoredCells, score_data
 from langcell.inference.naming.calibration import best_labels
 from langcell.loading.load import LoadedLangCell
 from langcell.modeling_langcell import LangCellModel
+from langcell.scoring_langcell import combine_scores
 from langcell.training.evaluation.inputs.context import EvaluationContext
 from langcell.training.fine_tuning.finetuning import FineTuned, Method, Task, finetune
 
@@ -81,15 +83,42 @@ def score_rows(context: EvaluationContext, tuned: FineTuned, rows: np.ndarray) -
     return tuned.score(rows_of(context, rows), progress=False, **training_reading(context))
 
 
+def score_parts(context: EvaluationContext, tuned: FineTuned) -> ScoredCells:
+    """Both parts of the score of all cells by a model that was fine-tuned on texts, each cell alone."""
+    assert isinstance(tuned.model, LoadedLangCell)
+    return score_data(
+        context.cells, tuned.labels, loaded=tuned.model, refine=False, progress=False, **training_reading(context)
+    )
+
+
+def joined_scores(parts: ScoredCells, tuned: FineTuned) -> np.ndarray:
+    """The score of `annotate` at the model's alpha, shape (cells, labels); NaN without a known gene."""
+    similarity, match = torch.from_numpy(parts.similarity), torch.from_numpy(parts.match)
+    scores = combine_scores(similarity, match, alpha=tuned.config.alpha).numpy()
+    return np.where(parts.known[:, None], scores, np.float32(np.nan))
+
+
+def similarity_of(parts: ScoredCells) -> np.ndarray:
+    """The similarities, shape (cells, labels); NaN without a known gene."""
+    return np.where(parts.known[:, None], parts.similarity, np.float32(np.nan))
+
+
 def rows_of(context: EvaluationContext, rows: np.ndarray) -> AnnData:
     """Some of the context's cells as an AnnData of their own."""
     return context.cells[rows.tolist()].copy()
 
 
-def by_name(scores: np.ndarray, tuned: FineTuned, names: list[str]) -> np.ndarray:
-    """The scores with a column for each of `names`; 0 where the tuned model has no such label, NaN without scores."""
+def by_name(scores: np.ndarray, tuned: FineTuned, names: list[str], *, missing: float = 0.0) -> np.ndarray:
+    """The scores with a column for each of `names`.
+
+    Args:
+        scores: of the tuned model, shape (cells, labels).
+        tuned: the model.
+        names: of all labels.
+        missing: what a label has that the tuned model does not know; a cell without scores stays NaN.
+    """
     column = {label.name: i for i, label in enumerate(tuned.labels)}
-    padded = np.pad(scores, ((0, 0), (0, 1)))
+    padded = np.pad(scores, ((0, 0), (0, 1)), constant_values=missing)
     padded[np.isnan(scores).any(axis=1)] = np.nan
     return padded[:, [column.get(name, -1) for name in names]]
 

@@ -19,6 +19,7 @@ from langcell.training.evaluation.reports.embedding_map import drawn_cells, map_
 from langcell.training.evaluation.reports.pages import Section, Table
 from langcell.training.evaluation.reports.plots import draw_embeddings
 from langcell.training.evaluation.reports.report import model_scores, summary_table, with_sd
+from langcell.training.evaluation.tasks.left_out_types import left_out_section
 from langcell.training.labelled.labelled_cells import LabelledCells
 
 ALPHAS = tuple(i / 10 for i in range(11))
@@ -86,8 +87,10 @@ def naming_sections(report: Mapping[str, Any]) -> list[Section]:
         f"{report['cells_per_second']:.0f} cells/s on {model['device']}. Model revision {model['revision']}. "
         f"{uncertainty_text(report['repeats'], DRAWS_OF_CELLS, report['seed'])}"
     )
-    if unnamed := [name for row in report["methods"].values() for name in row.get("types_without_profile", ())]:
-        text += f" The file of profiles lacks, so that the nearest profile never names them: {', '.join(unnamed)}."
+    text += refinement_text(report["refinement"])
+    unnamed = [name for row in report["methods"].values() for name in row.get("types_without_profile", ())]
+    if unnamed := list(dict.fromkeys(unnamed)):
+        text += f" The file of profiles lacks, so that no method that reads it names them: {', '.join(unnamed)}."
     if WITHOUT_REFERENCE in report["methods"]:
         text += (
             " Cells are also compared with the model's reference cells, gene by gene; "
@@ -99,9 +102,20 @@ def naming_sections(report: Mapping[str, Any]) -> list[Section]:
         Section(
             f"{report['task']}: {model['id']} on {data['file']}", text, summary_table(report["task"], report["methods"])
         ),
+        *([left_out_section(report["left_out"], _support(report))] if report["left_out"] else []),
         Section("Types", table=per_type_table(model_scores(report)["per_type"])),
         Section("Weight of the similarity", _SWEEP_TEXT, _sweep_table(report["alpha_sweep"])),
     ]
+
+
+def refinement_text(facts: Mapping[str, Any]) -> str:
+    """What a page says of the refined rows, or why there is none."""
+    if facts["refined"]:
+        return (
+            " Refined: the cells of the file name each other, as langcell annotate does by default; every method in "
+            "the same components."
+        )
+    return f" Each cell stands alone: {facts['why_alone']}."
 
 
 def per_type_table(per_type: Mapping[str, Mapping[str, float]]) -> Table:
@@ -113,6 +127,10 @@ def per_type_table(per_type: Mapping[str, Mapping[str, float]]) -> Table:
             for name, row in per_type.items()
         ],
     )
+
+
+def _support(report: Mapping[str, Any]) -> dict[str, int]:
+    return {label["name"]: label["support"] for label in report["labels"]}
 
 
 def draw_cells_and_texts(context: EvaluationContext, labelled: LabelledCells) -> Figure:

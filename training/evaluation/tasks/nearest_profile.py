@@ -12,62 +12,22 @@ macro F1, 700 PBMC 0.654 and 0.563; each within 0.01):
 - candidates are the profiles whose ontology id is that of a type in question.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from anndata import AnnData
-from scipy import sparse
 
-from langcell.processing.cells.anndata_io import CellSource, open_cells
-from langcell.processing.genes import GeneVocabulary, strip_version
+from langcell.processing.cells.anndata_io import open_cells
+from langcell.training.evaluation.tasks.profile_genes import (
+    LogCells,
+    ReferenceProfiles,
+    best_codes,
+    types_of_profiles,
+)
 
 N_GENES = 2000
-_COUNTS = 10_000
-
-
-@dataclass(frozen=True, eq=False)
-class ReferenceProfiles:
-    """Mean expression of known types.
-
-    Attributes:
-        expression: counts per 10,000, shape (profiles, genes).
-        genes: what the columns are called; the medians are not used.
-        type_ids: ontology id of each profile.
-    """
-
-    expression: sparse.csr_matrix
-    genes: GeneVocabulary
-    type_ids: list[str]
-
-
-def read_profiles(path: str | Path, *, id_column: str = "ensembl_id", type_column: str = "cl_id") -> ReferenceProfiles:
-    """Read linear mean expression from an h5ad file with symbols as var_names.
-
-    Args:
-        path: the file.
-        id_column: column of var with Ensembl ids; genes without one are left out.
-        type_column: column of obs with the ontology id of each profile.
-
-    Raises:
-        ValueError: a column is missing, or a value is negative or not finite.
-    """
-    with open_cells(path, x_is="linear", gene_column=id_column) as source:
-        gene_ids = np.array([strip_version(name) for name in source.gene_names])
-        if type_column not in source.obs.columns:
-            raise ValueError(f"{path}: unknown column {type_column!r}; obs has {list(map(str, source.obs.columns))}")
-        type_ids = source.obs[type_column].astype(str).tolist()
-        expression = sparse.csr_matrix(sparse.vstack([chunk.counts for chunk in source.chunks()]), dtype=np.float64)
-    with open_cells(path, x_is="linear") as source:
-        symbols = np.array(source.gene_names)
-    n_counts = np.asarray(expression.sum(axis=1)).ravel()
-    expression = sparse.csr_matrix(sparse.diags_array(_COUNTS / np.where(n_counts > 0, n_counts, 1.0)) @ expression)
-    _, first = np.unique(gene_ids, return_index=True)
-    kept = np.sort(first[gene_ids[first] != ""])
-    genes = GeneVocabulary(gene_ids[kept].tolist(), np.ones(len(kept)), symbols[kept].tolist())
-    return ReferenceProfiles(sparse.csr_matrix(expression[:, kept]), genes, type_ids)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,14 +37,17 @@ class NearestProfile:
     Attributes:
         predicted: int64, shape (cells,); index into the types, or the number of types for a cell that is like none
             (its counts of the shared genes are all equal).
+        likeness: correlation with the best profile of each type, float64, shape (cells, types); NaN for a type that
+            has no profile, and in all columns for a cell that is like none.
         n_shared_genes: genes that cells and profiles share.
-        n_genes: how many of them were read.
+        genes: those of them that were read, as columns of the profiles, int64, the most variable first.
         types_without_profile: ontology ids of types that can never be predicted, for want of a profile.
     """
 
     predicted: np.ndarray
+    likeness: np.ndarray
     n_shared_genes: int
-    n_genes: int
+    genes: np.ndarray
     types_without_profile: list[str]
 
 
@@ -112,76 +75,34 @@ def name_by_nearest_profile(
     Raises:
         ValueError: no gene in common, or fewer than two types with a profile.
     """
-    codes = {type_id: code for code, type_id in enumerate(type_ids) if type_id is not None}
-    type_of_profile = np.array([codes.get(type_id, -1) for type_id in profiles.type_ids])
+    type_of_profile = types_of_profiles(profiles, type_ids)
     candidates = np.flatnonzero(type_of_profile >= 0)
-    with_profile = set(type_of_profile[candidates].tolist())
+    with_profile = np.unique(type_of_profile[candidates])
     if len(with_profile) < 2:
         raise ValueError(
             f"Of the {len(type_ids)} types, {len(with_profile)} have a profile; the nearest-profile baseline needs at "
             "least two. Say which ontology term each type is (--label-ids-column), or leave --profiles out."
         )
     with open_cells(data, **source_options) as source:
-        kept = np.ones(source.n_cells, dtype=bool) if cells is None else cells
-        log_cells = _LogCells(source, _merge_matrix(source, profiles), kept, rows_per_chunk)
+        log_cells = LogCells(source, profiles, cells, rows_per_chunk=rows_per_chunk)
         genes = log_cells.most_variable(n_genes)
         unit_profiles = _centred_unit_rows(np.log1p(profiles.expression[candidates][:, genes].toarray())).T
         parts = []
         for values in log_cells:
             correlation = _centred_unit_rows(values[:, genes].toarray()) @ unit_profiles
-            best = type_of_profile[candidates][correlation.argmax(1)]
-            parts.append(np.where(correlation.any(1), best, len(type_ids)))
+            likeness = np.full((len(correlation), len(type_ids)), np.nan)
+            for code in with_profile:
+                likeness[:, code] = correlation[:, type_of_profile[candidates] == code].max(axis=1)
+            likeness[~correlation.any(axis=1)] = np.nan
+            parts.append(likeness)
+    likeness = np.concatenate(parts)
     return NearestProfile(
-        predicted=np.concatenate(parts),
+        predicted=best_codes(likeness),
+        likeness=likeness,
         n_shared_genes=log_cells.n_shared_genes,
-        n_genes=len(genes),
+        genes=genes,
         types_without_profile=[type_id or "no id" for i, type_id in enumerate(type_ids) if i not in with_profile],
     )
-
-
-class _LogCells:
-    """The chosen cells as log1p of counts per 10,000 on the genes of the profiles, chunk by chunk, again and again."""
-
-    def __init__(self, source: CellSource, merge: sparse.csr_matrix, kept: np.ndarray, rows_per_chunk: int) -> None:
-        self._source, self._merge, self._kept, self._rows = source, merge, kept, rows_per_chunk
-        self._is_shared = merge.getnnz(axis=0) > 0
-        self.n_shared_genes = int(self._is_shared.sum())
-
-    def __iter__(self) -> Iterator[sparse.csr_matrix]:
-        for chunk in self._source.chunks(self._rows):
-            n_rows = len(chunk.counts.indptr) - 1
-            kept = self._kept[chunk.start : chunk.start + n_rows]
-            if kept.any():
-                counts = chunk.counts[kept].astype(np.float64)
-                n_counts = np.asarray(counts.sum(axis=1)).ravel()
-                scale = sparse.diags_array(_COUNTS / np.where(n_counts > 0, n_counts, 1.0))
-                values = sparse.csr_matrix(scale @ counts @ self._merge)
-                values.data = np.log1p(values.data)
-                yield values
-
-    def most_variable(self, n_genes: int) -> np.ndarray:
-        """Genes of the profiles by falling variance over the cells, at most `n_genes`; ties by lower number."""
-        n_cells = int(self._kept.sum())
-        total, squares = np.zeros(len(self._is_shared)), np.zeros(len(self._is_shared))
-        for values in self:
-            total += np.asarray(values.sum(axis=0)).ravel()
-            squares += np.asarray(values.multiply(values).sum(axis=0)).ravel()
-        variance = squares / n_cells - (total / n_cells) ** 2
-        order = np.argsort(-np.where(self._is_shared, variance, -np.inf), kind="stable")
-        return order[: min(n_genes, self.n_shared_genes)]
-
-
-def _merge_matrix(source: CellSource, profiles: ReferenceProfiles) -> sparse.csr_matrix:
-    """Shape (genes of the cells, genes of the profiles), one where they are the same gene."""
-    try:
-        gene = source.find_genes(profiles.genes).index
-    except ValueError as error:
-        raise ValueError(
-            "The cells and the profiles have no gene in common, or next to none; name the gene column (--gene-column)."
-        ) from error
-    columns = np.flatnonzero(gene >= 0)
-    shape = (len(gene), len(profiles.genes))
-    return sparse.csr_matrix((np.ones(len(columns)), (columns, gene[columns])), shape=shape)
 
 
 def _centred_unit_rows(values: np.ndarray) -> np.ndarray:

@@ -118,6 +118,7 @@ def _answers(
         rows_of(context, split.test),
         labelled.labels,
         loaded=with_text.model,
+        refine=False,
         progress=False,
         **training_reading(context),
     )

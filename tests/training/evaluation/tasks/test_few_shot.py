@@ -1,13 +1,15 @@
 import json
 
+import anndata
 import numpy as np
 import pytest
 import tiny_evaluation
 
+import langcell
 from langcell.training.evaluation.inputs.context import EvaluationContext
 from langcell.training.evaluation.tasks import few_shot
 from langcell.training.evaluation.tasks import fine_tuned_models as tuned
-from langcell.training.evaluation.tasks.splits import stratified_splits
+from langcell.training.evaluation.tasks.splits import draw_shots, stratified_splits
 
 
 @pytest.fixture(scope="module")
@@ -113,3 +115,40 @@ def test_a_cell_without_scores_is_smoothed_by_none_and_smooths_none():
     np.testing.assert_allclose(smoothed[[0, 2]].mean(axis=0), [0.65, 0.35], atol=1e-6)
     assert smoothed[0, 0] < 0.9
     assert tuned.best_codes(smoothed).tolist() == [0, 2, 0]
+
+
+@pytest.fixture(scope="module")
+def larger(tmp_path_factory, tiny_model_dir):
+    """A hundred and eight cells, enough to name each other."""
+    path = tmp_path_factory.mktemp("larger") / "cells.h5ad"
+    blocks = [anndata.read_h5ad(tiny_evaluation.save_cells(path, seed=seed)) for seed in range(3)]
+    anndata.concat(blocks, index_unique="-").write_h5ad(path)
+    context = EvaluationContext(path, model=tiny_model_dir, label_column="cell_type", device="cpu", progress=False)
+    return context, few_shot.run(context, shots=[5], repeats=1, steps=1)
+
+
+def test_known_cells_stand_beside_the_fine_tuned_model_which_is_refined_likewise(larger):
+    _, result = larger
+    names = list(result.report["methods"])
+    assert names[:3] == ["LangCell", "LangCell, refined", "LangCell, known cells in the file, no training"]
+    # The tiny model was never trained: what is right comes of the known cells.
+    assert result.report["methods"][names[2]]["accuracy"] > 0.9
+    assert result.report["methods"][names[1]]["accuracy"] > 0.9
+    assert "as langcell annotate --known-column does" in result.sections[0].text
+
+
+def test_known_cells_are_those_of_annotate(larger, tmp_path):
+    context, _ = larger
+    labelled = context.labelled
+    split = next(stratified_splits(labelled.truth, train_share=0.5, repeats=1, seed=0))
+    rows = draw_shots(labelled.truth, split.train, [5], seed=split.seed)[5]
+    named = few_shot._name_test_cells(context, labelled, rows, split, None)
+    adata = anndata.read_h5ad(context.data)
+    adata.obs["known"] = [name if row in rows else None for row, name in enumerate(adata.obs["cell_type"].astype(str))]
+    langcell.annotate(adata, labelled.labels, model=context.loaded, known_column="known", progress=False)
+    codes = adata.obs["langcell_label"].cat.codes.to_numpy()[split.test]
+    assert (named["LangCell, known cells in the file, no training"] == codes).all()
+
+
+def test_a_small_file_says_why_nothing_is_refined(result):
+    assert "No method refines: the file has 36 cells" in result.sections[0].text

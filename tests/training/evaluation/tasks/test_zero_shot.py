@@ -81,11 +81,16 @@ def test_the_ends_of_the_sweep_are_the_parts_of_the_score(report):
 def test_baselines_stand_beside_the_model(report):
     assert list(report["methods"]) == [
         "LangCell", "similarity only", "match only", "majority class", "nearest profile",
+        "marker genes of the profiles", "logistic regression on simulated cells",
     ]  # fmt: skip
+    assert report["refinement"] == {
+        "refined": False, "why_alone": "the file has 8 cells, and cells name each other from 100 on",
+    }  # fmt: skip
     assert report["methods"]["majority class"]["accuracy"] == 0.5
     assert report["methods"]["nearest profile"]["types_without_profile"] == ["monocyte"]
     text = naming_sections(report)[0].text
-    assert "so that the nearest profile never names them: monocyte." in text
+    assert "so that no method that reads it names them: monocyte." in text
+    assert "Each cell stands alone: the file has 8 cells" in text
 
 
 def test_alpha_of_the_caller_wins_and_needs_no_place_in_the_sweep(cells, tiny_model_dir):
@@ -131,8 +136,67 @@ def test_a_model_with_reference_cells_is_also_measured_without_them(cells, repor
 
 def test_one_draw_has_no_spread(cells, tiny_model_dir):
     context = EvaluationContext(cells, label_column="type", model=tiny_model_dir, device="cpu", progress=False)
-    report = name_and_measure(context, context.labelled, task="zero-shot", alpha=None, baselines={}, repeats=1)
+    report = name_and_measure(context, context.labelled, task="zero-shot", alpha=None, rivals={}, repeats=1)
     assert {row["accuracy_sd"] for row in (*report["methods"].values(), *report["alpha_sweep"])} == {None}
     first, *others = naming_sections(report)
     assert "has no standard deviation" in first.text
     assert not any("±" in cell for section in (first, *others) for row in section.table.rows for cell in row)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """A hundred and twenty cells of three types, each with genes of its own; two have no label."""
+    rng, names = np.random.default_rng(4), np.repeat(["B cell", "T cell", "monocyte"], 40)
+    rates = np.full((120, tiny.N_GENES + 2), 0.5)
+    for row, name in enumerate(names):
+        first = 12 * ["B cell", "T cell", "monocyte"].index(name)
+        rates[row, first : first + 10] = 8.0
+    names = np.where(np.isin(np.arange(120), (3, 70)), "unknown", names)
+    obs = pd.DataFrame({"type": names}, index=[f"c{i}" for i in range(120)])
+    counts = rng.poisson(rates).astype(np.float32)
+    adata = anndata.AnnData(counts, obs=obs, var=pd.DataFrame(index=tiny.tiny_gene_names()))
+    adata.write_h5ad(path := tmp_path_factory.mktemp("many") / "cells.h5ad")
+    return path
+
+
+@pytest.fixture(scope="module")
+def many_report(many, profiles, tmp_path_factory):
+    folder = tiny.save_tiny_folder(tmp_path_factory.mktemp("model") / "langcell-tiny", reference=True)
+    loaded = langcell.load(folder, device="cpu")
+    report = evaluate_zero_shot(many, label_column="type", model=loaded, profiles=profiles, progress=False)
+    return report, loaded
+
+
+def test_the_refined_row_is_what_annotate_names(many, many_report):
+    report, loaded = many_report
+    adata = anndata.read_h5ad(many)
+    langcell.annotate(adata, resolve_labels(["B cell", "T cell", "monocyte"]), model=loaded, progress=False)
+    truth, named = adata.obs["type"].to_numpy(), adata.obs["langcell_label"].astype(str).to_numpy()
+    kept = truth != "unknown"
+    assert adata.uns["langcell"]["refined"]
+    assert report["methods"]["LangCell, refined"]["accuracy"] == np.mean((named == truth)[kept])
+    alone = adata.obs["langcell_label_alone"].astype(str).to_numpy()
+    assert report["methods"]["LangCell"]["accuracy"] == np.mean((alone == truth)[kept])
+
+
+def test_every_rival_stands_alone_and_refined_in_one_table(many_report):
+    report, _ = many_report
+    rivals = ("nearest profile", "marker genes of the profiles", "logistic regression on simulated cells")
+    names = list(report["methods"])
+    assert names[:2] == ["LangCell", "LangCell, refined"]
+    for rival in rivals:
+        assert names[names.index(rival) + 1] == f"{rival}, refined"
+        assert report["methods"][f"{rival}, refined"]["accuracy_sd"] is not None
+    table = naming_sections(report)[0].table
+    assert [row[0] for row in table.rows] == names
+    assert "as langcell annotate does by default" in naming_sections(report)[0].text
+    json.dumps(report, allow_nan=False)
+
+
+def test_the_auroc_of_types_left_out_stands_beside_the_other_measures(many_report):
+    report, _ = many_report
+    assert set(report["left_out"]) == {"B cell", "T cell", "monocyte"}
+    assert report["methods"]["LangCell"]["novelty_auroc"] == pytest.approx(np.mean(list(report["left_out"].values())))
+    sections = {section.title: section for section in naming_sections(report)}
+    assert sections["zero-shot: langcell-tiny on cells.h5ad"].table.head[-1] == "novelty AUROC"
+    assert len(sections["Types that are not among the candidates"].table.rows) == 3
