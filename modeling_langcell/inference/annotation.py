@@ -15,6 +15,7 @@ from torch import Tensor
 
 from langcell.configuration_langcell import LangCellConfig
 from langcell.encoders_langcell import unit_rows
+from langcell.inference.hierarchy.tree_voice import TreeVoice
 from langcell.inference.naming.cluster_names import cluster_columns, cluster_facts, clusters_of, read_clusters
 from langcell.inference.naming.fine_tuned_labels import config_of, note_on_others, own_labels
 from langcell.inference.naming.label_counts import LabelCounts, count_labels
@@ -182,7 +183,10 @@ def run_annotation(job: InferenceJob, labels: Labels | None, naming: NamingOptio
         finished = stack.enter_context(job.finished(run, {"command": "annotate", **arguments}))
         if finished is None:
             return None
-        voices = _voices(NamedFile(finished.parts, placed), loaded.config, comparable=reference is not None)
+        tissues = getattr(loaded.config, "tissue_cell_types", None)
+        tree = TreeVoice.of(resolved, naming.hierarchy, tissues) if naming.uses_hierarchy else None
+        file = NamedFile(finished.parts, placed)
+        voices = _voices(file, loaded.config, tree, comparable=reference is not None)
         named = name_cells(finished.parts, resolved, naming, neighbour_space=space, voices=voices)
         uns = settings(run, finished.coverage) | _naming_settings(resolved, kind, naming, finished)
         uns |= _file_facts(named, voices, uns["labels"])
@@ -265,7 +269,9 @@ def _with_places(naming: NamingOptions, found: PlacedCells | str) -> tuple[Namin
     return replace(naming, refine="none", refine_over=None, batch_column=None).checked(), PlacedCells()
 
 
-def _voices(file: NamedFile, config: LangCellConfig, *, comparable: bool) -> FileVoices:
+def _voices(
+    file: NamedFile, config: LangCellConfig, tree: TreeVoice | None, *, comparable: bool
+) -> FileVoices:
     """What the file says beyond the scores. Only similarities that are relative to reference cells are comparable."""
     refines = file.placed.refines
     n_heard = int(heard_cells(file.sample).sum()) if comparable or refines else 0
@@ -274,15 +280,18 @@ def _voices(file: NamedFile, config: LangCellConfig, *, comparable: bool) -> Fil
         refines = False
     return FileVoices(
         file,
-        FileRefinement(file) if refines else None,
+        FileRefinement(file, branch=None if tree is None else tree.branch) if refines else None,
         NameConfidence.of(config) if comparable else None,
         novelty_of(file) if comparable and n_heard else None,
+        tree,
     )
 
 
 def _file_facts(named: NamedCells, voices: FileVoices, labels: Sequence[str]) -> dict[str, Any]:
     """What uns["langcell"] says of the file as a whole."""
     facts: dict[str, Any] = {"refined": voices.refinement is not None}
+    if voices.tree is not None:
+        facts["hierarchy"] = "branch" if voices.tree.is_branch else "list"
     if voices.refinement is not None and named.alone is not None:
         changed = (named.codes != named.alone) & np.isin(named.codes, np.arange(len(labels)))
         facts |= voices.refinement.settings(labels) | {"refined_cells": int(changed.sum())}

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from langcell.inference.hierarchy.tree_mixture import TreeMixture, TreeText
 from langcell.inference.refinement.known_cells import KnownCells
 from langcell.inference.refinement.mixture import LabelMixture
 from langcell.inference.refinement.novelty import Novelty
@@ -16,10 +17,11 @@ class FileRefinement:
 
     Args:
         file: its cells, placed.
+        branch: tree and priors of labels that are a branch of the ontology, which are named from the top down.
         seed: of the folds in which known cells are left out.
     """
 
-    def __init__(self, file: NamedFile, *, seed: int = 0) -> None:
+    def __init__(self, file: NamedFile, *, branch: TreeText | None = None, seed: int = 0) -> None:
         sample = file.sample
         assert sample.places is not None, "cells that are not placed cannot be refined"
         self.n_sampled = len(sample.similarity)
@@ -28,7 +30,12 @@ class FileRefinement:
         if known is not None and (known[heard_cells(sample)] >= 0).any():
             self.known = KnownCells.fit(sample.similarity, sample.places, known, seed=seed)
         settings = None if self.known is None else self.known.settings
-        self.mixture = LabelMixture.fit(self._heard(sample), sample.places, known=known, settings=settings)
+        heard, how = self._heard(sample), {"known": known, "settings": settings}
+        self.mixture: LabelMixture | TreeMixture
+        if branch is None:
+            self.mixture = LabelMixture.fit(heard, sample.places, **how)
+        else:
+            self.mixture = TreeMixture.fit(heard, sample.places, branch, **how)
 
     def posterior(self, block: Block) -> np.ndarray:
         """Return the probabilities of the labels for some cells, float64, shape (cells, labels); rows sum to 1."""
