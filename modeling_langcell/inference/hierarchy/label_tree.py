@@ -101,7 +101,14 @@ class LabelTree:
             int64, shape (cells,); column of the label.
         """
         top = self.children(-1)
-        found = top[mass[:, top].argmax(axis=1)]
+        return self._down(top[mass[:, top].argmax(axis=1)], mass, supported)
+
+    def finest(self, mass: np.ndarray, label: np.ndarray) -> np.ndarray:
+        """Go down from a label of each cell to one that has none below it; arguments and result as in `deepest`."""
+        return self._down(label, mass, np.ones(mass.shape, dtype=bool))
+
+    def _down(self, start: np.ndarray, mass: np.ndarray, supported: np.ndarray) -> np.ndarray:
+        found = start.copy()
         for depth in range(int(self.depth.max(initial=0)) + 1):
             for label in np.unique(found[self.depth[found] == depth]):
                 children = self.children(label)

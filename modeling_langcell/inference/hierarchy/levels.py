@@ -62,9 +62,7 @@ MEDIUM = (
 )
 
 
-def class_names(
-    names: Sequence[str], term_ids: Sequence[str], classes: Sequence[str], ontology: Ontology
-) -> list[str]:
+def class_names(names: Sequence[str], term_ids: Sequence[str], classes: Sequence[str], ontology: Ontology) -> list[str]:
     """Return the class of each name; the name itself where there is none.
 
     Args:

@@ -36,7 +36,11 @@ class TreeAnswers:
 
 
 def answers_together(
-    own: np.ndarray, similarity: np.ndarray, text: TreeText, calibration: NameConfidence | None
+    own: np.ndarray,
+    similarity: np.ndarray,
+    text: TreeText,
+    calibration: NameConfidence | None,
+    known: np.ndarray | None = None,
 ) -> TreeAnswers:
     """Answer for cells that the file named.
 
@@ -45,13 +49,13 @@ def answers_together(
         similarity: cos / temperature, shape (cells, labels); NaN for a cell without a known gene.
         text: tree and priors of the labels.
         calibration: of the model; without, confidence is the mass itself.
+        known: int, shape (cells,); column of the label that a cell is known to have and keeps, -1 where not known.
     """
-    mass = text.tree.mass(own)
-    if calibration is None:
-        return _answers(text.tree, mass, mass, similarity)
-    evidence = np.log(np.maximum((text.tree.mass(text.own(similarity)) + mass) / 2, _LEAST))
-    line = calibration.of_refined
-    return _answers(text.tree, mass, expit(line.slope * evidence + line.intercept), similarity)
+    mass = confidence = text.tree.mass(own)
+    if calibration is not None:
+        evidence = np.log(np.maximum((text.tree.mass(text.own(similarity)) + mass) / 2, _LEAST))
+        confidence = expit(calibration.of_refined.slope * evidence + calibration.of_refined.intercept)
+    return _answers(text.tree, mass, confidence, similarity, known)
 
 
 def answers_alone(similarity: np.ndarray, text: TreeText, calibration: NameConfidence | None) -> TreeAnswers:
@@ -85,11 +89,17 @@ def _calibrated(mass: np.ndarray, calibration: NameConfidence) -> np.ndarray:
     return expit(line.slope * logit(np.clip(mass, _LEAST, 1 - 1e-6)) + line.intercept)
 
 
-def _answers(tree: LabelTree, mass: np.ndarray, confidence: np.ndarray, similarity: np.ndarray) -> TreeAnswers:
+def _answers(
+    tree: LabelTree,
+    mass: np.ndarray,
+    confidence: np.ndarray,
+    similarity: np.ndarray,
+    known: np.ndarray | None = None,
+) -> TreeAnswers:
     label = tree.deepest(mass, confidence >= LEAST_CONFIDENCE)
+    if known is not None:
+        label = np.where(known >= 0, known, label)
     heard = np.isfinite(similarity).all(axis=1)
-    # The way down to the answer again, and on from there.
-    supported = tree.below[:, label].T | tree.below[label]
-    fine = tree.deepest(mass + supported, supported)
+    fine = tree.finest(mass, label)
     probability = np.where(heard, confidence[np.arange(len(label)), label], 0.0)
     return TreeAnswers(np.where(heard, label, -1), np.where(heard, fine, -1), probability)

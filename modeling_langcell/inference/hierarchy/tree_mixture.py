@@ -1,9 +1,9 @@
 """The mixture of a file from the top of a branch down: parents and children never compete as equals.
 
-All labels of a branch in one mixture compete with their own parents: "T follicular helper cell" then leads in blood, and
-"mononuclear phagocyte" takes the monocytes. Here the labels at the top of the tree compete first. Each stands for its
-whole branch. Then the labels below each of them share the cells that it got, and so on down. What a cell has of a label
-is the product of its shares on the way.
+All labels of a branch in one mixture compete with their own parents: "T follicular helper cell" then leads in blood,
+and "mononuclear phagocyte" takes the monocytes. Here the labels at the top of the tree compete first. Each stands for
+its whole branch. Then the labels below each of them share the cells that it got, and so on down. What a cell has of a
+label is the product of its shares on the way.
 
     s'[l] = (s[l] + w * mean of s over the labels above l) / (1 + w) + b * log prior[l]
     S[g] = log sum over the labels l of the branch of g of exp(s'[l])
@@ -74,9 +74,9 @@ class TreeMixture:
     @classmethod
     def fit(
         cls,
+        text: TreeText,
         similarity: np.ndarray,
         components: np.ndarray,
-        text: TreeText,
         *,
         known: np.ndarray | None = None,
         settings: MixtureSettings | None = None,
@@ -84,9 +84,9 @@ class TreeMixture:
         """Fit mixtures from the top down; arguments and errors as `LabelMixture.fit`.
 
         Args:
+            text: tree and priors of the labels.
             similarity: see there.
             components: see there.
-            text: tree and priors of the labels.
             known: see there.
             settings: see there.
         """

@@ -3,12 +3,14 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from langcell.inference.hierarchy.label_tree import LabelTree
 from langcell.inference.hierarchy.tree_answers import TreeAnswers, answers_alone, answers_together, climbed
-from langcell.inference.hierarchy.tree_mixture import TreeText
+from langcell.inference.hierarchy.tree_mixture import TreeMixture, TreeText
 from langcell.inference.refinement.confidence import NameConfidence
 from langcell.processing.labels.lookup import Label
 from langcell.processing.labels.tissues import tissues_of_type
@@ -50,9 +52,9 @@ class TreeVoice:
         return cls(TreeText(tree, np.array(prior, dtype=np.float64)), True)
 
     @property
-    def branch(self) -> TreeText | None:
-        """What a refinement from the top down reads; None for a list."""
-        return self.text if self.is_branch else None
+    def fitting(self) -> dict[str, Any]:
+        """Keywords of `FileRefinement`: a branch has a mixture of its own."""
+        return {"fit": partial(TreeMixture.fit, self.text)} if self.is_branch else {}
 
     def alone(
         self, label: np.ndarray, score: np.ndarray, similarity: np.ndarray, calibration: NameConfidence | None
@@ -71,6 +73,12 @@ class TreeVoice:
             return TreeAnswers(label, label, score.astype(np.float64))
         return climbed(label, similarity, self.text, calibration)
 
-    def together(self, own: np.ndarray, similarity: np.ndarray, calibration: NameConfidence | None) -> TreeAnswers:
+    def together(
+        self,
+        own: np.ndarray,
+        similarity: np.ndarray,
+        calibration: NameConfidence | None,
+        known: np.ndarray | None = None,
+    ) -> TreeAnswers:
         """Answer for cells that the file named; see `answers_together`."""
-        return answers_together(own, similarity, self.text, calibration)
+        return answers_together(own, similarity, self.text, calibration, known)

@@ -225,7 +225,7 @@ def _named_in_tree(
     found, answers = {"known": known}, alone
     if voices.refinement is not None:
         posterior = _posterior(voices.refinement, cells, known)
-        answers = voices.tree.together(posterior, cells.similarity, voices.confidence)
+        answers = voices.tree.together(posterior, cells.similarity, voices.confidence, cells.cells.known)
         found["alone"] = np.where(known, alone.label, codes).astype(np.int32)
     found["codes"] = np.where(known, answers.label, codes).astype(np.int32)
     found["fine"] = np.where(known, answers.fine, codes).astype(np.int32)
