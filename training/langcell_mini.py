@@ -150,6 +150,7 @@ def write_start_model(recipe: Recipe, vocabulary: GeneVocabulary, ontology: Onto
         keep_words_of=chain(ontology_words(ontology), texts),
         seed=recipe.seed,
         training_cell_types=sorted(set(profiles.obs["cl_id"])),
+        tissue_cell_types=profiles.types_by_tissue(),
     )
     start_as_bag_of_genes(model)
     processor.feature_extractor.reference_cells = rank_reference_cells(profiles, vocabulary)

@@ -1,6 +1,7 @@
 """`langcell annotate`, `langcell embed` and `langcell report`."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,9 +37,10 @@ def annotate(
     accelerate launch, the processes share the cells.
     """
     from langcell.inference.annotation import run_annotation
+    from langcell.inference.naming.candidates import chosen
+    from langcell.inference.naming.fine_tuned_labels import config_of
     from langcell.inference.running.job import InferenceJob
     from langcell.inference.running.processes import Processes
-    from langcell.processing.labels.notes import label_notes
     from langcell.reporting.page import check_report, write_report
 
     with Processes.launched() as processes:
@@ -49,17 +51,10 @@ def annotate(
                 raise ValueError("--sample-column is for the report; give --report report.html, too.")
             job = InferenceJob.of(cells, output, model, reading, processes, writing)
             job.check()
-            chosen = candidate_labels(labels, model.model, model.adapter)
-        notes = label_notes(chosen, tissue=labels.tissue)
-        if labels.ontology_root is not None:
-            notes.append(_root_note(labels.ontology_root, model.model, model.adapter))
-        if not labels.given:
-            notes = [
-                f"No labels given; those of the fine-tuning are taken: {', '.join(label.name for label in chosen)}"
-            ]
-        for note in notes if processes.is_main else ():
+            found = chosen(labels, partial(config_of, model.model, model.adapter))
+        for note in found.notes if processes.is_main else ():
             print(note)
-        summary = run_annotation(job, chosen, naming)
+        summary = run_annotation(job, found, naming)
     if summary is not None:
         _print_summary(summary)
         print(f"Wrote {output}")
@@ -114,35 +109,12 @@ def embed(
         print(f"Wrote {output}")
 
 
-def _root_note(root: str, model: Any, adapter: str | Path | None) -> str:
-    from langcell.inference.naming.fine_tuned_labels import config_of
-    from langcell.processing.labels.roots import root_note
-    from langcell.processing.ontology.terms import Ontology
-
-    trained = config_of(model, adapter).training_cell_types or ()
-    return root_note(root, among=trained, ontology=Ontology.cellxgene())
-
-
 def candidate_labels(options: LabelOptions, model: Any, adapter: str | Path | None = None) -> "list[Label]":
     """Return the candidate labels from one of the three options, or the model's own where none is given."""
-    from langcell.inference.naming.fine_tuned_labels import config_of, own_labels
-    from langcell.processing.labels.resolve import labels_under, read_labels, resolve_labels
-    from langcell.processing.labels.splitting import split_labels
-    from langcell.processing.ontology.terms import Ontology
+    from langcell.inference.naming.candidates import chosen
+    from langcell.inference.naming.fine_tuned_labels import config_of
 
-    if len(options.given) > 1:
-        raise ValueError("Give the candidate labels by exactly one of --labels, --labels-file and --ontology-root.")
-    reading = {"tissue": options.tissue, "accept_suggestions": options.accept_suggestions}
-    if options.labels is not None:
-        return resolve_labels(split_labels(options.labels), **reading)
-    if options.labels_file is not None:
-        return read_labels(options.labels_file, **reading)
-    config = config_of(model, adapter)
-    if options.ontology_root is None:
-        return own_labels(config)
-    if not (trained := config.training_cell_types):
-        raise ValueError("--ontology-root needs a model that lists its training types; use --labels with this one.")
-    return labels_under(options.ontology_root, among=trained, ontology=Ontology.cellxgene())
+    return chosen(options, partial(config_of, model, adapter)).labels
 
 
 def _print_summary(summary: "AnnotationSummary") -> None:

@@ -15,8 +15,10 @@ from torch import Tensor
 
 from langcell.configuration_langcell import LangCellConfig
 from langcell.encoders_langcell import unit_rows
+from langcell.inference.hierarchy.tree_voice import TreeVoice
+from langcell.inference.naming.candidates import Candidates, candidates_of
 from langcell.inference.naming.cluster_names import cluster_columns, cluster_facts, clusters_of, read_clusters
-from langcell.inference.naming.fine_tuned_labels import config_of, note_on_others, own_labels
+from langcell.inference.naming.fine_tuned_labels import note_on_others
 from langcell.inference.naming.label_counts import LabelCounts, count_labels
 from langcell.inference.naming.name_cells import (
     UNASSIGNED,
@@ -28,11 +30,12 @@ from langcell.inference.naming.name_cells import (
     storable,
 )
 from langcell.inference.naming.options import NamingOptions
+from langcell.inference.naming.places import place_cells, with_places
 from langcell.inference.refinement.confidence import NameConfidence
 from langcell.inference.refinement.file_refinement import FileRefinement, heard_cells, novelty_of
 from langcell.inference.refinement.mixture import LEAST_CELLS
 from langcell.inference.refinement.novelty import is_unknown, sentence
-from langcell.inference.refinement.placing import CellsInFile, NamedFile, PlacedCells, read_batches, read_known
+from langcell.inference.refinement.placing import NamedFile
 from langcell.inference.running.batching import BatchFunction
 from langcell.inference.running.cell_run import FinishedRun, InferenceRun
 from langcell.inference.running.job import InferenceJob, model_facts, row_blocks, settings
@@ -46,11 +49,10 @@ from langcell.inference.scoring.texts import encode_label_texts
 from langcell.loading.load import LoadedLangCell
 from langcell.loading.loaded import LoadedScorer
 from langcell.loading.options import AdaptedModelOptions
-from langcell.processing.cells.anndata_io import CellSource, open_cells
+from langcell.processing.cells.anndata_io import open_cells
 from langcell.processing.cells.obsm_matrix import read_obsm
 from langcell.processing.cells.row_blocks import RowBlocks
-from langcell.processing.labels.notes import label_notes
-from langcell.processing.labels.resolve import Label, resolve_labels
+from langcell.processing.labels.resolve import Label
 from langcell.processing.options import from_keywords, takes
 from langcell.processing.reference_cells import MeasuredReference
 from langcell.scoring_langcell import EncodedLabels, check_alpha, score_cells
@@ -79,6 +81,8 @@ def annotate(
     *,
     output: str | Path | None = None,
     distributed: bool = False,
+    tissue: str | None = None,
+    accept_suggestions: bool = False,
     **options: Any,
 ) -> AnnData | None:
     """Name each cell by the label whose text fits it best, without any labelled cell.
@@ -97,9 +101,13 @@ def annotate(
         labels: a list of names, {name: text}, or resolved `Label`s, in the order in which results keep them. Names
             that the Cell Ontology knows (names, synonyms, ids) get its definition as text, others are used as they are.
             When None those that the adapter or the model was fine-tuned on; other labels than these are legal, too.
+            A model without labels of its own proposes the types of the tissue, or all types of its training.
         output: h5ad or zarr file to write, another than is read; required for a path.
         distributed: share the cells of a file with the other processes that `torchrun` or `accelerate launch` started;
             each of them has to call this. Rank 0 writes the output. They need a common file system.
+        tissue: where the cells are from, such as "blood"; it proposes candidates where there are no labels, and decides
+            what a label with several meanings means.
+        accept_suggestions: read each label that is no name of a term as the nearest term, where there is one.
         {options}
 
     Returns:
@@ -118,19 +126,10 @@ def annotate(
     model, naming, reading, writing = from_keywords(options, *groups, function="annotate")
     with Processes.launched() if distributed else Processes() as processes:
         job = InferenceJob.of(adata, output, model, reading, processes, writing)
-        summary = run_annotation(job, labels, naming)
-        _log_what_was_done(labels, summary)
+        summary = run_annotation(job, labels, naming, tissue=tissue, accept_suggestions=accept_suggestions)
+        if summary is not None:
+            logger.info("langcell.summary(adata) shows what the cells were called.")
     return adata if isinstance(adata, AnnData) else None
-
-
-def _log_what_was_done(labels: Labels | None, summary: "AnnotationSummary | None") -> None:
-    """Log how the labels were read; the command prints this by itself. `langcell.summary` shows the rest."""
-    if summary is None:
-        return
-    if labels is not None:
-        for note in label_notes(resolve_labels(labels)):
-            logger.info("%s.", note.removesuffix("."))
-    logger.info("langcell.summary(adata) shows what the cells were called.")
 
 
 @dataclass(frozen=True)
@@ -146,14 +145,23 @@ class AnnotationSummary(LabelCounts):
     n_pairs: int
 
 
-def run_annotation(job: InferenceJob, labels: Labels | None, naming: NamingOptions) -> AnnotationSummary | None:
-    """Do what `annotate` describes; returns a summary to rank 0, None to other processes."""
+def run_annotation(
+    job: InferenceJob, labels: Labels | Candidates | None, naming: NamingOptions, **reading: Any
+) -> AnnotationSummary | None:
+    """Do what `annotate` describes; returns a summary to rank 0, None to other processes.
+
+    Args:
+        job: data and model.
+        labels: as in `annotate`, or what `candidates` found and told already.
+        naming: how cells get labels.
+        reading: tissue and accept_suggestions, for labels that are not found yet.
+    """
     with ExitStack() as stack:
         with job.processes.together():
             job.check()
-            naming = naming.checked()
-            given = own_labels(config_of(job.model, job.adapter)) if labels is None else labels
-            resolved = storable(resolve_labels(given), naming)
+            candidates = labels if isinstance(labels, Candidates) else candidates_of(job, labels, **reading)
+            naming = candidates.naming(naming.checked())
+            resolved = storable(candidates.labels, naming)
             source = stack.enter_context(open_cells(job.data, **job.options.source))
             space = None if naming.smooth_over is None else read_obsm(job.data, naming.smooth_over)
             clusters = None if naming.cluster_column is None else read_clusters(source, naming.cluster_column)
@@ -166,8 +174,8 @@ def run_annotation(job: InferenceJob, labels: Labels | None, naming: NamingOptio
             kind = {"alpha": float(alpha), "reference_cells": 0 if reference is None else len(reference)}
             naming.check_calibration(**model_facts(loaded), **kind, **texts)
             # One process reads the counts for all, which need the very same axes.
-            found = _place_cells(job, source, naming, resolved) if job.processes.is_main else None
-        naming, placed = _with_places(naming, job.processes.gather(found)[0])
+            found = place_cells(job, source, naming, resolved) if job.processes.is_main else None
+        naming, placed = with_places(naming, job.processes.gather(found)[0])
         with job.processes.together():
             function = _scorer(loaded, dtype, resolved, alpha, naming, reference)
         run = InferenceRun(source, loaded, job.options, function, naming.columns, "naming cells", reference)
@@ -182,7 +190,10 @@ def run_annotation(job: InferenceJob, labels: Labels | None, naming: NamingOptio
         finished = stack.enter_context(job.finished(run, {"command": "annotate", **arguments}))
         if finished is None:
             return None
-        voices = _voices(NamedFile(finished.parts, placed), loaded.config, comparable=reference is not None)
+        tissues = getattr(loaded.config, "tissue_cell_types", None)
+        tree = TreeVoice.of(resolved, naming.hierarchy, tissues) if naming.uses_hierarchy else None
+        file = NamedFile(finished.parts, placed)
+        voices = _voices(file, loaded.config, tree, comparable=reference is not None)
         named = name_cells(finished.parts, resolved, naming, neighbour_space=space, voices=voices)
         uns = settings(run, finished.coverage) | _naming_settings(resolved, kind, naming, finished)
         uns |= _file_facts(named, voices, uns["labels"])
@@ -243,29 +254,7 @@ def run_embedding(job: InferenceJob, *, hidden: bool = False) -> None:
         job.store(source, {}, obsm, settings(run, finished.coverage))
 
 
-def _place_cells(
-    job: InferenceJob, source: CellSource, naming: NamingOptions, labels: Sequence[Label]
-) -> PlacedCells | str:
-    """How the cells are placed; in words why there is too little for a refinement that is wanted."""
-    if not naming.refines:
-        return PlacedCells()
-    matrix = None if naming.refine_over is None else read_obsm(job.data, naming.refine_over)
-    batches = None if naming.batch_column is None else read_batches(source, naming.batch_column)
-    known = None if naming.known_column is None else read_known(source, naming.known_column, labels)
-    return PlacedCells.of(source, CellsInFile(matrix, batches, known), rows_per_chunk=job.options.rows_per_chunk)
-
-
-def _with_places(naming: NamingOptions, found: PlacedCells | str) -> tuple[NamingOptions, PlacedCells]:
-    """The options and the places, without refinement where there is too little for it."""
-    if isinstance(found, PlacedCells):
-        return naming, found
-    if naming.known_column is not None:
-        raise ValueError(f"known_column is {naming.known_column!r}, but no cell can learn from another: {found}.")
-    logger.info("Each cell is named alone: %s.", found)
-    return replace(naming, refine="none", refine_over=None, batch_column=None).checked(), PlacedCells()
-
-
-def _voices(file: NamedFile, config: LangCellConfig, *, comparable: bool) -> FileVoices:
+def _voices(file: NamedFile, config: LangCellConfig, tree: TreeVoice | None, *, comparable: bool) -> FileVoices:
     """What the file says beyond the scores. Only similarities that are relative to reference cells are comparable."""
     refines = file.placed.refines
     n_heard = int(heard_cells(file.sample).sum()) if comparable or refines else 0
@@ -274,15 +263,18 @@ def _voices(file: NamedFile, config: LangCellConfig, *, comparable: bool) -> Fil
         refines = False
     return FileVoices(
         file,
-        FileRefinement(file) if refines else None,
+        FileRefinement(file, **({} if tree is None else tree.fitting)) if refines else None,
         NameConfidence.of(config) if comparable else None,
         novelty_of(file) if comparable and n_heard else None,
+        tree,
     )
 
 
 def _file_facts(named: NamedCells, voices: FileVoices, labels: Sequence[str]) -> dict[str, Any]:
     """What uns["langcell"] says of the file as a whole."""
     facts: dict[str, Any] = {"refined": voices.refinement is not None}
+    if voices.tree is not None:
+        facts["hierarchy"] = "branch" if voices.tree.is_branch else "list"
     if voices.refinement is not None and named.alone is not None:
         changed = (named.codes != named.alone) & np.isin(named.codes, np.arange(len(labels)))
         facts |= voices.refinement.settings(labels) | {"refined_cells": int(changed.sum())}

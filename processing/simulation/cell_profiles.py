@@ -49,6 +49,11 @@ class CellProfiles:
     def __len__(self) -> int:
         return len(self.obs)
 
+    def types_by_tissue(self) -> dict[str, list[str]]:
+        """Return the Cell Ontology ids that each tissue has profiles of, sorted; tissues by name."""
+        by_tissue = self.obs.groupby(self.obs["tissue_clean"].astype(str))["cl_id"]
+        return {str(tissue): sorted(set(types.astype(str))) for tissue, types in sorted(by_tissue)}
+
     @classmethod
     def from_matrix(
         cls,

@@ -136,8 +136,8 @@ def tiny_batch(n_cells: int = 5, texts: tuple[str, ...] = TEXTS, *, seed: int = 
     return dict(batch)
 
 
-def save_tiny_folder(folder: str | Path, *, reference: bool = False) -> Path:
+def save_tiny_folder(folder: str | Path, *, reference: bool = False, config: LangCellConfig | None = None) -> Path:
     """Write a complete Hub folder: weights, configuration, processor, tokenizer, gene vocabulary and code."""
-    tiny_model().save_pretrained(folder)
+    tiny_model(config).save_pretrained(folder)
     tiny_processor(reference=reference).save_pretrained(folder)
     return Path(folder)

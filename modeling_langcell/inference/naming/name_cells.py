@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from langcell.inference.hierarchy.levels import BROAD, MEDIUM, class_names
+from langcell.inference.hierarchy.tree_voice import TreeVoice
 from langcell.inference.naming.calibration import AUTO_UNKNOWN, UNKNOWN, best_labels, confidence_of, named_probabilities
 from langcell.inference.naming.ontology_backoff import back_off
 from langcell.inference.naming.options import NamingOptions
@@ -34,6 +36,7 @@ class NamedCells:
         scores: when they were smoothed, float32, shape (cells, labels); else None, they are those of the parts.
         alone: int32, shape (cells,); index into names of what each cell is called by itself, where it was refined.
         novelty: float32, shape (cells,); how little any label fits, 0 to 1.
+        fine: int32, shape (cells,); index into names of the finest label, where labels lie above one another.
     """
 
     codes: np.ndarray
@@ -43,6 +46,7 @@ class NamedCells:
     scores: np.ndarray | None = None
     alone: np.ndarray | None = None
     novelty: np.ndarray | None = None
+    fine: np.ndarray | None = None
 
     def obs(self) -> dict[str, Any]:
         """The columns of obs."""
@@ -57,7 +61,17 @@ class NamedCells:
             columns["langcell_label_alone"] = self._named(self.alone)
         if self.novelty is not None:
             columns["langcell_novelty"] = self.novelty
-        return columns
+        return columns | ({} if self.fine is None else self._levels(self.fine))
+
+    def _levels(self, fine: np.ndarray) -> dict[str, Any]:
+        """Broad and medium class of each label, and the finest label; words for cells without one stand for all."""
+        named = np.isin(self.codes, np.flatnonzero([bool(term_id) for term_id in self.term_ids]))
+        columns = {}
+        for level, classes in (("broad", BROAD), ("medium", MEDIUM)):
+            classed = class_names(self.names, self.term_ids, classes, Ontology.cellxgene())
+            columns[f"langcell_label_{level}"] = pd.Categorical(np.array(classed, dtype=object)[self.codes])
+        finest = np.array(self.names, dtype=object)[np.where(named, fine, self.codes)]
+        return columns | {"langcell_label_fine": pd.Categorical(finest)}
 
     def _named(self, codes: np.ndarray) -> pd.Categorical:
         """The names of cells; "unassigned" is a category only where a cell has it, since a legend shows them all."""
@@ -95,12 +109,14 @@ class FileVoices:
         refinement: fitted to them; None names each cell alone.
         confidence: what makes a probability of a name; None where the model has no parameters for it.
         novelty: says how little any label fits a cell; None where similarities cannot be compared between files.
+        tree: which labels lie above others, where they do not compete as equals.
     """
 
     file: NamedFile
     refinement: FileRefinement | None = None
     confidence: NameConfidence | None = None
     novelty: Novelty | None = None
+    tree: TreeVoice | None = None
 
 
 def confidence_is_probability(options: NamingOptions, voices: FileVoices) -> bool:
@@ -168,6 +184,8 @@ def _heard_in_file(
 def _named_in_file(namer: "_Namer", block: "_Block", cells: Block, voices: FileVoices) -> dict[str, np.ndarray]:
     """Code, confidence and known of some cells; where they are refined, what each would be called by itself, too."""
     codes, confidence = namer.name(block)
+    if voices.tree is not None:
+        return _named_in_tree(codes, confidence, block.known, cells, voices)
     found = {"codes": codes, "confidence": confidence, "known": block.known}
     label = np.where(block.known & (codes < len(namer.labels)), codes, -1)
     if voices.refinement is None:
@@ -175,9 +193,7 @@ def _named_in_file(namer: "_Namer", block: "_Block", cells: Block, voices: FileV
         if voices.confidence is not None and plain:
             found["confidence"] = voices.confidence.alone(cells.similarity, label).astype(np.float32)
         return found
-    posterior = voices.refinement.posterior(cells)
-    if faults := int((block.known & ~posterior.any(axis=1)).sum()):
-        raise ValueError(f"The model gives {faults} cells NaN similarities; try --dtype float32, or other weights.")
+    posterior = _posterior(voices.refinement, cells, block.known)
     refined = np.where(block.known, posterior.argmax(axis=1), -1)
     probability = posterior.max(axis=1)
     if voices.confidence is not None:
@@ -185,6 +201,35 @@ def _named_in_file(namer: "_Namer", block: "_Block", cells: Block, voices: FileV
     found["codes"] = np.where(block.known, refined, codes).astype(np.int32)
     found["confidence"] = np.where(block.known, probability, 0.0).astype(np.float32)
     return found | {"alone": codes}
+
+
+def _posterior(refinement: FileRefinement, cells: Block, known: np.ndarray) -> np.ndarray:
+    """Return the probabilities of the labels for some cells, shape (cells, labels).
+
+    Raises:
+        ValueError: a cell with a known gene has none.
+    """
+    posterior = refinement.posterior(cells)
+    if faults := int((known & ~posterior.any(axis=1)).sum()):
+        raise ValueError(f"The model gives {faults} cells NaN similarities; try --dtype float32, or other weights.")
+    return posterior
+
+
+def _named_in_tree(
+    codes: np.ndarray, confidence: np.ndarray, known: np.ndarray, cells: Block, voices: FileVoices
+) -> dict[str, np.ndarray]:
+    """As `_named_in_file`, and the finest label, for labels that lie above one another."""
+    assert voices.tree is not None
+    label = np.where(known & (codes < len(voices.tree.text.prior)), codes, -1)
+    alone = voices.tree.alone(label, confidence, cells.similarity, voices.confidence)
+    found, answers = {"known": known}, alone
+    if voices.refinement is not None:
+        posterior = _posterior(voices.refinement, cells, known)
+        answers = voices.tree.together(posterior, cells.similarity, voices.confidence, cells.cells.known)
+        found["alone"] = np.where(known, alone.label, codes).astype(np.int32)
+    found["codes"] = np.where(known, answers.label, codes).astype(np.int32)
+    found["fine"] = np.where(known, answers.fine, codes).astype(np.int32)
+    return found | {"confidence": np.where(known, answers.confidence, 0.0).astype(np.float32)}
 
 
 def _novelty(voices: FileVoices) -> Iterator[np.ndarray]:

@@ -12,6 +12,7 @@ logger = logging.getLogger("langcell")
 
 Rerank = Literal["exact", "full", "top-k", "none"]
 Refine = Literal["auto", "none"]
+Hierarchy = Literal["auto", "branch", "list", "none"]
 
 LABELS_FILE = (
     "File of labels: one per line, label<TAB>text, or JSON ([names], {label: text, ontology id or null}, or a list of "
@@ -97,6 +98,12 @@ class NamingOptions:
         "Whether the cells of a file name each other. auto: yes where the file has 100 cells or more; none: each cell "
         "is named alone, as with smooth, ontology-backoff or a calibration.",
     )
+    hierarchy: Hierarchy = option(
+        "auto",
+        "How labels of which one is above another are named. branch: from the top down, as labels of a root or a "
+        "tissue are; list: together, the answer as deep as the evidence; none: as equals; auto: branch where labels "
+        "come from the ontology, list where a list has such labels.",
+    )
     refine_over: str | None = option(
         None,
         "Matrix of obsm in which cells of one type lie together, such as an integrated one; components of the counts "
@@ -153,6 +160,11 @@ class NamingOptions:
         return self.refine != "none"
 
     @property
+    def uses_hierarchy(self) -> bool:
+        """Whether labels of which one is above another do not compete as equals."""
+        return self.hierarchy != "none" and not self._other_ways()
+
+    @property
     def needs_similarity(self) -> bool:
         """Whether labels or confidence come from similarities, for which scores may be missing."""
         from langcell.inference.naming.calibration import confidence_of
@@ -171,6 +183,8 @@ class NamingOptions:
             raise ValueError(
                 f"refine is {self.refine!r}; legal are 'auto' (by the other cells of the file) and 'none' (each alone)."
             )
+        if self.hierarchy not in get_args(Hierarchy):
+            raise ValueError(f"hierarchy is {self.hierarchy!r}; legal are {', '.join(get_args(Hierarchy))}.")
         for name in ("refine_over", "batch_column", "known_column"):
             if getattr(self, name) is not None and (not self.refines or self._other_ways()):
                 reason = " and ".join(self._other_ways()) if self.refines else "refine 'none'"

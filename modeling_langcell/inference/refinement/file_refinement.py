@@ -1,7 +1,7 @@
 """What the cells of a file say of each other once all of them are named alone: posteriors, novelty, confidence."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -11,15 +11,29 @@ from langcell.inference.refinement.novelty import Novelty
 from langcell.inference.refinement.placing import Block, NamedFile
 
 
+class Mixture(Protocol):
+    """What is fitted to the cells of a file; see `LabelMixture`."""
+
+    @property
+    def present(self) -> np.ndarray:
+        """Whether each label takes part, bool, shape (labels,)."""
+        ...
+
+    def posterior(self, similarity: np.ndarray, components: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
+        """Return probabilities of the labels, shape (cells, labels)."""
+        ...
+
+
 class FileRefinement:
     """A mixture fitted to the sample of a file, and what known cells of the file teach.
 
     Args:
         file: its cells, placed.
+        fit: fits the mixture; another than `LabelMixture.fit` for labels that are a branch of the ontology.
         seed: of the folds in which known cells are left out.
     """
 
-    def __init__(self, file: NamedFile, *, seed: int = 0) -> None:
+    def __init__(self, file: NamedFile, *, fit: Callable[..., Mixture] = LabelMixture.fit, seed: int = 0) -> None:
         sample = file.sample
         assert sample.places is not None, "cells that are not placed cannot be refined"
         self.n_sampled = len(sample.similarity)
@@ -28,7 +42,7 @@ class FileRefinement:
         if known is not None and (known[heard_cells(sample)] >= 0).any():
             self.known = KnownCells.fit(sample.similarity, sample.places, known, seed=seed)
         settings = None if self.known is None else self.known.settings
-        self.mixture = LabelMixture.fit(self._heard(sample), sample.places, known=known, settings=settings)
+        self.mixture = fit(self._heard(sample), sample.places, known=known, settings=settings)
 
     def posterior(self, block: Block) -> np.ndarray:
         """Return the probabilities of the labels for some cells, float64, shape (cells, labels); rows sum to 1."""

@@ -3,37 +3,20 @@
 import numpy as np
 import pandas as pd
 import pytest
-from anndata import AnnData
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
-from tiny import save_tiny_folder, tiny_gene_names
+from tiny import save_tiny_folder
+from tiny_groups import N_CELLS, SMALL, grouped_cells
 
 import langcell
 from langcell.loading.load import load
 
 LABELS = ["natural killer cell", "B cell", "monocyte"]
-N_CELLS = 150
-SMALL = {"progress": False, "rows_per_chunk": 17, "max_batch_tokens": 400}
 
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory):
     return load(save_tiny_folder(tmp_path_factory.mktemp("model") / "tiny", reference=True), device="cpu")
-
-
-def grouped_cells(n_cells: int = N_CELLS, *, seed: int = 3) -> AnnData:
-    """Cells of three groups, each with genes of its own, and a column of clusters."""
-    rng = np.random.default_rng(seed)
-    genes = tiny_gene_names()
-    group = np.arange(n_cells) % 3
-    rates = np.full((3, len(genes)), 0.3)
-    for code in range(3):
-        rates[code, code::3] = 4.0
-    counts = sparse.csr_matrix(rng.poisson(rates[group]).astype(np.float32))
-    obs = pd.DataFrame({"leiden": [f"c{code}" for code in group], "batch": ["x", "y"] * (n_cells // 2)})
-    return AnnData(
-        counts, obs=obs.set_index(pd.Index([f"cell{i}" for i in range(n_cells)])), var=pd.DataFrame(index=genes)
-    )
 
 
 @pytest.fixture
