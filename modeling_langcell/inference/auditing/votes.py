@@ -1,4 +1,4 @@
-"""What the model calls the cells of each group: by text, by reference cells, and by both and the other cells of a file."""
+"""What the model calls the cells of each group: by text, by reference cells, and by both with the whole file."""
 
 import logging
 from collections.abc import Mapping, Sequence
