@@ -61,7 +61,10 @@ CSS = """
   color: var(--body-text-color); overflow-wrap: anywhere; }
 .table .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .table .mark { font-size: 0.75rem; background: #fde68a; color: #78350f; border-radius: 4px; padding: 0 0.35rem; }
-.table:focus-visible, .status summary:focus-visible { outline: 2px solid var(--primary-500); outline-offset: 2px; }
+.table .why { display: inline-block; vertical-align: top; max-width: calc(100% - 1.4rem); }
+.table .why summary { cursor: pointer; } .table .why p { margin: 0.2rem 0; font-size: 0.85rem; }
+.table:focus-visible, .why summary:focus-visible, .status summary:focus-visible {
+  outline: 2px solid var(--primary-500); outline-offset: 2px; }
 #downloads button { min-width: 150px; }
 @media (max-width: 760px) {
   /* On a telephone what was found stands above the form that asked for it. */

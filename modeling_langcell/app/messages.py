@@ -78,6 +78,19 @@ class Proposal:
 
 
 @dataclass(frozen=True)
+class Genes:
+    """Genes that speak for a label and, strongly, against it; the strongest first.
+
+    Attributes:
+        supporting: symbols.
+        conflicting: symbol, and the label that it speaks for.
+    """
+
+    supporting: list[str]
+    conflicting: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
 class NamedFile:
     """Result of a naming run.
 
@@ -92,6 +105,7 @@ class NamedFile:
         warning: how many cells fit no label; "" where none, or where that was not measured.
         notes: lines on labels, confidence and refinement.
         details: lines for who wants to know more.
+        genes: by label: what speaks for it and against it; labels that nothing is known of are left out.
         proposals: what labels without a term may mean.
         files: what can be taken home: kind -> name in the session's folder.
     """
@@ -106,6 +120,7 @@ class NamedFile:
     warning: str = ""
     notes: list[str] = field(default_factory=list)
     details: list[str] = field(default_factory=list)
+    genes: dict[str, Genes] = field(default_factory=dict)
     proposals: list[Proposal] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
 

@@ -13,9 +13,10 @@ import pandas as pd
 from langcell.app.downloads import write_downloads
 from langcell.app.messages import Branch, FoundCells, NamedFile, NamingRequest, PageFacts, SearchRequest
 from langcell.app.options import AppOptions
-from langcell.app.results import found_cluster_column, named_file
+from langcell.app.results import found_cluster_column, genes_of_labels, named_file
 from langcell.app.uploads import plain_name, unpacked
 from langcell.inference.annotation import AnnotationSummary, run_annotation
+from langcell.inference.naming.candidates import Candidates, proposed
 from langcell.inference.naming.options import NamingOptions
 from langcell.inference.running.job import InferenceJob
 from langcell.inference.running.options import ReadingOptions
@@ -24,7 +25,7 @@ from langcell.loading.load import LoadedLangCell, load
 from langcell.processing.cells.anndata_io import open_elements
 from langcell.processing.cells.anndata_output import write_annotated
 from langcell.processing.cells.embedding_store import open_embeddings
-from langcell.processing.labels.resolve import Label, labels_under, resolve_labels, resolve_query, typed_labels
+from langcell.processing.labels.resolve import labels_under, resolve_query, typed_labels
 from langcell.processing.ontology.terms import Ontology
 from langcell.reporting.cell_map import map_cells
 from langcell.reporting.contents import read_named
@@ -66,20 +67,21 @@ class ModelWorker:
         """
         started = time.perf_counter()
         with contextlib.chdir(request.folder):
-            labels = self._labels(request)
+            candidates = self._candidates(request)
             upload = Path(request.file or _write_sample())
             file = unpacked(upload, most_mb=request.max_unpacked_mb)
             output = Path(f"{plain_name(upload.name)}_named.h5ad")
-            summary = self._annotate(file, output, labels, request)
+            reading = ReadingOptions(request.x_is, request.gene_column, request.layer, progress=False)
+            summary = self._annotate(InferenceJob(file, output, self.loaded, options=reading), candidates, request)
             drawn = read_named(output, most_drawn=request.max_points)
             files = write_downloads(output, drawn, title=plain_name(upload.name))
-        return named_file(summary, labels, drawn, files, seconds=time.perf_counter() - started)
+            genes = genes_of_labels(output, self.loaded, reading)
+        return named_file(summary, candidates.labels, drawn, files, genes, seconds=time.perf_counter() - started)
 
-    def _annotate(self, file: Path, output: Path, labels: Sequence[Label], request: NamingRequest) -> AnnotationSummary:
-        reading = ReadingOptions(request.x_is, request.gene_column, request.layer, progress=False)
-        column = request.cluster_column or found_cluster_column(file, reading)
+    def _annotate(self, job: InferenceJob, candidates: Candidates, request: NamingRequest) -> AnnotationSummary:
+        column = request.cluster_column or found_cluster_column(job.data, job.options)
         naming = NamingOptions(unknown=request.unknown, cluster_column=column)
-        summary = run_annotation(InferenceJob(file, output, self.loaded, options=reading), labels, naming)
+        summary = run_annotation(job, candidates, naming)
         assert summary is not None, "one process joins its own results"
         return summary
 
@@ -105,25 +107,22 @@ class ModelWorker:
         columns = (best["found"].tolist(), labels, confidence.tolist(), best["similarity"].tolist())
         return FoundCells(query.text, similarity[request.rows], list(zip(*columns, strict=True)))
 
-    def _labels(self, request: NamingRequest) -> list[Label]:
+    def _candidates(self, request: NamingRequest) -> Candidates:
         if request.tissue is not None:
-            return resolve_labels(self._types_of(request.tissue))
+            return self._of_tissue(request.tissue)
         if request.branch is None:
-            return typed_labels(request.labels)
+            return Candidates(typed_labels(request.labels), "listed")
         if not request.branch.strip():
-            raise ValueError(
-                "No family of cell types is chosen; pick one, or type a name or an id, such as lymphocyte."
-            )
+            raise ValueError("No family of cell types is chosen; pick one, or type a name, such as lymphocyte.")
         if not (trained := self.loaded.config.training_cell_types):
             raise ValueError("This model does not list its training types; type the cell types.")
-        return labels_under(request.branch, among=trained, ontology=Ontology.cellxgene())
+        return Candidates(labels_under(request.branch, among=trained, ontology=Ontology.cellxgene()), "branch")
 
-    def _types_of(self, tissue: str) -> list[str]:
-        tissues = _tissues(self.loaded)
-        if tissue not in tissues:
-            given = f"{tissue!r} is no tissue of this model" if tissue else "No tissue is chosen"
-            raise ValueError(f"{given}; pick one: {', '.join(tissues) or 'it lists none'}.")
-        return list(tissues[tissue])
+    def _of_tissue(self, tissue: str) -> Candidates:
+        if not tissue:
+            there = ", ".join(sorted(_tissues(self.loaded))) or "this model lists none"
+            raise ValueError(f"No tissue is chosen; pick one: {there}.")
+        return proposed(self.loaded.config, tissue)
 
 
 def _tissues(loaded: LoadedLangCell) -> Mapping[str, Sequence[str]]:

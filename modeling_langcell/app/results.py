@@ -1,11 +1,14 @@
 """From a finished naming run to what the page shows of it."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from langcell.app.messages import NamedFile, Proposal
+from langcell.app.messages import Genes, NamedFile, Proposal
 from langcell.inference.annotation import AnnotationSummary
+from langcell.inference.evidence.explain import Explanation, explain
 from langcell.inference.running.options import ReadingOptions
+from langcell.loading.load import LoadedLangCell
 from langcell.processing.cells.anndata_io import open_cells
 from langcell.processing.labels.notes import label_notes
 from langcell.processing.labels.resolve import Label
@@ -14,13 +17,22 @@ from langcell.processing.ontology.terms import Ontology
 from langcell.reporting.contents import NamedData
 from langcell.reporting.methods import confidence_sentence, novelty_sentence
 
+logger = logging.getLogger("langcell")
+
 # Usual names of a column of clusters, the likeliest first.
 CLUSTER_COLUMNS = ("leiden", "louvain", "seurat_clusters", "clusters", "cluster", "graphclust", "Cluster")
+_GENES = 6
 _DID_YOU_MEAN = "Did you mean"
 
 
 def named_file(
-    summary: AnnotationSummary, labels: Sequence[Label], drawn: NamedData, files: dict[str, str], *, seconds: float
+    summary: AnnotationSummary,
+    labels: Sequence[Label],
+    drawn: NamedData,
+    files: dict[str, str],
+    genes: dict[str, Genes],
+    *,
+    seconds: float,
 ) -> NamedFile:
     """Put together what the page shows.
 
@@ -29,6 +41,7 @@ def named_file(
         labels: the candidates.
         drawn: what is read from the output.
         files: what can be taken home.
+        genes: that speak for and against each label.
         seconds: that the run took.
     """
     n_cells, uns = drawn.n_cells, summary.uns
@@ -44,9 +57,29 @@ def named_file(
         warning=novelty_sentence(uns, n_cells) if uns.get("cells_that_fit_no_label") else "",
         notes=_notes(summary, labels, drawn),
         details=_details(summary, labels),
+        genes=genes,
         proposals=_proposals(labels),
         files=files,
     )
+
+
+def genes_of_labels(output: Path, model: LoadedLangCell, reading: ReadingOptions) -> dict[str, Genes]:
+    """The genes that speak for and against each label of an annotated file; none where genes cannot be compared."""
+    how = {"x_is": reading.x_is, "gene_column": reading.gene_column, "layer": reading.layer}
+    try:
+        found = explain(output, model=model, top=_GENES, progress=False, **how)
+    except ValueError as error:  # names are given without it, so that it must not stop them
+        logger.info("No genes are shown: %s", error)
+        return {}
+    assert isinstance(found, Explanation)
+    return {
+        group.group: Genes(
+            [gene.gene for gene in group.supporting],
+            [(gene.gene, gene.speaks_for) for gene in group.strong_conflicts],
+        )
+        for group in found.groups
+        if group.supporting or group.strong_conflicts
+    }
 
 
 def found_cluster_column(file: Path, reading: ReadingOptions) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from langcell.app.messages import NamedFile
+from langcell.app.messages import Genes, NamedFile
 from langcell.app.wording import in_page_words
 from langcell.one_line import one_line
 from langcell.reporting.styles import Style, styles_of
@@ -16,10 +16,27 @@ def label_table(named: NamedFile) -> str:
     """How many cells have which label."""
     styles = styles_of([label for label, *_ in named.table])
     rows = [
-        [_swatch(styles[label]) + _text(label), f"{cells:,}", f"{share:.1%}", f"{confidence:.2f}"]
+        [
+            _swatch(styles[label]) + _why(label, named.genes.get(label)),
+            f"{cells:,}",
+            f"{share:.1%}",
+            f"{confidence:.2f}",
+        ]
         for label, cells, share, confidence in named.table
     ]
-    return _table("Cell types in this file", ["cell type", "cells", "share", "confidence"], rows)
+    title = "Cell types in this file" + (": open one to see its genes" if named.genes else "")
+    return _table(title, ["cell type", "cells", "share", "confidence"], rows)
+
+
+def _why(label: str, genes: Genes | None) -> str:
+    """A label that opens, by click or key, what speaks for it and against it."""
+    if genes is None:
+        return _text(label)
+    lines = [f"Genes that speak for it: {', '.join(genes.supporting)}."] if genes.supporting else []
+    if genes.conflicting:
+        against = ", ".join(f"{gene} ({other})" if other else gene for gene, other in genes.conflicting)
+        lines.append(f"Against it: {against}.")
+    return f'<details class="why"><summary>{_text(label)}</summary>{_lines(lines)}</details>'
 
 
 def cluster_table(rows: Sequence[Mapping[str, Any]], column: str) -> str:

@@ -1,6 +1,6 @@
 import numpy as np
 
-from langcell.app.messages import NamedFile
+from langcell.app.messages import Genes, NamedFile
 from langcell.app.tables import cluster_table, error_line, found_table, label_table, status_of
 from langcell.reporting.drawn_cells import DrawnCells
 
@@ -19,6 +19,13 @@ def test_a_table_is_read_aloud_with_its_title_and_headings_and_has_no_markup_of_
     assert "&lt;b&gt;odd&lt;/b&gt;" in html
     assert "75.0%" in html
     assert "<b>" not in html
+
+
+def test_a_label_opens_the_genes_that_speak_for_it_and_against_it():
+    html = label_table(named(genes={"B cell": Genes(["CD79A", "MS4A1"], [("CD3D", "T cell")])}))
+    assert "<summary>B cell</summary><p>Genes that speak for it: CD79A, MS4A1.</p>" in html
+    assert "Against it: CD3D (T cell)." in html
+    assert html.count("<details") == 1
 
 
 def test_clusters_come_by_number_and_say_what_is_wrong_with_them():
