@@ -54,11 +54,13 @@ CSS = """
 .status .warning { border-left: 3px solid #d97706; padding-left: 0.5rem; font-weight: 600; }
 .status summary { cursor: pointer; color: var(--body-text-color-subdued); }
 .table { overflow-x: auto; }
-.table table { width: 100%; border-collapse: collapse; border: 0; font-size: 0.9rem; }
+.table table { width: 100%; border-collapse: collapse; border: 0 !important; font-size: 0.9rem; }
 .table caption { text-align: left; font-weight: 600; padding: 0.4rem 0; color: var(--body-text-color); }
 .table th, .table td { text-align: left; padding: 0.3rem 0.5rem; border: 0 !important;
   border-bottom: 1px solid var(--border-color-primary) !important;
-  color: var(--body-text-color); overflow-wrap: anywhere; }
+  color: var(--body-text-color); }
+.table td { overflow-wrap: anywhere; }
+.table tr, .table thead, .table tbody { border: 0 !important; }
 .table .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .table .mark { font-size: 0.75rem; background: #fde68a; color: #78350f; border-radius: 4px; padding: 0 0.35rem; }
 .table .why { display: inline-block; vertical-align: top; max-width: calc(100% - 1.4rem); }

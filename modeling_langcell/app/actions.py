@@ -98,7 +98,7 @@ class Actions:
     def colour(self, session_id: str, colour: str) -> "go.Figure | None":
         """The map in other colours."""
         session = self._sessions.get(session_id)
-        return None if session.named is None else cell_map(session.named.drawn, session.found, colour)
+        return None if session.named is None else _figure(session.named, session, colour)
 
     def _call(self, session: Session, method: str, request: Any) -> Any:
         try:
@@ -114,12 +114,16 @@ def _named(session: Session) -> NamedFile:
     return session.named
 
 
+def _figure(named: NamedFile, session: Session, colour: str) -> "go.Figure":
+    return cell_map(named.drawn, session.found, colour, named.styles)
+
+
 def _view(session: Session, colour: str, status: str = "") -> View:
     if (named := session.named) is None:
         return View(status)
     return View(
         status=status,
-        figure=cell_map(named.drawn, session.found, colour),
+        figure=_figure(named, session, colour),
         colours=colourings(named.drawn, session.found),
         colour=colour,
         types=label_table(named),

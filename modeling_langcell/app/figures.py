@@ -1,10 +1,12 @@
 """The map of the cells as the page shows it: the report's figures on a page that is light or dark, wide or narrow."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from langcell.app.messages import FoundCells
 from langcell.reporting.cell_figures import NOVELTY_COLOURS, group_map, label_map, value_map
-from langcell.reporting.drawn_cells import DrawnCells
+from langcell.reporting.drawn_cells import DrawnCells, by_frequency
+from langcell.reporting.styles import Style, styles_of
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -26,10 +28,21 @@ def colourings(drawn: DrawnCells, found: FoundCells | None) -> list[str]:
     return [name for name, is_there in there.items() if is_there]
 
 
-def cell_map(drawn: DrawnCells, found: FoundCells | None, colour: str) -> "go.Figure":
-    """The map in the colours asked for; by label where there is nothing else to show."""
+def cell_map(
+    drawn: DrawnCells, found: FoundCells | None, colour: str, styles: Mapping[str, Style] | None = None
+) -> "go.Figure":
+    """The map in the colours asked for; by label where there is nothing else to show.
+
+    Args:
+        drawn: the cells.
+        found: the last search.
+        colour: one of `colourings`.
+        styles: of the labels that cells have; made here when None.
+    """
+    styles = styles_of(list(drawn.spans)) if styles is None else styles
     if colour == BY_ALONE and drawn.alone is not None:
-        return _on_page(group_map(drawn, drawn.alone))
+        others = [name for name in by_frequency(drawn.alone) if name not in styles]
+        return _on_page(group_map(drawn, drawn.alone, styles_of([*styles, *others])))
     if colour == BY_CLUSTER and drawn.clusters is not None:
         return _on_page(group_map(drawn, drawn.clusters))
     if colour == BY_CONFIDENCE:
@@ -40,7 +53,7 @@ def cell_map(drawn: DrawnCells, found: FoundCells | None, colour: str) -> "go.Fi
     if colour == BY_SENTENCE and found is not None:
         lines = [f"similarity {value:.3f}" for value in found.similarity]
         return _on_page(value_map(drawn, found.similarity, title="similarity", extra=lines))
-    return _on_page(label_map(drawn))
+    return _on_page(label_map(drawn, styles))
 
 
 def _on_page(figure: "go.Figure") -> "go.Figure":

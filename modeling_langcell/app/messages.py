@@ -7,6 +7,7 @@ import numpy as np
 
 from langcell.processing.options import XKind
 from langcell.reporting.drawn_cells import DrawnCells
+from langcell.reporting.styles import Style, styles_of
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,11 @@ class NamedFile:
     genes: dict[str, Genes] = field(default_factory=dict)
     proposals: list[Proposal] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def styles(self) -> dict[str, Style]:
+        """How each label looks, on the map as in the table; the report and the figure give the same looks."""
+        return styles_of([label for label, *_ in sorted(self.table, key=lambda row: (-row[1], row[0]))])
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ from typing import Any
 from langcell.app.messages import Genes, NamedFile
 from langcell.app.wording import in_page_words
 from langcell.one_line import one_line
-from langcell.reporting.styles import Style, styles_of
+from langcell.reporting.styles import Style
 
 _SHAPES = {"circle": "●", "diamond": "◆", "square": "■", "cross": "✚", "triangle-up": "▲", "x": "✖", "star": "★"}
 
 
 def label_table(named: NamedFile) -> str:
     """How many cells have which label."""
-    styles = styles_of([label for label, *_ in named.table])
+    styles = named.styles
     rows = [
         [
             _swatch(styles[label]) + _why(label, named.genes.get(label)),

@@ -11,8 +11,9 @@ from langcell.app.figures import (
     cell_map,
     colourings,
 )
-from langcell.app.messages import FoundCells
+from langcell.app.messages import FoundCells, NamedFile
 from langcell.reporting.drawn_cells import DrawnCells
+from langcell.reporting.styles import PALETTE
 
 LABELS = ["T cell", "B cell", "B cell", "unassigned"]
 
@@ -57,6 +58,16 @@ def test_each_layer_has_its_own_names_or_numbers(whole, found):
     assert (novelty.marker.cmin, novelty.marker.cmax) == (0, 1)  # comparable between files
     (similarity,) = cell_map(whole, found, BY_SENTENCE).data
     assert similarity.text[-1].endswith("<br>similarity 0.400")
+
+
+def test_the_map_looks_as_the_table_says_whatever_cells_are_drawn(whole):
+    named = NamedFile(
+        "x", 9, "", [("T cell", 5, 0.5, 0.9), ("B cell", 2, 0.2, 0.9), ("unassigned", 2, 0.2, 0.0)], whole
+    )
+    for colour in (BY_LABEL, BY_ALONE):
+        colours = {trace.name: trace.marker.color for trace in cell_map(whole, None, colour, named.styles).data}
+        assert colours["B cell"] == named.styles["B cell"].colour
+    assert named.styles["T cell"].colour == PALETTE[0]  # the most frequent of the file, not of the map
 
 
 def test_what_is_not_there_is_shown_by_label():
