@@ -1,15 +1,14 @@
 """The map of the cells as the page shows it: the report's figures on a page that is light or dark, wide or narrow."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import plotly.graph_objects as go
 
 from langcell.app.messages import FoundCells
 from langcell.reporting.cell_figures import NOVELTY_COLOURS, group_map, label_map, value_map
 from langcell.reporting.drawn_cells import DrawnCells, by_frequency
 from langcell.reporting.styles import Style, styles_of
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 BY_LABEL, BY_ALONE, BY_CONFIDENCE = "cell type", "each cell by itself", "confidence"
 BY_NOVELTY, BY_CLUSTER, BY_SENTENCE = "novelty", "cluster", "sentence"
@@ -30,7 +29,7 @@ def colourings(drawn: DrawnCells, found: FoundCells | None) -> list[str]:
 
 def cell_map(
     drawn: DrawnCells, found: FoundCells | None, colour: str, styles: Mapping[str, Style] | None = None
-) -> "go.Figure":
+) -> go.Figure:
     """The map in the colours asked for; by label where there is nothing else to show.
 
     Args:
@@ -56,7 +55,7 @@ def cell_map(
     return _on_page(label_map(drawn, styles))
 
 
-def _on_page(figure: "go.Figure") -> "go.Figure":
+def _on_page(figure: go.Figure) -> go.Figure:
     """No background, text that is read on light and on dark, and the legend below, never beside or over the cells."""
     traces: tuple[Any, ...] = tuple(figure.data)
     n_names = len(traces) if traces and traces[0].name else 0  # a map by a number has one trace without a name
