@@ -1,23 +1,22 @@
 """What happens behind the buttons, without any widget: a session and the model process in, a view of the page out."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from html import escape
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from langcell.app.figures import map_by_label, map_by_value
-from langcell.app.messages import FoundCells, NamedFile, NamingRequest, SearchRequest
+from langcell.app.figures import BY_LABEL, BY_SENTENCE, cell_map, colourings
+from langcell.app.messages import NamedFile, NamingRequest, Proposal, SearchRequest
 from langcell.app.model_process import ModelProcess
 from langcell.app.options import AppOptions
 from langcell.app.sessions import Session, Sessions
-from langcell.one_line import one_line
+from langcell.app.tables import cluster_table, error_line, found_table, label_table, status_of
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-BY_LABEL, BY_CONFIDENCE, BY_SIMILARITY = "label", "confidence", "sentence"
-Row = Sequence[Any]
+# Of an uploaded archive that is unpacked; matrices of counts shrink to a tenth or more.
+_UNPACKED_TIMES = 20
 
 
 @dataclass(frozen=True)
@@ -27,18 +26,24 @@ class View:
     Attributes:
         status: HTML; an error is one line of class "error".
         figure: the map; None when there is none.
-        table: label, cells, share, mean confidence.
-        download: path of the annotated h5ad.
-        colour: what the map is coloured by.
-        found: cell, label, confidence, similarity of the cells that fit the sentence best.
+        colours: what it can be coloured by.
+        colour: what it is coloured by.
+        types: table of labels, HTML.
+        clusters: table of clusters, HTML; "" without clusters.
+        found: the cells that fit the sentence best, HTML; "" without a search.
+        downloads: kind -> path of what can be taken home.
+        proposals: what labels without a term may mean.
     """
 
     status: str
     figure: "go.Figure | None" = None
-    table: Sequence[Row] = ()
-    download: str | None = None
+    colours: Sequence[str] = ()
     colour: str = BY_LABEL
-    found: Sequence[Row] = ()
+    types: str = ""
+    clusters: str = ""
+    found: str = ""
+    downloads: Mapping[str, str] = field(default_factory=dict)
+    proposals: Sequence[Proposal] = ()
 
 
 class Actions:
@@ -64,35 +69,36 @@ class Actions:
         session = self._sessions.get(session_id)
         try:
             if not sample and session.upload is None:
-                raise ValueError("There is no file; drop an h5ad file, or use the sample.")
+                raise ValueError("There is no file; drop one with cells, or try the sample.")
             session.drop_results()
             request = replace(
                 request,
                 folder=str(session.folder),
                 file=None if sample else session.upload,
                 max_points=self.options.max_points,
+                max_unpacked_mb=_UNPACKED_TIMES * self.options.max_upload_mb,
             )
             session.named = named = self._call(session, "name_cells", request)
         except (ValueError, OSError) as error:
             return View(error_line(error))
-        return _view(session, BY_LABEL, status=_notes(named.notes))
+        return _view(session, BY_LABEL, status_of(named.headline, named))
 
     def search(self, session_id: str, sentence: str) -> View:
         """Colour the map by the similarity to a sentence, and list the cells that fit it best."""
         session = self._sessions.get(session_id)
         try:
             named = _named(session)
-            request = SearchRequest(str(session.folder), named.file, sentence, named.cell_map.rows)
+            request = SearchRequest(str(session.folder), named.file, sentence, named.drawn.rows)
             session.found = found = self._call(session, "find_cells", request)
         except (ValueError, OSError) as error:
-            colour = BY_LABEL if session.found is None else BY_SIMILARITY
+            colour = BY_LABEL if session.found is None else BY_SENTENCE
             return replace(_view(session, colour), status=error_line(error))
-        return _view(session, BY_SIMILARITY, status=_notes([f"Searched for: {found.text}"]))
+        return _view(session, BY_SENTENCE, status_of(f"Searched for: {found.text}", replace(named, notes=[])))
 
     def colour(self, session_id: str, colour: str) -> "go.Figure | None":
         """The map in other colours."""
         session = self._sessions.get(session_id)
-        return None if session.named is None else _figure(session.named, session.found, colour)
+        return None if session.named is None else _figure(session.named, session, colour)
 
     def _call(self, session: Session, method: str, request: Any) -> Any:
         try:
@@ -102,20 +108,14 @@ class Actions:
                 session.remove()
 
 
-def error_line(error: Exception) -> str:
-    """An error as the page shows it: the line that the command line prints."""
-    return f'<div class="status error" role="alert">{escape(one_line(error), quote=False)}</div>'
-
-
-def _notes(lines: Sequence[str]) -> str:
-    inner = "".join(f"<p>{escape(line, quote=False)}</p>" for line in lines)
-    return f'<div class="status" role="status">{inner}</div>'
-
-
 def _named(session: Session) -> NamedFile:
     if session.named is None:
-        raise ValueError("There are no named cells to search; name the cells of a file, or use the sample, first.")
+        raise ValueError("There are no named cells to search; name the cells of a file, or try the sample, first.")
     return session.named
+
+
+def _figure(named: NamedFile, session: Session, colour: str) -> "go.Figure":
+    return cell_map(named.drawn, session.found, colour, named.styles)
 
 
 def _view(session: Session, colour: str, status: str = "") -> View:
@@ -123,20 +123,12 @@ def _view(session: Session, colour: str, status: str = "") -> View:
         return View(status)
     return View(
         status=status,
-        figure=_figure(named, session.found, colour),
-        table=[(label, cells, f"{share:.1%}", f"{confidence:.3f}") for label, cells, share, confidence in named.table],
-        download=str(session.folder / named.file),
+        figure=_figure(named, session, colour),
+        colours=colourings(named.drawn, session.found),
         colour=colour,
-        found=[
-            (cell, label, f"{confidence:.3f}", f"{similarity:.3f}")
-            for cell, label, confidence, similarity in (session.found.best if session.found else ())
-        ],
+        types=label_table(named),
+        clusters=cluster_table(named.clusters, named.cluster_column),
+        found=found_table(session.found.best if session.found else ()),
+        downloads={kind: str(session.folder / file) for kind, file in named.files.items()},
+        proposals=named.proposals,
     )
-
-
-def _figure(named: NamedFile, found: FoundCells | None, colour: str) -> "go.Figure":
-    if colour == BY_CONFIDENCE:
-        return map_by_value(named.cell_map, named.cell_map.confidence, title="confidence")
-    if colour == BY_SIMILARITY and found is not None:
-        return map_by_value(named.cell_map, found.similarity, title="similarity")
-    return map_by_label(named.cell_map)

@@ -1,80 +1,71 @@
-"""The map of the cells as a plotly figure: coloured by label, by confidence, or by similarity to a sentence."""
+"""The map of the cells as the page shows it: the report's figures on a page that is light or dark, wide or narrow."""
 
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 
-from langcell.app.messages import CellMap
-from langcell.reporting.figures import MOST_SVG_POINTS, by_frequency, colours_of, shortened
+from langcell.app.messages import FoundCells
+from langcell.reporting.cell_figures import NOVELTY_COLOURS, group_map, label_map, value_map
+from langcell.reporting.drawn_cells import DrawnCells, by_frequency
+from langcell.reporting.styles import Style, styles_of
+
+BY_LABEL, BY_ALONE, BY_CONFIDENCE = "cell type", "each cell by itself", "confidence"
+BY_NOVELTY, BY_CLUSTER, BY_SENTENCE = "novelty", "cluster", "sentence"
 
 
-def map_by_label(cell_map: CellMap) -> go.Figure:
-    """One colour a label, the most frequent first; the legend switches them on and off."""
-    figure = _figure()
-    labels = np.array(cell_map.labels, dtype=object)
-    for label, colour in colours_of(by_frequency(cell_map.labels)).items():
-        chosen = np.flatnonzero(labels == label)
-        figure.add_trace(_points(cell_map, chosen, name=shortened(label), marker={"color": colour}))
-    figure.update_layout(legend={"itemsizing": "constant"}, showlegend=True)
-    return figure
-
-
-def map_by_value(cell_map: CellMap, values: np.ndarray, *, title: str) -> go.Figure:
-    """One colour scale for a number of each cell, shape (points,); the highest are drawn last, above the others."""
-    order = np.argsort(values, kind="stable")
-    marker = {
-        "color": values[order],
-        "colorscale": "Viridis",
-        "colorbar": {"title": {"text": title, "side": "right"}, "thickness": 12, "outlinewidth": 0},
+def colourings(drawn: DrawnCells, found: FoundCells | None) -> list[str]:
+    """What the map can be coloured by."""
+    there = {
+        BY_LABEL: True,
+        BY_ALONE: drawn.alone is not None,
+        BY_CONFIDENCE: True,
+        BY_NOVELTY: drawn.novelty is not None,
+        BY_CLUSTER: drawn.clusters is not None,
+        BY_SENTENCE: found is not None,
     }
-    figure = _figure()
-    extra = None if values is cell_map.confidence else [f"{title} {value:.3f}" for value in values[order]]
-    figure.add_trace(_points(cell_map, order, name="", marker=marker, showlegend=False, extra=extra))
+    return [name for name, is_there in there.items() if is_there]
+
+
+def cell_map(
+    drawn: DrawnCells, found: FoundCells | None, colour: str, styles: Mapping[str, Style] | None = None
+) -> go.Figure:
+    """The map in the colours asked for; by label where there is nothing else to show.
+
+    Args:
+        drawn: the cells.
+        found: the last search.
+        colour: one of `colourings`.
+        styles: of the labels that cells have; made here when None.
+    """
+    styles = styles_of(list(drawn.spans)) if styles is None else styles
+    if colour == BY_ALONE and drawn.alone is not None:
+        others = [name for name in by_frequency(drawn.alone) if name not in styles]
+        return _on_page(group_map(drawn, drawn.alone, styles_of([*styles, *others])))
+    if colour == BY_CLUSTER and drawn.clusters is not None:
+        return _on_page(group_map(drawn, drawn.clusters))
+    if colour == BY_CONFIDENCE:
+        return _on_page(value_map(drawn, drawn.confidence, title=BY_CONFIDENCE))
+    if colour == BY_NOVELTY and drawn.novelty is not None:
+        novelty = value_map(drawn, drawn.novelty, title=BY_NOVELTY, colours=NOVELTY_COLOURS, limits=(0.0, 1.0))
+        return _on_page(novelty)
+    if colour == BY_SENTENCE and found is not None:
+        lines = [f"similarity {value:.3f}" for value in found.similarity]
+        return _on_page(value_map(drawn, found.similarity, title="similarity", extra=lines))
+    return _on_page(label_map(drawn, styles))
+
+
+def _on_page(figure: go.Figure) -> go.Figure:
+    """No background, text that is read on light and on dark, and the legend below, never beside or over the cells."""
+    traces: tuple[Any, ...] = tuple(figure.data)
+    n_names = len(traces) if traces and traces[0].name else 0  # a map by a number has one trace without a name
+    figure.update_layout(
+        height=440 + 21 * min((n_names + 1) // 2, 12),
+        margin={"l": 4, "r": 4, "t": 34, "b": 4},  # above are the buttons of plotly
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": "#808791", "family": "system-ui, sans-serif", "size": 12},
+        legend={"orientation": "h", "y": -0.02, "yanchor": "top", "x": 0, "font": {"size": 12}},
+        dragmode="pan",
+    )
     return figure
-
-
-def _points(
-    cell_map: CellMap, chosen: np.ndarray, *, marker: dict, extra: Sequence[str] | None = None, **options: object
-) -> go.Scatter | go.Scattergl:
-    n_points = len(cell_map.rows)
-    trace = go.Scatter if n_points <= MOST_SVG_POINTS else go.Scattergl
-    texts = [_hover(cell_map, int(place)) for place in chosen]
-    if extra is not None:
-        texts = [f"{text}<br>{line}" for text, line in zip(texts, extra, strict=True)]
-    size = 6 if n_points <= MOST_SVG_POINTS else 4
-    return trace(
-        x=cell_map.places[chosen, 0],
-        y=cell_map.places[chosen, 1],
-        mode="markers",
-        marker={"size": size, "opacity": 0.8, "line": {"width": 0}} | marker,
-        text=texts,
-        hoverinfo="text",
-        **options,
-    )
-
-
-def _hover(cell_map: CellMap, place: int) -> str:
-    """What stands beside the pointer; plotly reads a little HTML, and names may hold anything."""
-    cell, label = escape(cell_map.cells[place]), escape(cell_map.labels[place])
-    return f"<b>{label}</b><br>{cell}<br>confidence {cell_map.confidence[place]:.3f}"
-
-
-def _figure() -> go.Figure:
-    """An empty map that stands on a light and on a dark page."""
-    axis = {"visible": False, "showgrid": False, "zeroline": False}
-    return go.Figure(
-        layout={
-            "template": "none",
-            "xaxis": axis,
-            "yaxis": axis,
-            "margin": {"l": 8, "r": 8, "t": 44, "b": 8},  # above is the title of the widget
-            "height": 520,
-            "paper_bgcolor": "rgba(0,0,0,0)",
-            "plot_bgcolor": "rgba(0,0,0,0)",
-            "font": {"color": "#808791", "family": "system-ui, sans-serif", "size": 13},
-            "hoverlabel": {"align": "left"},
-            "dragmode": "pan",
-        }
-    )

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -34,6 +35,8 @@ class Page:
 
 Build = Callable[[Actions, PageFacts], Page]
 Result = TypeVar("Result")
+
+_FIRST_PORT, _MOST_PORTS = 7860, 100
 
 # Gradio asks its own servers for its latest version and counts its starts unless it is told not to.
 _SETTINGS = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
@@ -137,11 +140,39 @@ def _warm_up(process: ModelProcess) -> None:
 
 
 def _launch(page: Page, options: AppOptions, open_browser: bool) -> str:
+    """Serve the page; returns its address.
+
+    Raises:
+        OSError: the port is taken, or none is free.
+    """
     # One naming or search at a time; the others wait in the queue, and when it is full, the page says so.
     page.blocks.queue(max_size=options.queue_size, default_concurrency_limit=1, api_open=False)
+    # Gradio looks for a port, too, but leaves a socket open for each one that is taken.
+    for port in [options.port] if options.port else range(_FIRST_PORT, _FIRST_PORT + _MOST_PORTS):
+        if _is_free(port):
+            try:
+                return _serve_at(port, page, options, open_browser)
+            except OSError:  # somebody was faster
+                continue
+    if options.port:
+        raise OSError(f"port {options.port} is taken; give another, or 0 for the first free one.")
+    raise OSError(f"no port from {_FIRST_PORT} to {_FIRST_PORT + _MOST_PORTS - 1} is free; end another app.")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as place:
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            place.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _serve_at(port: int, page: Page, options: AppOptions, open_browser: bool) -> str:
     _, url, _ = page.blocks.launch(
         server_name=options.host,
-        server_port=options.port or None,
+        server_port=port,
         max_file_size=f"{options.max_upload_mb}mb",
         inbrowser=open_browser,
         prevent_thread_lock=True,

@@ -1,39 +1,83 @@
 import numpy as np
-import plotly.graph_objects as go
 import pytest
 
-from langcell.app.figures import map_by_label, map_by_value
-from langcell.app.messages import CellMap
+from langcell.app.figures import (
+    BY_ALONE,
+    BY_CLUSTER,
+    BY_CONFIDENCE,
+    BY_LABEL,
+    BY_NOVELTY,
+    BY_SENTENCE,
+    cell_map,
+    colourings,
+)
+from langcell.app.messages import FoundCells, NamedFile
+from langcell.reporting.drawn_cells import DrawnCells
+from langcell.reporting.styles import PALETTE
+
+LABELS = ["T cell", "B cell", "B cell", "unassigned"]
 
 
-def cell_map(labels: list[str]) -> CellMap:
-    n = len(labels)
-    places = np.stack([np.arange(n), -np.arange(n)], axis=1).astype(np.float32)
-    confidence = np.linspace(0.9, 0.1, n).astype(np.float32)
-    return CellMap(np.arange(n), places, [f"cell<{i}>" for i in range(n)], labels, confidence)
+def drawn(**columns) -> DrawnCells:
+    n_cells = len(LABELS)
+    return DrawnCells.grouped(
+        [f"cell{i}" for i in range(n_cells)],
+        np.arange(2 * n_cells).reshape(-1, 2),
+        LABELS,
+        np.linspace(0.9, 0.1, n_cells),
+        np.array([[label, "", ""] for label in LABELS], dtype=object),
+        np.tile([0.5, np.nan, np.nan], (n_cells, 1)),
+        **columns,
+    )
 
 
-def test_a_colour_a_label_and_the_most_frequent_first():
-    figure = map_by_label(cell_map(["T cell", "B cell", "B cell", "unassigned"]))
-    assert [trace.name for trace in figure.data] == ["B cell", "T cell", "unassigned"]
-    assert len({trace.marker.color for trace in figure.data}) == 3
-    assert list(figure.data[0].x) == [1, 2]
-    assert list(figure.data[0].y) == [-1, -2]
+@pytest.fixture
+def whole():
+    return drawn(
+        alone=np.array(["B cell"] * 4, dtype=object),
+        novelty=np.array([0.1, 0.2, 0.3, 0.9]),
+        clusters=np.array(["0", "1", "1", "2"], dtype=object),
+    )
 
 
-def test_what_the_pointer_shows_is_text_and_no_markup_of_the_file():
-    (trace,) = map_by_label(cell_map(["<b>odd</b>", "<b>odd</b>"])).data
-    assert trace.text[0] == "<b>&lt;b&gt;odd&lt;/b&gt;</b><br>cell&lt;0&gt;<br>confidence 0.900"
-    assert trace.name == "&lt;b&gt;odd&lt;/b&gt;"
+@pytest.fixture
+def found():
+    return FoundCells("a sentence", np.array([0.1, 0.2, 0.3, 0.4], dtype=np.float32), [])
 
 
-def test_high_values_lie_above_low_ones():
-    (trace,) = map_by_value(cell_map(["a"] * 3), np.array([0.5, 0.9, 0.1]), title="similarity").data
-    assert list(trace.marker.color) == [0.1, 0.5, 0.9]
-    assert list(trace.x) == [2, 0, 1]
-    assert trace.text[2].endswith("<br>similarity 0.900")
+def test_only_what_is_known_can_be_shown(whole, found):
+    assert colourings(drawn(), None) == [BY_LABEL, BY_CONFIDENCE]
+    assert colourings(whole, found) == [BY_LABEL, BY_ALONE, BY_CONFIDENCE, BY_NOVELTY, BY_CLUSTER, BY_SENTENCE]
 
 
-@pytest.mark.parametrize(("n_cells", "kind"), [(100, go.Scatter), (4000, go.Scattergl)])
-def test_many_cells_are_drawn_by_the_graphics_card(n_cells, kind):
-    assert {type(trace) for trace in map_by_label(cell_map(["a"] * n_cells)).data} == {kind}
+def test_each_layer_has_its_own_names_or_numbers(whole, found):
+    names = {colour: [trace.name for trace in cell_map(whole, found, colour).data] for colour in (BY_ALONE, BY_CLUSTER)}
+    assert names == {BY_ALONE: ["B cell"], BY_CLUSTER: ["1", "0", "2"]}
+    (novelty,) = cell_map(whole, found, BY_NOVELTY).data
+    assert sorted(novelty.marker.color) == sorted(whole.novelty)
+    assert (novelty.marker.cmin, novelty.marker.cmax) == (0, 1)  # comparable between files
+    (similarity,) = cell_map(whole, found, BY_SENTENCE).data
+    assert similarity.text[-1].endswith("<br>similarity 0.400")
+
+
+def test_the_map_looks_as_the_table_says_whatever_cells_are_drawn(whole):
+    named = NamedFile(
+        "x", 9, "", [("T cell", 5, 0.5, 0.9), ("B cell", 2, 0.2, 0.9), ("unassigned", 2, 0.2, 0.0)], whole
+    )
+    for colour in (BY_LABEL, BY_ALONE):
+        colours = {trace.name: trace.marker.color for trace in cell_map(whole, None, colour, named.styles).data}
+        assert colours["B cell"] == named.styles["B cell"].colour
+    assert named.styles["T cell"].colour == PALETTE[0]  # the most frequent of the file, not of the map
+
+
+def test_what_is_not_there_is_shown_by_label():
+    for colour in (BY_ALONE, BY_NOVELTY, BY_CLUSTER, BY_SENTENCE):
+        assert {trace.name for trace in cell_map(drawn(), None, colour).data} == set(LABELS)
+
+
+@pytest.mark.parametrize("colour", [BY_LABEL, BY_CONFIDENCE])
+def test_the_map_stands_on_light_and_dark_and_its_legend_below(whole, colour):
+    layout = cell_map(whole, None, colour).layout
+    assert layout.paper_bgcolor == layout.plot_bgcolor == "rgba(0,0,0,0)"
+    assert layout.legend.orientation == "h"
+    assert layout.legend.y < 0

@@ -1,9 +1,13 @@
+import zipfile
+
 import anndata
 import numpy as np
 import pandas as pd
 import pytest
+import tiny_containers
 from anndata import AnnData
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.io import mmwrite
 from tiny import tiny_config, tiny_counts, tiny_gene_names, tiny_model, tiny_processor
 
 import langcell
@@ -12,6 +16,7 @@ from langcell.app.model_worker import ModelWorker
 from langcell.app.options import AppOptions
 
 LABELS = "natural killer cell\nB cell, my odd cells"
+TISSUES = {"blood": ["CL:0000236", "CL:0000232"]}
 N_CELLS = 30
 # UMAP and numba say how they work.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -49,19 +54,75 @@ def test_names_are_those_of_annotate(worker, place):
     expected = langcell.annotate(anndata.read_h5ad(place / "cells.h5ad"), labels, model=worker.loaded, progress=False)
     assert written.obs["langcell_label"].tolist() == expected.obs["langcell_label"].tolist()
     assert sum(cells for _, cells, _, _ in named.table) == named.n_cells == N_CELLS
-    assert named.cell_map.labels == written.obs["langcell_label"].tolist()
-    assert named.cell_map.cells == list(written.obs_names)
-    assert_allclose(named.cell_map.confidence, written.obs["langcell_confidence"])
-    assert named.cell_map.places.shape == (N_CELLS, 2)
-    assert named.notes[1] == "Not in the Cell Ontology, used as they are: my odd cells"
-    assert sorted(path.name for path in place.iterdir()) == ["cells.h5ad", "cells_named.h5ad"]
+    obs = written.obs.iloc[named.drawn.rows]
+    assert named.drawn.labels.tolist() == obs["langcell_label"].tolist()
+    assert named.drawn.names == list(obs.index)
+    assert_allclose(named.drawn.confidence, obs["langcell_confidence"])
+    assert named.drawn.places.shape == (N_CELLS, 2)
+    assert named.notes[0] == "Not in the Cell Ontology, used as they are: my odd cells"
+
+
+def test_all_that_can_be_taken_home_is_written(worker, place):
+    named = worker.name_cells(NamingRequest(str(place), "cells.h5ad", labels=LABELS))
+    assert set(named.files) == {"h5ad", "cells", "report", "png", "svg"}  # the file has no clusters
+    assert sorted(path.name for path in place.iterdir()) == sorted(["cells.h5ad", *named.files.values()])
+    cells = pd.read_csv(place / named.files["cells"])
+    written = anndata.read_h5ad(place / named.file)
+    assert cells["barcode"].astype(str).tolist() == list(written.obs_names)
+    assert cells["langcell_label"].tolist() == written.obs["langcell_label"].tolist()
+
+
+def test_clusters_are_found_by_their_name_and_named(worker, place):
+    cells = anndata.read_h5ad(place / "cells.h5ad")
+    cells.obs["seurat_clusters"] = np.arange(N_CELLS) % 2
+    cells.write_h5ad(place / "cells.h5ad")
+    named = worker.name_cells(NamingRequest(str(place), "cells.h5ad", labels=LABELS))
+    assert named.cluster_column == "seurat_clusters"
+    assert [row["cluster"] for row in named.clusters] == ["0", "1"]
+    assert len(pd.read_csv(place / named.files["clusters"])) == 2
+    assert set(named.drawn.clusters) == {"0", "1"}
+
+
+def test_a_column_with_a_cluster_a_cell_is_not_taken_for_clusters(worker, place):
+    cells = anndata.read_h5ad(place / "cells.h5ad")
+    cells.obs["cluster"] = [f"c{i}" for i in range(N_CELLS)]
+    cells.write_h5ad(place / "cells.h5ad")
+    assert worker.name_cells(NamingRequest(str(place), "cells.h5ad", labels=LABELS)).clusters == []
+
+
+def test_labels_without_a_term_come_with_what_they_may_mean(worker, place):
+    named = worker.name_cells(NamingRequest(str(place), "cells.h5ad", labels="hepatocite\nB cell"))
+    (proposal,) = named.proposals
+    assert (proposal.label, proposal.name, proposal.term_id) == ("hepatocite", "hepatocyte", "CL:0000182")
+    assert not any("--" in note for note in named.notes)
+
+
+@pytest.mark.parametrize("ending", ["h5mu", "h5", "zip"])
+def test_other_containers_give_the_same_names(worker, tmp_path, ending):
+    """h5mu, Cell Ranger's .h5, and a zipped folder with matrix.mtx hold the same cells as the h5ad file."""
+    cells = tiny_containers.cells()
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    write = {"h5mu": tiny_containers.write_h5mu, "h5": tiny_containers.write_tenx_h5, "zip": write_zipped_mtx}[ending]
+    write(tmp_path / f"other.{ending}")
+    expected = worker.name_cells(NamingRequest(str(tmp_path), "cells.h5ad", labels=LABELS))
+    named = worker.name_cells(NamingRequest(str(tmp_path), f"other.{ending}", labels=LABELS))
+    assert named.table == expected.table
+    assert named.file == "other_named.h5ad"
+
+
+def write_zipped_mtx(path):
+    cells = tiny_containers.cells()
+    with zipfile.ZipFile(path, "w") as archive:
+        with archive.open("filtered/matrix.mtx", "w") as file:
+            mmwrite(file, cells.X.T.tocoo())
+        archive.writestr("filtered/barcodes.tsv", "".join(f"{name}\n" for name in cells.obs_names))
+        archive.writestr("filtered/genes.tsv", "".join(f"{name}\t{name}\n" for name in cells.var_names))
 
 
 def test_a_map_of_some_of_the_cells(worker, place):
     named = worker.name_cells(NamingRequest(str(place), "cells.h5ad", labels=LABELS, max_points=10))
-    assert len(set(named.cell_map.rows.tolist())) == len(named.cell_map.labels) == 10
-    assert (np.diff(named.cell_map.rows) > 0).all()
-    assert named.notes[-1] == "The map shows 10 of them, drawn at random."
+    assert len(set(named.drawn.rows.tolist())) == len(named.drawn) == 10
+    assert named.notes[-1] == "The map shows 10 of the cells, drawn at random."
 
 
 @pytest.mark.parametrize("branch", ["CL:0000542", "lymphocyte"])
@@ -74,7 +135,8 @@ def test_labels_of_a_branch(worker, place, branch):
     ("changes", "message"),
     [
         pytest.param({"labels": "B cell"}, "needs at least two labels", id="one_label"),
-        pytest.param({"branch": " "}, "There is no branch", id="no_branch"),
+        pytest.param({"branch": " "}, "No family of cell types is chosen", id="no_branch"),
+        pytest.param({"tissue": ""}, "No tissue is chosen", id="no_tissue"),
         pytest.param({"branch": "neuron"}, r"none is CL:0000540 \(neuron\)", id="branch_without_types"),
         pytest.param({"layer": "tpm"}, "^cells.h5ad: .*'tpm'", id="layer"),
         pytest.param({"unknown": 2.0}, "unknown is 2", id="unknown"),
@@ -86,6 +148,13 @@ def test_errors_name_the_file_without_its_folder(worker, place, changes, message
         worker.name_cells(NamingRequest(**request))
     assert str(place) not in str(raised.value)
     assert [path.name for path in place.iterdir()] == ["cells.h5ad"]
+
+
+def test_types_of_a_tissue(worker, place, monkeypatch):
+    monkeypatch.setattr(worker.loaded.config, "tissue_cell_types", TISSUES, raising=False)
+    assert worker.page_facts().tissues == ["blood"]
+    named = worker.name_cells(NamingRequest(str(place), "cells.h5ad", tissue="blood"))
+    assert {label for label, *_ in named.table} <= {"B cell", "erythrocyte"}
 
 
 def test_search(worker, place):

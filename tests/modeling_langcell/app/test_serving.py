@@ -69,3 +69,16 @@ def test_an_app_starts_where_an_event_loop_runs(monkeypatch):
         served_and_ended()
 
     asyncio.run(in_a_notebook())
+
+
+def test_a_second_app_takes_another_port_and_leaves_no_socket_open(monkeypatch):
+    from langcell.hub_cards.space.app import build
+
+    monkeypatch.setattr(serving, "ModelProcess", NoModel)
+    with serving.running(build, AppOptions()) as first:
+        with serving.running(build, AppOptions()) as second:
+            assert first.url != second.url
+        taken = int(first.url.rstrip("/").rpartition(":")[2])
+        with pytest.raises(OSError, match=f"port {taken} is taken"), serving.running(build, AppOptions(port=taken)):
+            pass
+    gc.collect()  # a socket that was left open would be an error here
