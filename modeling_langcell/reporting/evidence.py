@@ -1,6 +1,8 @@
 """Evidence of labels as HTML: a block that opens per label, from what `langcell.explain(...).record()` holds."""
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
@@ -26,6 +28,22 @@ def evidence_blocks(record: Mapping[str, Any]) -> dict[str, Markup]:
         str(group["group"]): Markup(template.render(group=shown_group(group, strong=strong), most=MOST_GENES))
         for group in record["groups"]
     }
+
+
+def read_evidence(path: str | Path) -> dict[str, Any]:
+    """Read what `langcell explain --json` printed.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is something else.
+    """
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: no JSON ({error}); give what langcell explain --json printed.") from error
+    if not isinstance(record, dict) or not {"groups", "strong_conflict"} <= set(record):
+        raise ValueError(f"{path}: no evidence of labels; give what langcell explain --json printed, without --cell.")
+    return record
 
 
 def evidence_section(record: Mapping[str, Any] | None) -> Markup:

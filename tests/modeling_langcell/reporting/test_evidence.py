@@ -1,8 +1,10 @@
+import json
+
 import pytest
 from tiny_evidence import typed_cells, typed_model, typed_reference
 
 import langcell
-from langcell.reporting.evidence import evidence_blocks, evidence_section
+from langcell.reporting.evidence import evidence_blocks, evidence_section, read_evidence
 
 
 @pytest.fixture(scope="module")
@@ -38,3 +40,23 @@ def test_names_are_escaped():
 def test_without_evidence_a_report_has_no_section(record):
     assert evidence_section(None) == ""
     assert evidence_section(record).startswith("<h2>Genes for and against each label</h2>")
+
+
+def test_a_report_shows_the_evidence_that_it_is_given(record, tmp_path):
+    pytest.importorskip("plotly")
+    from tiny_named import named_cells
+
+    for name, evidence in (("with.html", record), ("without.html", None)):
+        langcell.write_report(named_cells(30), tmp_path / name, evidence=evidence)
+    assert (tmp_path / "with.html").read_text().count('<details class="evidence"') == len(record["groups"])
+    assert '<details class="evidence"' not in (tmp_path / "without.html").read_text()
+
+
+def test_evidence_is_read_back_and_other_files_are_refused(record, tmp_path):
+    path = tmp_path / "evidence.json"
+    path.write_text(json.dumps(record))
+    assert evidence_section(read_evidence(path)) == evidence_section(record)
+    for text, message in (("nothing", "no JSON"), ('{"genes": []}', "no evidence of labels")):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            read_evidence(path)

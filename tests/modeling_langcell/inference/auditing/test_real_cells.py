@@ -48,9 +48,7 @@ class Auditor:
     def __call__(self, labels):
         cells = self.cells.copy()
         cells.obs = cells.obs[[]].assign(label=labels)
-        found = langcell.audit(
-            cells, model=self.model, label_column="label", gene_column="ensembl_id", progress=False
-        )
+        found = langcell.audit(cells, model=self.model, label_column="label", gene_column="ensembl_id", progress=False)
         return {group.label: group for group in found.groups}
 
 
