@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from langcell import pl
     from langcell.configuration_langcell import LangCellCellConfig, LangCellConfig, LangCellTextConfig
     from langcell.inference.annotation import annotate, embed
+    from langcell.inference.auditing.audit import audit
     from langcell.inference.evidence.explain import explain
     from langcell.inference.naming.score_table import score_table
     from langcell.inference.scoring.texts import embed_texts
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from langcell.processing.feature_extraction_langcell import LangCellFeatureExtractor
     from langcell.processing.genes import GeneVocabulary
     from langcell.processing.processing_langcell import LangCellProcessor
+    from langcell.reporting.audit_page import write_audit
     from langcell.reporting.page import write_report
     from langcell.reporting.summary import Summary, summary
     from langcell.scoring_langcell import LabelScores
@@ -50,6 +52,7 @@ __all__ = [
     "OnnxLangCell",
     "Summary",
     "annotate",
+    "audit",
     "embed",
     "embed_texts",
     "explain",
@@ -59,6 +62,7 @@ __all__ = [
     "score_labels",
     "score_table",
     "summary",
+    "write_audit",
     "write_report",
 ]
 
@@ -66,6 +70,7 @@ __all__ = [
 _HOMES = {
     "langcell.configuration_langcell": ("LangCellCellConfig", "LangCellConfig", "LangCellTextConfig"),
     "langcell.inference.annotation": ("annotate", "embed"),
+    "langcell.inference.auditing.audit": ("audit",),
     "langcell.inference.evidence.explain": ("explain",),
     "langcell.loading.onnx_model": ("OnnxLangCell",),
     "langcell.inference.search.retrieval": ("retrieve",),
@@ -82,6 +87,7 @@ _HOMES = {
     "langcell.processing.feature_extraction_langcell": ("LangCellFeatureExtractor",),
     "langcell.processing.genes": ("GeneVocabulary",),
     "langcell.processing.processing_langcell": ("LangCellProcessor",),
+    "langcell.reporting.audit_page": ("write_audit",),
     "langcell.reporting.page": ("write_report",),
     "langcell.reporting.summary": ("Summary", "summary"),
     "langcell.scoring_langcell": ("LabelScores",),

@@ -36,6 +36,7 @@ def annotate(
     A run that was killed goes on where it stopped when it is started again with the same arguments. Under torchrun or
     accelerate launch, the processes share the cells.
     """
+    from langcell.cli.review.explain import evidence_of
     from langcell.inference.annotation import run_annotation
     from langcell.inference.naming.candidates import chosen
     from langcell.inference.naming.fine_tuned_labels import config_of
@@ -60,7 +61,8 @@ def annotate(
         print(f"Wrote {output}")
         if report is not None:
             command = ["langcell", *sys.argv[1:]]
-            write_report(output, report, sample_column=sample_column, command=command, data_name=cells.name)
+            named = {"sample_column": sample_column, "command": command, "data_name": cells.name}
+            write_report(output, report, **named, evidence=evidence_of(output, model, reading))
             print(f"Wrote {report}")
 
 
@@ -74,14 +76,20 @@ def report(
         int, typer.Option(min=1, help="Largest number of cells in the map; more are drawn at random.")
     ] = 100_000,
     seed: Annotated[int, typer.Option(help="Random seed of the map layout.")] = 0,
+    evidence: Annotated[
+        Path | None,
+        typer.Option(help="JSON file that langcell explain --json printed: genes of each label.", show_default=False),
+    ] = None,
 ) -> None:
     """Show the named cells of NAMED on one HTML page: maps, samples, confidence, coverage, settings (extra [app]).
 
     The page needs no network. It is the page of annotate --report, for a file that was written before.
     """
+    from langcell.reporting.evidence import read_evidence
     from langcell.reporting.page import write_report
 
-    write_report(named, output, sample_column=sample_column, most_drawn=max_drawn, seed=seed)
+    found = None if evidence is None else read_evidence(evidence)
+    write_report(named, output, sample_column=sample_column, most_drawn=max_drawn, seed=seed, evidence=found)
     print(f"Wrote {output}")
 
 

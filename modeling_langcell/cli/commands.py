@@ -16,6 +16,7 @@ from langcell.cli.evaluate import evaluation
 from langcell.cli.finetune import classify, finetune, merge
 from langcell.cli.mcp import serve_mcp
 from langcell.cli.retrieve import retrieve
+from langcell.cli.review.audit import audit
 from langcell.cli.review.explain import explain
 from langcell.cli.sharing.convert import convert, verify
 from langcell.cli.sharing.export import exporting
@@ -73,7 +74,7 @@ def langcell(
     """Name, embed and find single cells by text."""
 
 
-for command in (annotate, embed, report, explain, retrieve, demo):
+for command in (annotate, embed, report, explain, audit, retrieve, demo):
     app.add(command, panel=NAMING)
 app.add(start_app, "app", panel=NAMING)
 app.add(serve_mcp, "mcp", panel=NAMING)

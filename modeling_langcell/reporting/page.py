@@ -5,7 +5,7 @@ import json
 import logging
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.resources import files
@@ -20,6 +20,7 @@ from langcell.reporting.cell_figures import NOVELTY_COLOURS, group_map, label_ma
 from langcell.reporting.cell_map import MOST_FITTED
 from langcell.reporting.contents import MOST_DRAWN, NamedData, check_sample_column, counts_by_sample, read_named
 from langcell.reporting.drawn_cells import by_frequency
+from langcell.reporting.evidence import evidence_section
 from langcell.reporting.figures import MOST_SAMPLES, composition, confidence_histogram
 from langcell.reporting.methods import CITATION, confidence_sentence, methods_paragraph, novelty_sentence
 from langcell.reporting.styles import Style, styles_of
@@ -56,6 +57,7 @@ def write_report(
     data_name: str | None = None,
     most_drawn: int = MOST_DRAWN,
     seed: int = 0,
+    evidence: Mapping[str, Any] | None = None,
 ) -> None:
     """Write what is known of named cells into one HTML file that opens offline.
 
@@ -71,6 +73,7 @@ def write_report(
         data_name: what the page calls the data; the name of the file when None.
         most_drawn: cells of the map; of more, so many are drawn at random.
         seed: of the map.
+        evidence: genes for and against each label: `langcell.explain(...).record()`, or what its --json printed.
 
     Raises:
         FileNotFoundError: the source or the folder of the output does not exist.
@@ -80,7 +83,8 @@ def write_report(
     logger.info("Drawing the report ...")
     named = read_named(source, sample_column=sample_column, most_drawn=most_drawn, seed=seed)
     name = Path(source).name if isinstance(source, str | Path) else "AnnData in memory"
-    page = render(named, title=data_name or name, command=command, seed=seed)
+    sections = [evidence_section(evidence)]
+    page = render(named, title=data_name or name, command=command, seed=seed, sections=sections)
     with atomic_output(output) as temporary:
         temporary.write_text(page, encoding="utf-8")
 

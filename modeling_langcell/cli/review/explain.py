@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -66,6 +66,17 @@ def explain(
     if plot is not None and isinstance(found, Explanation):
         found.plot(plot)
         _say(f"Wrote {plot}", as_json)
+
+
+def evidence_of(named: Path, model: AdaptedModelOptions, reading: ReadingOptions) -> "dict[str, Any] | None":
+    """Return the evidence of the labels in a file that annotate wrote, for its report; None where there is none."""
+    from langcell.inference.evidence.explain import explain
+
+    try:
+        return explain(named, **vars(model), **vars(reading)).record()
+    except ValueError as error:
+        typer.echo(f"The report has no genes of labels: {error}")
+        return None
 
 
 def _say(text: str, as_json: bool) -> None:

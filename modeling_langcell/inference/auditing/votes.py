@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from langcell.inference.evidence.profiles import Profiles
+from langcell.inference.evidence.profiles import TypeRanks
 from langcell.inference.refinement.file_refinement import FileRefinement
 from langcell.inference.refinement.placing import CellsInFile, NamedFile, PlacedCells
 from langcell.inference.running.cell_run import InferenceRun
@@ -25,7 +25,7 @@ from langcell.scoring_langcell import EncodedLabels, score_cells
 
 logger = logging.getLogger("langcell")
 
-CONFIDENT = 0.9
+DENIED = 0.1
 _COLUMNS = ("similarity", "text", "reference")
 
 
@@ -35,7 +35,9 @@ class GroupVotes:
 
     Attributes:
         called: by text, reference cells and the other cells of the file.
-        confident: of these the cells whose probability is `CONFIDENT` or more.
+        denied: of these the cells that have a probability of at most `DENIED` to be of a candidate, by what they are
+            called and by that candidate; shape (groups, candidates, candidates).
+        between: cells that are surely of none, by their two most probable candidates, in both orders; likewise.
         text: by the text alone.
         reference: by the reference cells alone; cells that are near to none of the candidates are left out.
         refined: whether the other cells of the file were heard.
@@ -44,7 +46,8 @@ class GroupVotes:
     """
 
     called: np.ndarray
-    confident: np.ndarray
+    denied: np.ndarray
+    between: np.ndarray
     text: np.ndarray
     reference: np.ndarray
     refined: bool
@@ -72,7 +75,7 @@ def gather_votes(
     dtype: torch.dtype,
     labels: Sequence[Label],
     groupings: Sequence[VotingGroups],
-    profiles: Profiles | None,
+    types: Mapping[str, TypeRanks],
     *,
     parts: Path,
 ) -> list[GroupVotes]:
@@ -85,7 +88,7 @@ def gather_votes(
         dtype: that it computes cells in.
         labels: candidates.
         groupings: the same cells in groups of several kinds; one result for each.
-        profiles: of the model; None where it has none.
+        types: reference profiles of the candidates by name; none where the model has none.
         parts: file beside which the results of chunks are kept until they are counted, where the data are a file.
     """
     reference = measured_reference(loaded, source)
@@ -96,7 +99,7 @@ def gather_votes(
     if not isinstance(placed, PlacedCells):
         logger.info("Each cell is named alone: %s.", placed)
         placed = PlacedCells()
-    function = _Voter(loaded, encoded, _membership(labels, profiles, reference))
+    function = _Voter(loaded, encoded, _members(labels, types, reference))
     run = InferenceRun(source, loaded, job.options, function, _COLUMNS, "looking at cells", reference)
     run = replace(run, facts_of=placed.facts)
     arguments = {"command": "audit", "labels": [[label.name, label.text] for label in labels]}
@@ -113,7 +116,7 @@ def gather_votes(
             for grouping, count in zip(groupings, counts, strict=True):
                 codes = np.where(known, grouping.codes[start : start + len(known)], -1)
                 _count(count["called"], codes, posterior, np.ones(len(known), dtype=bool))
-                _count(count["confident"], codes, posterior, posterior.max(axis=1) >= CONFIDENT)
+                _count_denied(count, codes, posterior)
                 _count(count["text"], codes, text, np.ones(len(known), dtype=bool))
                 _count(count["reference"], codes, near, near.max(axis=1) > 0)
             start += len(known)
@@ -127,39 +130,56 @@ def gather_votes(
 class _Voter:
     """What is found of a batch of cells: similarity as naming has it, that of the text alone, and nearness of types."""
 
-    def __init__(self, loaded: LoadedScorer, encoded: EncodedLabels, membership: np.ndarray) -> None:
+    def __init__(self, loaded: LoadedScorer, encoded: EncodedLabels, members: Sequence[np.ndarray]) -> None:
         self._loaded, self._encoded = loaded, encoded
-        self._membership = torch.from_numpy(membership).to(loaded.encoders.device)
+        self._members = [torch.from_numpy(member).to(loaded.encoders.device) for member in members]
 
     @torch.inference_mode()
     def __call__(self, ids: Tensor, mask: Tensor, weights: Tensor | None = None) -> tuple[Tensor, ...]:
         found = score_cells(self._loaded.encoders, self._encoded, ids, mask, weights, rerank="none")
         text = self._encoded.similarity(found.cell_embeds, self._loaded.config.logit_temperature)
-        near = torch.zeros_like(text) if weights is None else weights.to(self._membership.dtype) @ self._membership
-        return found.similarity, text, near
+        return found.similarity, text, self._near(text, weights)
+
+    def _near(self, text: Tensor, weights: Tensor | None) -> Tensor:
+        """How near the nearest reference cell of each candidate is, (cells, candidates)."""
+        near = torch.zeros_like(text)
+        for column, member in enumerate(self._members if weights is not None else ()):
+            if weights is not None and len(member):
+                near[:, column] = weights[:, member].amax(dim=1).to(near.dtype)
+        return near
 
 
-def _membership(labels: Sequence[Label], profiles: Profiles | None, reference: MeasuredReference | None) -> np.ndarray:
-    """Which measured reference cells are of each candidate, or stand in for it: float32, (reference cells, labels)."""
-    if profiles is None or reference is None:
-        return np.zeros((1, len(labels)), dtype=np.float32)
-    member = np.zeros((len(reference), len(labels)), dtype=np.float32)
-    for column, label in enumerate(labels):
-        if label.ontology_term_id:
-            rows = profiles.of_type(label.ontology_term_id, label.name).rows
-            member[np.isin(reference.rows, rows), column] = 1
-    return member
+def _members(
+    labels: Sequence[Label], types: Mapping[str, TypeRanks], reference: MeasuredReference | None
+) -> list[np.ndarray]:
+    """Places of the measured reference cells of each candidate, or of those that stand in for it; int64."""
+    if reference is None:
+        return []
+    rows = [types[label.name].rows if label.name in types else [] for label in labels]
+    return [np.flatnonzero(np.isin(reference.rows, some)) for some in rows]
 
 
 def _empty(n_groups: int, n_labels: int) -> dict[str, np.ndarray]:
-    names = ("called", "confident", "text", "reference")
-    return {name: np.zeros((n_groups, n_labels), dtype=np.int64) for name in names}
+    one, two = (n_groups, n_labels), (n_groups, n_labels, n_labels)
+    shapes = {"called": one, "text": one, "reference": one, "denied": two, "between": two}
+    return {name: np.zeros(shape, dtype=np.int64) for name, shape in shapes.items()}
 
 
 def _count(into: np.ndarray, codes: np.ndarray, values: np.ndarray, counted: np.ndarray) -> None:
     """Count the cells of each group by the column of their greatest value."""
     inside = (codes >= 0) & counted
     np.add.at(into, (codes[inside], values[inside].argmax(axis=1)), 1)
+
+
+def _count_denied(into: Mapping[str, np.ndarray], codes: np.ndarray, posterior: np.ndarray) -> None:
+    """Count which candidates the cells of each group are not, or lie between."""
+    inside = codes >= 0
+    codes, posterior = codes[inside], posterior[inside]
+    np.add.at(into["denied"], (codes, posterior.argmax(axis=1)), posterior <= DENIED)
+    unsure = posterior.max(axis=1) < 1 - DENIED
+    first, second = np.argsort(-posterior[unsure], axis=1, kind="stable")[:, :2].T
+    np.add.at(into["between"], (codes[unsure], first, second), 1)
+    np.add.at(into["between"], (codes[unsure], second, first), 1)
 
 
 def _softmax(similarity: np.ndarray) -> np.ndarray:

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from langcell.inference.evidence.explanation import Explanation
+import pandas as pd
 
 _SUFFIXES = (".png", ".pdf", ".svg")
 
@@ -22,13 +21,14 @@ def check_plot(path: str | Path) -> Path:
     return path
 
 
-def draw_dots(path: str | Path, genes: Mapping[str, Sequence[str]], found: "Explanation") -> None:
+def draw_dots(path: str | Path, genes: Mapping[str, Sequence[str]], mean: pd.DataFrame, share: pd.DataFrame) -> None:
     """Write the plot: colour is the mean log-normalised value, size the share of expressing cells.
 
     Args:
         path: file to write.
         genes: genes of each group that was explained; no gene twice.
-        found: what they are of.
+        mean: mean log-normalised value, one row per group and one column per gene; the index is named by its column.
+        share: share of expressing cells, likewise.
 
     Raises:
         ValueError: there is no gene, or the file cannot be written.
@@ -44,16 +44,16 @@ def draw_dots(path: str | Path, genes: Mapping[str, Sequence[str]], found: "Expl
         from anndata import AnnData
 
         flat = [gene for of in genes.values() for gene in of]
-        mean, share = found.means_and_shares(flat)
         # scanpy wants cells; one for each group, whose values are not looked at, since both tables are given.
         cells: Any = AnnData(mean.to_numpy())
         cells.obs_names, cells.var_names = [str(name) for name in mean.index], flat
-        cells.obs[found.column] = mean.index.astype(str).astype("category")
+        column = str(mean.index.name)
+        cells.obs[column] = mean.index.astype(str).astype("category")
         order = [name for name in mean.index if name in genes] + [name for name in mean.index if name not in genes]
         plot = sc.pl.DotPlot(
             cells,
             {name: list(of) for name, of in genes.items()},
-            found.column,
+            column,
             categories_order=order,
             dot_color_df=mean,
             dot_size_df=share,

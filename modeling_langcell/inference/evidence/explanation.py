@@ -80,7 +80,9 @@ class Explanation:
             group.group: [gene.gene for gene in group.supporting if best[gene.gene][1] == group.group][:genes_per_label]
             for group in self.groups
         }
-        draw_dots(path, {name: genes for name, genes in chosen.items() if genes}, self)
+        kept = {name: genes for name, genes in chosen.items() if genes}
+        tables = self.means_and_shares([gene for genes in kept.values() for gene in genes])
+        draw_dots(path, kept, *tables)
 
     def means_and_shares(self, genes: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Mean log-normalised value, and share of expressing cells, of some genes; rows are all groups of the file."""
@@ -88,7 +90,7 @@ class Explanation:
         places = np.array([column[gene] for gene in genes])
         used = np.flatnonzero(self.moments.cells[: len(self.names)] > 0)
         n = self.moments.cells[used, None]
-        index = pd.Index([self.names[i] for i in used], name=self.column)
+        index = pd.Index([self.names[i] for i in used.tolist()], name=self.column)
         mean = pd.DataFrame(self.moments.total[np.ix_(used, places)] / n, index=index, columns=pd.Index(genes))
         share = pd.DataFrame(self.moments.expressing[np.ix_(used, places)] / n, index=index, columns=pd.Index(genes))
         return mean, share

@@ -64,7 +64,10 @@ class FileEvidence:
         self.symbols = _symbols(source, loaded, index)
         self.types: dict[str, TypeRanks] = {}
         if self.profiles is not None:
-            self.types = {label: self.profiles.of_type(term, label) for label, term in terms.items() if term}
+            beside = sorted({term for term in terms.values() if term})
+            self.types = {
+                label: self.profiles.of_type(term, label, beside=beside) for label, term in terms.items() if term
+            }
         lists = _marker_lists(markers, list(terms), self.ontology)
         self._finder = EvidenceFinder(self.moments, self.symbols, self.profiles, lists, top=top)
         self._top = top
@@ -130,14 +133,20 @@ class FileEvidence:
     def _others(self, label: str) -> list[TypeRanks]:
         """The types that a label is compared with: others of the file, and where these are few, near types."""
         assert self.profiles is not None
-        term_id, found = self.types[label].term_id, dict[str, TypeRanks]()
-        for name, other in self.types.items():
-            if name != label and not in_line(term_id, other.term_id, self.ontology):
+        own, found = self.types[label], dict[str, TypeRanks]()
+        for other in self.types.values():
+            # Where a type and a kind of it share profiles, these tell nothing of the one against the other.
+            if other.term_id != own.term_id and not (
+                len(np.intersect1d(other.rows, own.rows)) and self._line(own, other)
+            ):
                 found.setdefault(other.term_id, other)
         if len(found) < _LEAST_OTHERS:
-            for near in self.profiles.nearest(term_id)[:_SIBLINGS]:
+            for near in self.profiles.nearest(own.term_id)[:_SIBLINGS]:
                 found.setdefault(near, self.profiles.of_type(near, self.ontology.term(near).name))
         return list(found.values())
+
+    def _line(self, one: TypeRanks, other: TypeRanks) -> bool:
+        return in_line(one.term_id, other.term_id, self.ontology)
 
 
 def file_gene_index(source: CellSource, loaded: LoadedModel) -> np.ndarray:

@@ -1,6 +1,6 @@
 """What the reference profiles of a type say of each gene of a file, and which profiles stand in for a type without."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -80,10 +80,21 @@ class Profiles:
             return [self._cells.names[row] for row in rows]
         return [f"{self.types[row] or 'profile'} #{row}" for row in rows]
 
-    def of_type(self, term_id: str, name: str) -> TypeRanks:
-        """The profiles of a type and of the types below it; else those of the types nearest in the ontology."""
-        below = self._ontology.descendants(term_id) | {term_id}
-        rows = np.flatnonzero(np.isin(self.types, sorted(below)))
+    def of_type(self, term_id: str, name: str, *, beside: Iterable[str] = ()) -> TypeRanks:
+        """The profiles of a type and of the types below it; else those of the types nearest in the ontology.
+
+        Args:
+            term_id: ontology id of the type.
+            name: what the file calls it.
+            beside: ids of the other types of a file. Where one of them is a kind of this type, its profiles are left to
+                it: beside "CD4 T cell", "T cell" means the others.
+        """
+        below = self._below(term_id)
+        narrower = {other for other in beside if other in below and other != term_id}
+        left = below - {one for other in narrower for one in self._below(other)}
+        rows = np.flatnonzero(np.isin(self.types, sorted(left)))
+        if not len(rows):
+            rows = np.flatnonzero(np.isin(self.types, sorted(below)))
         if len(rows):
             return TypeRanks(term_id, name, rows, self._ranks(rows))
         near = self.nearest(term_id)[:_NEAREST_TYPES]
@@ -102,6 +113,9 @@ class Profiles:
             theirs = self._ontology.ancestors(other) | {other}
             found.append((-len(own & theirs) / len(own | theirs), other))
         return [other for _, other in sorted(found)]
+
+    def _below(self, term_id: str) -> set[str]:
+        return self._ontology.descendants(term_id) | {term_id}
 
     def _ranks(self, rows: np.ndarray) -> np.ndarray:
         ranks = np.zeros((len(rows), self._n_genes), dtype=np.float32)

@@ -1,0 +1,71 @@
+"""Evidence of labels as HTML: a block that opens per label, from what `langcell.explain(...).record()` holds."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, select_autoescape
+from markupsafe import Markup
+
+# Genes of a list that a page shows.
+MOST_GENES = 10
+
+
+def evidence_blocks(record: Mapping[str, Any]) -> dict[str, Markup]:
+    """One `<details>` element per group, by the group's name; strong conflicts stand out.
+
+    Args:
+        record: of `Explanation.record()`, or what --json printed.
+
+    >>> blocks = evidence_blocks({"groups": [], "strong_conflict": 0.8})
+    >>> blocks
+    {}
+    """
+    template = _environment().get_template("evidence.html.jinja")
+    strong = float(record["strong_conflict"])
+    return {
+        str(group["group"]): Markup(template.render(group=shown_group(group, strong=strong), most=MOST_GENES))
+        for group in record["groups"]
+    }
+
+
+def read_evidence(path: str | Path) -> dict[str, Any]:
+    """Read what `langcell explain --json` printed.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is something else.
+    """
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: no JSON ({error}); give what langcell explain --json printed.") from error
+    if not isinstance(record, dict) or not {"groups", "strong_conflict"} <= set(record):
+        raise ValueError(f"{path}: no evidence of labels; give what langcell explain --json printed, without --cell.")
+    return record
+
+
+def evidence_section(record: Mapping[str, Any] | None) -> Markup:
+    """All blocks under one heading, for the report; empty without evidence."""
+    if not record or not record["groups"]:
+        return Markup("")
+    heading = Markup("<h2>Genes for and against each label</h2>")
+    return heading + Markup("\n").join(evidence_blocks(record).values())
+
+
+def shown_group(group: Mapping[str, Any], *, strong: float) -> dict[str, Any]:
+    """A group with its strong conflicts first among those shown, each marked."""
+    conflicts = [{**gene, "strong": gene["strength"] >= strong} for gene in group["conflicting"]]
+    return {**group, "conflicting": conflicts, "n_strong": sum(gene["strong"] for gene in conflicts)}
+
+
+def genes_in_words(genes: Sequence[Mapping[str, Any]]) -> str:
+    """The first genes of a list in one line."""
+    return ", ".join(str(gene["gene"]) for gene in genes[:MOST_GENES])
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("langcell.reporting", "."), autoescape=select_autoescape(default=True), trim_blocks=True
+    )
