@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from langcell.configuration_langcell import LangCellCellConfig, LangCellConfig, LangCellTextConfig
     from langcell.inference.annotation import annotate, embed
     from langcell.inference.evidence.explain import explain
+    from langcell.inference.naming.named_clusters import name_clusters
     from langcell.inference.naming.score_table import score_table
     from langcell.inference.scoring.texts import embed_texts
     from langcell.inference.scoring.zero_shot import score_labels
@@ -54,6 +55,7 @@ __all__ = [
     "embed_texts",
     "explain",
     "load",
+    "name_clusters",
     "pl",
     "retrieve",
     "score_labels",
@@ -69,6 +71,7 @@ _HOMES = {
     "langcell.inference.evidence.explain": ("explain",),
     "langcell.loading.onnx_model": ("OnnxLangCell",),
     "langcell.inference.search.retrieval": ("retrieve",),
+    "langcell.inference.naming.named_clusters": ("name_clusters",),
     "langcell.inference.naming.score_table": ("score_table",),
     "langcell.inference.scoring.texts": ("embed_texts",),
     "langcell.inference.scoring.zero_shot": ("score_labels",),
