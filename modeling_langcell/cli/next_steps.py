@@ -24,7 +24,7 @@ def named_output(cells: str | Path) -> Path:
 
 
 def what_to_look_at(summary: "AnnotationSummary", output: Path, report: Path | None) -> list[str]:
-    """Return three lines: the label to doubt most, cells or clusters that stand out, and where to see them.
+    """Return three lines: the largest label to doubt, cells or clusters that stand out, and where to see them.
 
     Args:
         summary: of the run.
@@ -33,8 +33,8 @@ def what_to_look_at(summary: "AnnotationSummary", output: Path, report: Path | N
     """
     unsure = {name: value for name, value in summary.confidence_of.items() if value < _UNSURE}
     if unsure:
-        doubt = min(unsure, key=lambda name: (unsure[name], name))
-        first = f"least sure are the {summary.cells_of[doubt]:,} cells called {doubt} (confidence {unsure[doubt]:.2f})"
+        doubt = max(unsure, key=lambda name: (summary.cells_of[name], name))
+        first = f"{summary.cells_of[doubt]:,} called {doubt}, with a mean confidence of {unsure[doubt]:.2f}"
     else:
         first = f"every label has a mean confidence of {_UNSURE} or more"
     see = f"open {report}" if report is not None else f"langcell report {output} -o report.html draws maps and tables"

@@ -63,9 +63,9 @@ def _described(
     other = ~agrees & (codes != codes[best])
     lineages = np.array([called[other & (codes == code)].sum() for code in range(codes.max() + 1)])
     share = float(lineages.max(initial=0.0))
-    rivals = np.where(agrees, -1.0, called + 1e-6 * mean[0])
+    rivals = np.where(agrees, 0.0, called)
     if share > 0:
-        rivals = np.where(other & (codes == int(lineages.argmax())), rivals, -1.0)
+        rivals = np.where(other & (codes == int(lineages.argmax())), rivals, 0.0)
     second = int(rivals.argmax())
     by_class = np.stack([own[:, codes == code].sum(axis=1) for code in range(codes.max() + 1)], axis=1)
     between = float(np.mean(by_class.max(axis=1) < BETWEEN_BELOW))
@@ -75,7 +75,7 @@ def _described(
         "probability": float(mean[0, best]),
         "share": agreeing,
         "runner_up": labels[second] if rivals[second] > 0 else None,
-        "runner_up_share": share if share > 0 else max(float(called[second]), 0.0) if rivals[second] > 0 else 0.0,
+        "runner_up_share": share if share > 0 else float(rivals[second]),
         "mixed": bool(share >= MIXED_SHARE or between >= MIXED_SHARE or agreeing < _LEAST_MASS),
     }
     return facts, best
