@@ -211,9 +211,9 @@ def run_annotation(
         uns["confidence_is_probability"] = confidence_is_probability(naming, voices)
         obs, facts = cluster_results(named, voices, naming, clusters, uns["labels"])
         obs, uns = named.obs() | obs, uns | facts
-        cell_names = source.obs_names
+        cell_names = None if csv is None else source.obs_names
         job.store(source, obs, _matrices(named, resolved, finished, source.n_cells), uns)
-        if csv is not None:
+        if csv is not None and cell_names is not None:
             write_tables(csv, cell_names, obs, uns)
         return _summary(named, uns, source.n_cells * len(resolved))
 
