@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from langcell.inference.annotation import annotate, embed
     from langcell.inference.auditing.audit import audit
     from langcell.inference.evidence.explain import explain
+    from langcell.inference.naming.named_clusters import name_clusters
     from langcell.inference.naming.score_table import score_table
     from langcell.inference.scoring.texts import embed_texts
     from langcell.inference.scoring.zero_shot import score_labels
@@ -57,6 +58,7 @@ __all__ = [
     "embed_texts",
     "explain",
     "load",
+    "name_clusters",
     "pl",
     "retrieve",
     "score_labels",
@@ -74,6 +76,7 @@ _HOMES = {
     "langcell.inference.evidence.explain": ("explain",),
     "langcell.loading.onnx_model": ("OnnxLangCell",),
     "langcell.inference.search.retrieval": ("retrieve",),
+    "langcell.inference.naming.named_clusters": ("name_clusters",),
     "langcell.inference.naming.score_table": ("score_table",),
     "langcell.inference.scoring.texts": ("embed_texts",),
     "langcell.inference.scoring.zero_shot": ("score_labels",),

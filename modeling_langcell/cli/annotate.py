@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from langcell.cli.options import Cells, Output, SampleColumn
+from langcell.cli.options import Cells, NamedOutput, Output, SampleColumn
 from langcell.inference.naming.options import LabelOptions, NamingOptions
 from langcell.inference.running.options import ReadingOptions, WritingOptions
 from langcell.loading.options import AdaptedModelOptions
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 def annotate(
     cells: Cells,
-    output: Output,
     labels: LabelOptions,
     model: AdaptedModelOptions,
     naming: NamingOptions,
@@ -30,20 +29,35 @@ def annotate(
         typer.Option(help="HTML page to write on the named cells, too (extra [app]).", show_default=False),
     ] = None,
     sample_column: SampleColumn = None,
+    output: NamedOutput = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            "--csv",
+            help="CSV file of the names to write, too, for Loupe Browser and Seurat; with clusters, also clusters.csv "
+            "in the same folder.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Name the cells of INPUT by labels in words, and write them to OUTPUT.
+
+    Without labels, the candidates are the types of --tissue that the model was trained on, or all of its types.
 
     A run that was killed goes on where it stopped when it is started again with the same arguments. Under torchrun or
     accelerate launch, the processes share the cells.
     """
+    from langcell.cli.next_steps import named_output, what_to_look_at
     from langcell.cli.review.explain import evidence_of
     from langcell.inference.annotation import run_annotation
     from langcell.inference.naming.candidates import chosen
+    from langcell.inference.naming.csv_tables import tables_at
     from langcell.inference.naming.fine_tuned_labels import config_of
     from langcell.inference.running.job import InferenceJob
     from langcell.inference.running.processes import Processes
     from langcell.reporting.page import check_report, write_report
 
+    output = named_output(cells) if output is None else output
     with Processes.launched() as processes:
         with processes.together():
             if report is not None:
@@ -55,15 +69,18 @@ def annotate(
             found = chosen(labels, partial(config_of, model.model, model.adapter))
         for note in found.notes if processes.is_main else ():
             print(note)
-        summary = run_annotation(job, found, naming)
+        summary = run_annotation(job, found, naming, csv=csv)
     if summary is not None:
         _print_summary(summary)
-        print(f"Wrote {output}")
+        written = [output, *([] if csv is None else tables_at(csv, summary.uns))]
+        print(f"Wrote {', '.join(map(str, written))}")
         if report is not None:
             command = ["langcell", *sys.argv[1:]]
             named = {"sample_column": sample_column, "command": command, "data_name": cells.name}
             write_report(output, report, **named, evidence=evidence_of(output, model, reading))
             print(f"Wrote {report}")
+        for line in what_to_look_at(summary, output, report):
+            print(line)
 
 
 def report(

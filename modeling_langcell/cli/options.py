@@ -27,6 +27,15 @@ CellSources = Annotated[
 Output = Annotated[
     Path, typer.Option("-o", "--output", help="h5ad or zarr file to write; not INPUT.", show_default=False)
 ]
+NamedOutput = Annotated[
+    Path | None,
+    typer.Option(
+        "-o",
+        "--output",
+        help="h5ad or zarr file to write; not INPUT. NAME_named.h5ad in the current folder when not given.",
+        show_default=False,
+    ),
+]
 SampleColumn = Annotated[
     str | None,
     typer.Option(help="Column of obs with the sample of each cell, for the report; found when not given."),

@@ -17,7 +17,8 @@ from langcell.configuration_langcell import LangCellConfig
 from langcell.encoders_langcell import unit_rows
 from langcell.inference.hierarchy.tree_voice import TreeVoice
 from langcell.inference.naming.candidates import Candidates, candidates_of
-from langcell.inference.naming.cluster_names import cluster_columns, cluster_facts, clusters_of, read_clusters
+from langcell.inference.naming.cluster_names import cluster_results, read_clusters
+from langcell.inference.naming.csv_tables import check_csv, write_tables
 from langcell.inference.naming.fine_tuned_labels import note_on_others
 from langcell.inference.naming.label_counts import LabelCounts, count_labels
 from langcell.inference.naming.name_cells import (
@@ -83,6 +84,7 @@ def annotate(
     distributed: bool = False,
     tissue: str | None = None,
     accept_suggestions: bool = False,
+    csv: str | Path | None = None,
     **options: Any,
 ) -> AnnData | None:
     """Name each cell by the label whose text fits it best, without any labelled cell.
@@ -108,6 +110,8 @@ def annotate(
         tissue: where the cells are from, such as "blood"; it proposes candidates where there are no labels, and decides
             what a label with several meanings means.
         accept_suggestions: read each label that is no name of a term as the nearest term, where there is one.
+        csv: table to write, too, as Loupe Browser and Seurat read it: a row for each cell, its name first. With
+            clusters, `clusters.csv` beside it has a row for each of them.
         {options}
 
     Returns:
@@ -126,7 +130,7 @@ def annotate(
     model, naming, reading, writing = from_keywords(options, *groups, function="annotate")
     with Processes.launched() if distributed else Processes() as processes:
         job = InferenceJob.of(adata, output, model, reading, processes, writing)
-        summary = run_annotation(job, labels, naming, tissue=tissue, accept_suggestions=accept_suggestions)
+        summary = run_annotation(job, labels, naming, csv=csv, tissue=tissue, accept_suggestions=accept_suggestions)
         if summary is not None:
             logger.info("langcell.summary(adata) shows what the cells were called.")
     return adata if isinstance(adata, AnnData) else None
@@ -146,7 +150,12 @@ class AnnotationSummary(LabelCounts):
 
 
 def run_annotation(
-    job: InferenceJob, labels: Labels | Candidates | None, naming: NamingOptions, **reading: Any
+    job: InferenceJob,
+    labels: Labels | Candidates | None,
+    naming: NamingOptions,
+    *,
+    csv: str | Path | None = None,
+    **reading: Any,
 ) -> AnnotationSummary | None:
     """Do what `annotate` describes; returns a summary to rank 0, None to other processes.
 
@@ -154,11 +163,13 @@ def run_annotation(
         job: data and model.
         labels: as in `annotate`, or what `candidates` found and told already.
         naming: how cells get labels.
+        csv: table of the names to write, too.
         reading: tissue and accept_suggestions, for labels that are not found yet.
     """
     with ExitStack() as stack:
         with job.processes.together():
             job.check()
+            check_csv(csv)
             candidates = labels if isinstance(labels, Candidates) else candidates_of(job, labels, **reading)
             naming = candidates.naming(naming.checked())
             resolved = storable(candidates.labels, naming)
@@ -198,12 +209,12 @@ def run_annotation(
         uns = settings(run, finished.coverage) | _naming_settings(resolved, kind, naming, finished)
         uns |= _file_facts(named, voices, uns["labels"])
         uns["confidence_is_probability"] = confidence_is_probability(naming, voices)
-        obs = named.obs()
-        if clusters is not None:
-            groups = clusters_of(named, voices, clusters, uns["labels"])
-            obs |= cluster_columns(groups, uns["labels"])
-            uns["clusters"] = cluster_facts(groups)
+        obs, facts = cluster_results(named, voices, naming, clusters, uns["labels"])
+        obs, uns = named.obs() | obs, uns | facts
+        cell_names = None if csv is None else source.obs_names
         job.store(source, obs, _matrices(named, resolved, finished, source.n_cells), uns)
+        if csv is not None and cell_names is not None:
+            write_tables(csv, cell_names, obs, uns)
         return _summary(named, uns, source.n_cells * len(resolved))
 
 

@@ -71,7 +71,8 @@ class Tools:
         if (labels is None) == (ontology_root is None):
             raise ValueError("Give either labels or ontology_root; list_labels shows the types that the model knows.")
         chosen = self._labels_under(ontology_root) if ontology_root is not None else resolve_labels(labels or [])
-        naming = NamingOptions(unknown="auto" if unknown else None, cluster_column=cluster_column)
+        hierarchy = "auto" if ontology_root is None else "branch"
+        naming = NamingOptions(unknown="auto" if unknown else None, cluster_column=cluster_column, hierarchy=hierarchy)
         with collected_notes() as notes:
             summary = run_annotation(InferenceJob(cells, target, model=self._model()), chosen, naming)
         assert summary is not None, "one process is always the main one"

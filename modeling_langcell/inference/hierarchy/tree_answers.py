@@ -18,6 +18,7 @@ LEAST_CONFIDENCE = 0.5
 # Similarities of a cell alone are softer evidence than those of a file; see `refinement.confidence`.
 _TEMPERATURE_ALONE = 2.0
 _LEAST = 1e-3
+_HALF = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,37 +52,52 @@ def answers_together(
         calibration: of the model; without, confidence is the mass itself.
         known: int, shape (cells,); column of the label that a cell is known to have and keeps, -1 where not known.
     """
-    mass = confidence = text.tree.mass(own)
-    if calibration is not None:
-        evidence = np.log(np.maximum((text.tree.mass(text.own(similarity)) + mass) / 2, _LEAST))
-        confidence = expit(calibration.of_refined.slope * evidence + calibration.of_refined.intercept)
-    return _answers(text.tree, mass, confidence, similarity, known)
+    mass = text.tree.mass(own)
+    confidence = _together(mass, similarity, text, calibration)
+    label = text.tree.deepest(mass, confidence >= LEAST_CONFIDENCE)
+    return _described(text.tree, label, mass, confidence, similarity, known)
 
 
 def answers_alone(similarity: np.ndarray, text: TreeText, calibration: NameConfidence | None) -> TreeAnswers:
     """Answer for cells by their text alone; arguments as in `answers_together`."""
     mass = text.tree.mass(text.own(similarity, _TEMPERATURE_ALONE))
     confidence = mass if calibration is None else _calibrated(mass, calibration)
-    return _answers(text.tree, mass, confidence, similarity)
+    label = text.tree.deepest(mass, confidence >= LEAST_CONFIDENCE)
+    return _described(text.tree, label, mass, confidence, similarity)
 
 
-def climbed(label: np.ndarray, similarity: np.ndarray, text: TreeText, calibration: NameConfidence) -> TreeAnswers:
-    """Answer for cells alone whose best label is found already: it, or the first label above it that is supported.
+def answers_in_list(
+    own: np.ndarray,
+    similarity: np.ndarray,
+    text: TreeText,
+    calibration: NameConfidence | None,
+    known: np.ndarray | None = None,
+) -> TreeAnswers:
+    """Answer for cells that the file named by labels of a list, which stand for themselves, too.
+
+    The answer is the most probable label or, where its branch has less than half of the mass, the first label above it
+    whose branch has that much. Where none has, it stays. Arguments are those of `answers_together`.
+    """
+    mass, label, rows = text.tree.mass(own), own.argmax(axis=1), np.arange(len(own))
+    answer = label.copy()
+    for _ in range(int(text.tree.depth.max(initial=0))):
+        up = text.tree.parent[answer]
+        answer = np.where((mass[rows, answer] < _HALF) & (up >= 0), up, answer)
+    answer = np.where(mass[rows, answer] < _HALF, label, answer)
+    return _described(text.tree, answer, mass, _together(mass, similarity, text, calibration), similarity, known)
+
+
+def label_alone(label: np.ndarray, similarity: np.ndarray, text: TreeText, calibration: NameConfidence) -> TreeAnswers:
+    """Answer for cells alone by a label of a list that is found already; its confidence is that of its branch.
 
     Args:
-        label: int, shape (cells,); column of the best label, -1 for a cell that has none. Where nothing above it is
-            supported either, it stays.
+        label: int, shape (cells,); column of the label, -1 for a cell that has none.
         similarity: as in `answers_together`.
         text: see there.
         calibration: of the model.
     """
     confidence = _calibrated(text.tree.mass(text.own(similarity, _TEMPERATURE_ALONE)), calibration)
-    rows, answer = np.arange(len(label)), label.copy()
-    for _ in range(int(text.tree.depth.max(initial=0))):
-        up = text.tree.parent[answer]
-        answer = np.where((answer >= 0) & (confidence[rows, answer] < LEAST_CONFIDENCE) & (up >= 0), up, answer)
-    answer = np.where(confidence[rows, answer] < LEAST_CONFIDENCE, label, answer)
-    return TreeAnswers(answer, label, np.where(label >= 0, confidence[rows, answer], 0.0))
+    return TreeAnswers(label, label, np.where(label >= 0, confidence[np.arange(len(label)), label], 0.0))
 
 
 def _calibrated(mass: np.ndarray, calibration: NameConfidence) -> np.ndarray:
@@ -89,16 +105,26 @@ def _calibrated(mass: np.ndarray, calibration: NameConfidence) -> np.ndarray:
     return expit(line.slope * logit(np.clip(mass, _LEAST, 1 - 1e-6)) + line.intercept)
 
 
-def _answers(
+def _together(
+    mass: np.ndarray, similarity: np.ndarray, text: TreeText, calibration: NameConfidence | None
+) -> np.ndarray:
+    """Confidence of each branch by text and file; see `refinement.confidence`."""
+    if calibration is None:
+        return mass
+    evidence = np.log(np.maximum((text.tree.mass(text.own(similarity)) + mass) / 2, _LEAST))
+    return expit(calibration.of_refined.slope * evidence + calibration.of_refined.intercept)
+
+
+def _described(
     tree: LabelTree,
+    label: np.ndarray,
     mass: np.ndarray,
     confidence: np.ndarray,
     similarity: np.ndarray,
     known: np.ndarray | None = None,
 ) -> TreeAnswers:
-    label = tree.deepest(mass, confidence >= LEAST_CONFIDENCE)
-    if known is not None:
-        label = np.where(known >= 0, known, label)
+    """Add to the labels what is below them, how sure they are, and which cells have none."""
+    label = label if known is None else np.where(known >= 0, known, label)
     heard = np.isfinite(similarity).all(axis=1)
     fine = tree.finest(mass, label)
     probability = np.where(heard, confidence[np.arange(len(label)), label], 0.0)

@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 
 from langcell.inference.hierarchy.label_tree import LabelTree
-from langcell.inference.hierarchy.tree_answers import TreeAnswers, answers_alone, answers_together, climbed
+from langcell.inference.hierarchy.tree_answers import (
+    TreeAnswers,
+    answers_alone,
+    answers_in_list,
+    answers_together,
+    label_alone,
+)
 from langcell.inference.hierarchy.tree_mixture import TreeMixture, TreeText
 from langcell.inference.refinement.confidence import NameConfidence
 from langcell.processing.labels.lookup import Label
@@ -62,7 +68,7 @@ class TreeVoice:
         """Answer for cells alone.
 
         Args:
-            label: column of the label with the best score, -1 without, shape (cells,); a list's answer starts there.
+            label: column of the label with the best score, -1 without, shape (cells,); the answer of a list.
             score: of that label, shape (cells,); the confidence where the model has no calibration.
             similarity: cos / temperature, shape (cells, labels).
             calibration: of the model.
@@ -71,7 +77,7 @@ class TreeVoice:
             return answers_alone(similarity, self.text, calibration)
         if calibration is None:
             return TreeAnswers(label, label, score.astype(np.float64))
-        return climbed(label, similarity, self.text, calibration)
+        return label_alone(label, similarity, self.text, calibration)
 
     def together(
         self,
@@ -81,4 +87,5 @@ class TreeVoice:
         known: np.ndarray | None = None,
     ) -> TreeAnswers:
         """Answer for cells that the file named; see `answers_together`."""
-        return answers_together(own, similarity, self.text, calibration, known)
+        answers = answers_together if self.is_branch else answers_in_list
+        return answers(own, similarity, self.text, calibration, known)

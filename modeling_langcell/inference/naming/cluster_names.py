@@ -7,10 +7,15 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
+from langcell.inference.hierarchy.levels import MEDIUM, class_names
+from langcell.inference.hierarchy.tree_clusters import name_clusters_in_tree
+from langcell.inference.naming.leiden_clusters import CLUSTER, leiden_clusters
 from langcell.inference.naming.name_cells import FileVoices, NamedCells
+from langcell.inference.naming.options import NamingOptions
 from langcell.inference.refinement.clusters import ClusterNames, name_clusters
 from langcell.inference.refinement.placing import read_column
 from langcell.processing.cells.anndata_io import CellSource
+from langcell.processing.ontology.terms import Ontology
 
 
 def read_clusters(source: CellSource, column: str) -> np.ndarray:
@@ -37,14 +42,43 @@ def clusters_of(named: NamedCells, voices: FileVoices, clusters: np.ndarray, lab
         clusters: cluster of each cell, shape (cells,).
         labels: names in the order of the columns.
     """
-    blocks = []
+    blocks, tree = [], voices.tree
     for block in voices.file.blocks():
         if voices.refinement is not None:
             blocks.append(voices.refinement.posterior(block).astype(np.float32))
+        elif tree is not None:
+            blocks.append(tree.text.own(block.similarity).astype(np.float32))
         else:
             heard = np.isfinite(block.similarity).all(axis=1, keepdims=True)
             blocks.append(np.where(heard, softmax(np.nan_to_num(block.similarity), axis=1), 0.0).astype(np.float32))
-    return name_clusters(np.concatenate(blocks), clusters, labels, named.novelty)
+    own = np.concatenate(blocks)
+    if tree is None:
+        return name_clusters(own, clusters, labels, named.novelty)
+    term_ids = named.term_ids[: len(labels)]
+    classes = class_names(labels, term_ids, MEDIUM, Ontology.cellxgene())
+    return name_clusters_in_tree(own, clusters, labels, tree.text.tree, classes, named.novelty)
+
+
+def cluster_results(
+    named: NamedCells, voices: FileVoices, naming: NamingOptions, clusters: np.ndarray | None, labels: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what obs and uns["langcell"] say of clusters; both empty where there are none.
+
+    Args:
+        named: the cells.
+        voices: of their file.
+        naming: whether clusters are made here.
+        clusters: of the file, shape (cells,); None where it has none.
+        labels: names in the order of the columns.
+    """
+    obs, uns = {}, {}
+    if naming.cluster:
+        clusters = leiden_clusters(voices.file)
+        obs, uns = {CLUSTER: pd.Categorical(clusters)}, {"cluster_column": CLUSTER}
+    if clusters is None:
+        return {}, {}
+    groups = clusters_of(named, voices, clusters, labels)
+    return obs | cluster_columns(groups, labels), uns | {"clusters": cluster_facts(groups)}
 
 
 def cluster_columns(found: ClusterNames, labels: Sequence[str]) -> dict[str, Any]:

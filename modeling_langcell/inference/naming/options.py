@@ -118,8 +118,19 @@ class NamingOptions:
         "Column of obs with labels that some cells are known to have, nothing for the rest. Known cells keep their "
         "label, and the others learn from them.",
     )
+    known: Any = option(
+        None,
+        "The same labels as an array or Series: one value for each cell, or a Series with the names of some cells as "
+        "index.",
+        in_cli=False,
+    )
     cluster_column: str | None = option(
         None, "Column of obs with clusters, such as leiden; each gets one name, from the probabilities of its cells."
+    )
+    cluster: bool = option(
+        False,
+        "Make clusters of the cells where the file has none (Leiden, extra [cluster]), and name them.",
+        names=("--cluster",),
     )
 
     def checked(self) -> "NamingOptions":
@@ -133,6 +144,7 @@ class NamingOptions:
 
         check_rerank(self.rerank, self.k)
         self._check_refinement()
+        self._check_clusters()
         if self.alpha is not None:
             check_alpha(self.alpha)
         if self.smooth is not None and not 0 <= self.smooth < math.inf:
@@ -185,10 +197,25 @@ class NamingOptions:
             )
         if self.hierarchy not in get_args(Hierarchy):
             raise ValueError(f"hierarchy is {self.hierarchy!r}; legal are {', '.join(get_args(Hierarchy))}.")
-        for name in ("refine_over", "batch_column", "known_column"):
-            if getattr(self, name) is not None and (not self.refines or self._other_ways()):
+        if self.known is not None and self.known_column is not None:
+            raise ValueError(f"known and known_column {self.known_column!r} are both given; leave one out.")
+        for name in ("refine_over", "batch_column", "known_column", "known"):
+            value = getattr(self, name)
+            if value is not None and (not self.refines or self._other_ways()):
                 reason = " and ".join(self._other_ways()) if self.refines else "refine 'none'"
-                raise ValueError(f"{name} is {getattr(self, name)!r}, but {reason} refines no cell; leave one out.")
+                is_given = f"is {value!r}" if isinstance(value, str) else "is given"
+                raise ValueError(f"{name} {is_given}, but {reason} refines no cell; leave one out.")
+
+    def _check_clusters(self) -> None:
+        if not self.cluster:
+            return
+        from langcell.inference.naming.leiden_clusters import check_leiden
+
+        if self.cluster_column is not None:
+            raise ValueError(f"cluster and cluster_column {self.cluster_column!r} are both given; leave one out.")
+        if not self.refines or self._other_ways():
+            raise ValueError("cluster reads where the refinement places cells, and nothing is refined; leave one out.")
+        check_leiden()
 
     @property
     def columns(self) -> tuple[str, ...]:

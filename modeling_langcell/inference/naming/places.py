@@ -3,9 +3,13 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from langcell.inference.naming.options import NamingOptions
-from langcell.inference.refinement.placing import CellsInFile, PlacedCells, read_batches, read_known
+from langcell.inference.refinement.placing import CellsInFile, PlacedCells, known_labels, read_batches, read_column
 from langcell.inference.running.job import InferenceJob
 from langcell.processing.cells.anndata_io import CellSource
 from langcell.processing.cells.obsm_matrix import read_obsm
@@ -22,8 +26,33 @@ def place_cells(
         return PlacedCells()
     matrix = None if naming.refine_over is None else read_obsm(job.data, naming.refine_over)
     batches = None if naming.batch_column is None else read_batches(source, naming.batch_column)
-    known = None if naming.known_column is None else read_known(source, naming.known_column, labels)
+    known = None
+    if naming.known_column is not None:
+        values = read_column(source, naming.known_column, "column of known labels")
+        known = known_labels(values, f"obs[{naming.known_column!r}]", labels)
+    elif naming.known is not None:
+        known = known_labels(values_for_cells(naming.known, source.obs_names), "known", labels)
     return PlacedCells.of(source, CellsInFile(matrix, batches, known), rows_per_chunk=job.options.rows_per_chunk)
+
+
+def values_for_cells(values: Any, cell_names: pd.Index) -> pd.Series:
+    """Bring the labels that somebody knows into the order of the cells; a missing value where nobody does.
+
+    Args:
+        values: one for each cell, or a Series whose index names some of the cells.
+        cell_names: of all cells.
+
+    Raises:
+        ValueError: neither.
+    """
+    if isinstance(values, pd.Series) and values.index.is_unique and values.index.isin(cell_names).all():
+        return values.astype(object).reindex(cell_names)
+    if len(values) != len(cell_names):
+        raise ValueError(
+            f"known has {len(values)} values for {len(cell_names)} cells; give one for each, or a Series whose index "
+            "names some of the cells."
+        )
+    return pd.Series(np.asarray(values, dtype=object), index=cell_names)
 
 
 def with_places(naming: NamingOptions, found: PlacedCells | str) -> tuple[NamingOptions, PlacedCells]:
@@ -32,5 +61,8 @@ def with_places(naming: NamingOptions, found: PlacedCells | str) -> tuple[Naming
         return naming, found
     if naming.known_column is not None:
         raise ValueError(f"known_column is {naming.known_column!r}, but no cell can learn from another: {found}.")
-    logger.info("Each cell is named alone: %s.", found)
-    return replace(naming, refine="none", refine_over=None, batch_column=None).checked(), PlacedCells()
+    if naming.known is not None:
+        raise ValueError(f"known is given, but no cell can learn from another: {found}.")
+    logger.info("Each cell is named alone%s: %s.", " and no clusters are made" if naming.cluster else "", found)
+    alone = replace(naming, refine="none", refine_over=None, batch_column=None, cluster=False)
+    return alone.checked(), PlacedCells()

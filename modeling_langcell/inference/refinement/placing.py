@@ -7,7 +7,7 @@
 Neither step depends on the chunks, on the order of the cells, or on the number of processes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -193,27 +193,32 @@ def read_batches(source: CellSource, column: str) -> np.ndarray:
     return np.array(["" if gone else str(value) for value, gone in zip(values, values.isna(), strict=True)])
 
 
-def read_known(source: CellSource, column: str, labels: Sequence[Label]) -> np.ndarray:
+def known_labels(given: Iterable[object], where: str, labels: Sequence[Label]) -> np.ndarray:
     """Return the column of the label that each cell is known to have, int64, shape (cells,); -1 where unknown.
 
     A value is a label if it is its name or is read as the same Cell Ontology term; words that say nothing are none.
 
+    Args:
+        given: a value for each cell.
+        where: they are from, for errors.
+        labels: in the order of the columns.
+
     Raises:
-        ValueError: no such column, no known cell, or a value that is none of the labels.
+        ValueError: no known cell, or a value that is none of the labels.
     """
-    values = read_label_column(read_column(source, column, "column of known labels")).values
+    values = read_label_column(given).values
     code = {label.name: place for place, label in enumerate(labels)}
     by_term = {label.ontology_term_id: place for place, label in enumerate(labels) if label.ontology_term_id}
     types = sorted({value for value in values if value})
     if not types:
-        raise ValueError(f"obs[{column!r}] has a label for no cell; name the column with the labels that are known.")
+        raise ValueError(f"{where} has a label for no cell; name the labels that are known.")
     if len(others := [name for name in types if name not in code]) > 0:
         terms = [label.ontology_term_id for label in resolve_labels(others)] if len(others) > 1 else [None]
         code |= {name: by_term[term] for name, term in zip(others, terms, strict=True) if term in by_term}
     if strange := [name for name in types if name not in code]:
         names = ", ".join(repr(label.name) for label in labels)
         raise ValueError(
-            f"obs[{column!r}] has {', '.join(map(repr, strange[:5]))}, which is none of the labels; they are {names}."
+            f"{where} has {', '.join(map(repr, strange[:5]))}, which is none of the labels; they are {names}."
         )
     return np.array([code[value] if value else -1 for value in values], dtype=np.int64)
 

@@ -167,7 +167,7 @@ def test_files_that_cannot_be_read(place, damage, message):
         pytest.param({"labels": ""}, "label 1 is empty", id="no_label"),
         pytest.param({"labels": "CL:9999999,B cell"}, "CL:9999999", id="unknown_id"),
         pytest.param({"labels": "unassigned,B cell"}, "'unassigned' cannot be a label", id="reserved_word"),
-        pytest.param({"labels": None}, "lists no types, so that there are no labels", id="no_labels_at_all"),
+        pytest.param({"labels": None}, "There are no labels; give them by", id="no_labels_at_all"),
         pytest.param({"labels_file": "labels.txt"}, "exactly one of --labels", id="labels_twice"),
         pytest.param({"ontology_root": "CL:0000842"}, "exactly one of --labels", id="labels_and_root"),
         pytest.param(

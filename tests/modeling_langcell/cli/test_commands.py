@@ -132,9 +132,7 @@ def test_every_command_has_help():
     [
         pytest.param(["annotate", "a.h5ad", "--labls", "B cell"], "No such option: --labls", id="option"),
         pytest.param(["annotat"], "No such command 'annotat'", id="command"),
-        pytest.param(
-            ["annotate", "a.h5ad"], "Missing option '-o' / '--output'. See langcell annotate --help.", id="missing"
-        ),
+        pytest.param(["embed", "a.h5ad"], "Missing option '-o' / '--output'. See langcell embed --help.", id="missing"),
         pytest.param(
             ["annotate", "a.h5ad", "-o", "b.h5ad", "--alpha", "high"], "Invalid value for '--alpha'", id="value"
         ),

@@ -38,7 +38,7 @@ from langcell.training.fine_tuning.options import TuningOptions
 
 BEFORE: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("options_of_0_1_0.json").read_text())
 # Defaults that the command line says now and the library had before.
-SAID_NOW = {("finetune", "--gene-dropout"): 0.5}
+SAID_NOW = {("finetune", "--gene-dropout"): 0.5, ("annotate", "-o --output"): None}
 GROUPS = [
     *(AppOptions, CalibrationOptions, GeneChoice, UploadOptions, CandidateOptions, QueryOptions, GeneOptions),
     *(WorkOptions, CardOptions, LabelOptions, NamingOptions, ReadingOptions, SearchOptions, AdaptedModelOptions),

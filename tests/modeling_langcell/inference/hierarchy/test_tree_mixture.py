@@ -3,7 +3,13 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from langcell.inference.hierarchy.label_tree import LabelTree
-from langcell.inference.hierarchy.tree_answers import LEAST_CONFIDENCE, answers_alone, answers_together, climbed
+from langcell.inference.hierarchy.tree_answers import (
+    LEAST_CONFIDENCE,
+    answers_alone,
+    answers_in_list,
+    answers_together,
+    label_alone,
+)
 from langcell.inference.hierarchy.tree_mixture import TreeMixture, TreeText
 from langcell.inference.hierarchy.tree_voice import TreeVoice
 from langcell.inference.refinement.confidence import Calibration, NameConfidence
@@ -103,13 +109,29 @@ def test_confidence_never_falls_on_the_way_up(calibration):
         assert (TREE.below[answers.label, answers.fine])[inner].all()
 
 
-def test_a_list_answers_above_its_best_label_where_that_is_not_supported():
-    similarity = np.array([[-9.0, 0.0, 4.0, 4.1, -9, -9], [-9.0, -9.0, 9.0, -9, -9, -9], [0, 0, 0, 0, 0, 0.1]])
+def test_a_list_answers_above_its_best_label_where_that_has_too_little_mass():
+    own = np.array(
+        [[0, 0.1, 0.4, 0.35, 0.1, 0.05], [0, 0, 0.9, 0, 0, 0.1], [0.1, 0.1, 0, 0, 0.2, 0.6], [0.2] * 5 + [0]]
+    )
     text = TreeText(TREE, np.ones(len(NAMES)), lineage=0.0, prior_weight=0.0)
-    strict = NameConfidence(Calibration(1, 0), Calibration(1, 0))
-    answers = climbed(np.array([3, 2, 5]), similarity, text, strict)
-    assert answers.label.tolist() == [1, 2, 5]
-    assert answers.fine.tolist() == [3, 2, 5]
+    answers = answers_in_list(own, np.zeros(own.shape), text, CALIBRATION)
+    assert answers.label.tolist() == [1, 2, 5, 0]
+    assert answers.fine.tolist() == [2, 2, 5, 2]
+
+
+def test_a_list_keeps_a_label_that_nothing_above_it_supports():
+    own = np.array([[0.05, 0.0, 0.3, 0.1, 0.0, 0.0]])
+    text = TreeText(TREE, np.ones(len(NAMES)), lineage=0.0, prior_weight=0.0)
+    assert answers_in_list(own, np.zeros(own.shape), text, None).label.tolist() == [2]
+
+
+def test_cells_alone_keep_the_label_of_a_list_with_the_confidence_of_its_branch():
+    similarity = np.array([[0.0, 3.0, 3.0, 3.1, -9, -9], [np.nan] * 6])
+    text = TreeText(TREE, np.ones(len(NAMES)), lineage=0.0, prior_weight=0.0)
+    inner, leaf = (label_alone(np.array([one, -1]), similarity, text, CALIBRATION) for one in (1, 3))
+    assert inner.label.tolist() == [1, -1]
+    assert inner.confidence[0] > leaf.confidence[0]
+    assert inner.confidence[1] == 0
 
 
 def test_only_labels_above_one_another_are_a_tree():

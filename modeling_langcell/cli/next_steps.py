@@ -1,0 +1,58 @@
+"""Where the names of `langcell annotate` go, and what to look at when they are there."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from langcell.inference.annotation import AnnotationSummary
+
+_KINDS = (".gz", ".h5ad", ".h5mu", ".h5", ".loom", ".zarr")
+# A label below it is worth a look.
+_UNSURE = 0.6
+
+
+def named_output(cells: str | Path) -> Path:
+    """Return NAME_named.h5ad in the current folder, for cells at a path.
+
+    >>> str(named_output("runs/pbmc.filtered.h5ad.gz")), str(named_output("filtered_feature_bc_matrix/"))
+    ('pbmc.filtered_named.h5ad', 'filtered_feature_bc_matrix_named.h5ad')
+    """
+    name = Path(cells).name
+    while any(name.endswith(kind) and name != kind for kind in _KINDS):
+        name = name.removesuffix(Path(name).suffix)
+    return Path(f"{name}_named.h5ad")
+
+
+def what_to_look_at(summary: "AnnotationSummary", output: Path, report: Path | None) -> list[str]:
+    """Return three lines: the largest label to doubt, cells or clusters that stand out, and where to see them.
+
+    Args:
+        summary: of the run.
+        output: file that was written.
+        report: page that was written, if one was.
+    """
+    unsure = {name: value for name, value in summary.confidence_of.items() if value < _UNSURE}
+    if unsure:
+        doubt = max(unsure, key=lambda name: (summary.cells_of[name], name))
+        first = f"{summary.cells_of[doubt]:,} called {doubt}, with a mean confidence of {unsure[doubt]:.2f}"
+    else:
+        first = f"every label has a mean confidence of {_UNSURE} or more"
+    see = f"open {report}" if report is not None else f"langcell report {output} -o report.html draws maps and tables"
+    return [f"Look at: 1. {first}", f"         2. {_stands_out(summary)}", f"         3. {see}"]
+
+
+def _stands_out(summary: "AnnotationSummary") -> str:
+    uns = summary.uns
+    if "clusters" in uns:
+        table = uns["clusters"]
+        flagged = [
+            str(name)
+            for name, mixed, unknown in zip(table["cluster"], table["mixed"], table["unknown"], strict=True)
+            if mixed or unknown
+        ]
+        found = f"clusters {', '.join(flagged)} are mixed or fit no label" if flagged else "no cluster is mixed"
+        return f"{found}; uns['langcell']['clusters'] and --csv have all {len(table['cluster'])}"
+    fit_none = uns.get("cells_that_fit_no_label", 0)
+    if fit_none:
+        return f"{fit_none:,} cells fit none of these labels (langcell_novelty); --unknown auto calls them unknown"
+    return "--cluster, or --cluster-column with clusters of yours, gives each cluster one name"

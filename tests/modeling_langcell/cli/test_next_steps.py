@@ -1,0 +1,47 @@
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from langcell.cli.next_steps import named_output, what_to_look_at
+
+
+@pytest.mark.parametrize(
+    ("cells", "name"),
+    [
+        ("a/pbmc.h5ad", "pbmc_named.h5ad"),
+        ("cells.h5ad.gz", "cells_named.h5ad"),
+        ("filtered_feature_bc_matrix.h5", "filtered_feature_bc_matrix_named.h5ad"),
+        ("runs/filtered_feature_bc_matrix", "filtered_feature_bc_matrix_named.h5ad"),
+        ("atlas.v2.zarr/", "atlas.v2_named.h5ad"),
+    ],
+)
+def test_the_output_is_called_after_the_input(cells, name):
+    assert named_output(cells) == Path(name)
+
+
+def summary(**uns: Any) -> Any:
+    return SimpleNamespace(
+        uns=uns, cells_of={"B cell": 900, "T cell": 40}, confidence_of={"B cell": 0.9, "T cell": 0.4}
+    )
+
+
+def test_three_lines_say_what_to_look_at():
+    lines = what_to_look_at(summary(cells_that_fit_no_label=1200), Path("x.h5ad"), None)
+    assert len(lines) == 3
+    assert "40 called T cell, with a mean confidence of 0.40" in lines[0]
+    assert "1,200 cells fit none of these labels" in lines[1]
+    assert "langcell report x.h5ad" in lines[2]
+
+
+def test_a_report_that_was_written_is_named():
+    assert "open page.html" in what_to_look_at(summary(), Path("x.h5ad"), Path("page.html"))[2]
+
+
+def test_clusters_that_stand_out_are_named():
+    table = {"cluster": np.array(["0", "1", "2"]), "mixed": [False, True, False], "unknown": [False, False, True]}
+    assert "clusters 1, 2 are mixed or fit no label" in what_to_look_at(summary(clusters=table), Path("x"), None)[1]
+    table["mixed"] = table["unknown"] = [False] * 3
+    assert "no cluster is mixed" in what_to_look_at(summary(clusters=table), Path("x"), None)[1]

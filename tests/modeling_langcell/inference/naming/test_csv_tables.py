@@ -1,0 +1,38 @@
+import pandas as pd
+import pytest
+
+from langcell.inference.naming.csv_tables import check_csv, tables_at, write_tables
+
+OBS = {
+    "langcell_label": pd.Categorical(["B cell", "T cell"]),
+    "langcell_ontology_term_id": ["CL:0000236", "CL:0000084"],
+    "langcell_confidence": [0.91234, 0.5],
+    "langcell_novelty": [0.1, 0.2],
+    "langcell_label_alone": ["B cell", "B cell"],
+}
+CLUSTERS = {"cluster": ["0"], "label": ["B cell"], "share": [0.5], "runner_up": ["T cell"], "mixed": [True]}
+
+
+def test_the_first_column_is_the_barcode_and_the_rest_are_the_names(tmp_path):
+    write_tables(tmp_path / "names.csv", pd.Index(["AAAC-1", "AAAG-1"]), OBS, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["names.csv"]
+    table = pd.read_csv(tmp_path / "names.csv", index_col=0)
+    assert table.index.name == "barcode"
+    assert table.index.tolist() == ["AAAC-1", "AAAG-1"]
+    assert list(table) == ["label", "ontology_id", "confidence", "novelty"]
+    assert table["confidence"].tolist() == [0.9123, 0.5]
+
+
+def test_clusters_stand_beside_the_cells(tmp_path):
+    write_tables(tmp_path / "names.csv", pd.Index(["a", "b"]), OBS, {"clusters": CLUSTERS})
+    table = pd.read_csv(tmp_path / "clusters.csv", dtype={"cluster": str})
+    assert table.to_dict("list") == CLUSTERS
+    assert tables_at(tmp_path / "names.csv", {"clusters": CLUSTERS})[1] == tmp_path / "clusters.csv"
+
+
+@pytest.mark.parametrize("name", ["names.tsv", "clusters.csv", "nowhere/names.csv"])
+def test_a_table_that_cannot_be_written_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match=r"ends in \.csv|does not exist; create it first"):
+        check_csv(tmp_path / name)
+    check_csv(None)
+    check_csv(tmp_path / "names.csv")

@@ -1,0 +1,106 @@
+"""Clusters that are made while a file is named, and names for clusters afterwards."""
+
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+from tiny import save_tiny_folder
+from tiny_groups import N_CELLS, SMALL, grouped_cells
+
+import langcell
+from langcell.inference.naming.leiden_clusters import check_leiden
+from langcell.loading.load import load
+
+LABELS = ["natural killer cell", "B cell", "monocyte"]
+# numba and igraph say how they work, and scanpy says what it will do one day.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    return load(save_tiny_folder(tmp_path_factory.mktemp("model") / "tiny", reference=True), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def clustered(loaded):
+    return langcell.annotate(grouped_cells(), LABELS, model=loaded, cluster=True, **SMALL)
+
+
+def test_clusters_are_the_groups_of_the_cells(clustered):
+    groups = pd.crosstab(clustered.obs["leiden"], clustered.obs["langcell_cluster"])
+    assert (groups.to_numpy() > 0).sum(axis=0).max() == 1
+    sizes = clustered.obs["langcell_cluster"].value_counts()
+    assert sizes["0"] == sizes.max()
+
+
+def test_each_cluster_has_a_name(clustered):
+    facts = clustered.uns["langcell"]
+    assert facts["cluster_column"] == "langcell_cluster"
+    assert set(facts["clusters"]["cluster"]) == set(clustered.obs["langcell_cluster"])
+    assert clustered.obs["langcell_cluster_label"].notna().all()
+
+
+def test_the_order_of_the_cells_changes_no_cluster(clustered, loaded):
+    order = np.random.default_rng(0).permutation(N_CELLS)
+    other = langcell.annotate(grouped_cells()[order].copy(), LABELS, model=loaded, cluster=True, **SMALL)
+    assert_array_equal(other.obs["langcell_cluster"], clustered.obs["langcell_cluster"].to_numpy()[order])
+
+
+def test_tables_have_the_clusters(clustered, loaded, tmp_path):
+    langcell.annotate(grouped_cells(), LABELS, model=loaded, cluster=True, csv=tmp_path / "names.csv", **SMALL)
+    cells = pd.read_csv(tmp_path / "names.csv", index_col="barcode", dtype=str)
+    assert cells["cluster"].tolist() == clustered.obs["langcell_cluster"].tolist()
+    clusters = pd.read_csv(tmp_path / "clusters.csv", dtype={"cluster": str})
+    assert {"label", "share", "runner_up", "novelty", "mixed"} <= set(clusters)
+
+
+def test_too_few_cells_make_no_clusters(loaded):
+    named = langcell.annotate(grouped_cells(20), LABELS, model=loaded, cluster=True, **SMALL)
+    assert "langcell_cluster" not in named.obs
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cluster_column": "leiden"}, "both given"),
+        ({"refine": "none"}, "nothing is refined"),
+    ],
+)
+def test_options_that_do_not_go_with_clusters(loaded, options, message):
+    with pytest.raises(ValueError, match=message):
+        langcell.annotate(grouped_cells(), LABELS, model=loaded, cluster=True, **options, **SMALL)
+
+
+def test_without_igraph_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "igraph", None)
+    with pytest.raises(ValueError, match=r'pip install "langcell\[cluster\]"'):
+        check_leiden()
+
+
+@pytest.mark.parametrize("labels", [LABELS, ["lymphocyte", "B cell", "monocyte"]])
+def test_clusters_are_named_afterwards(loaded, labels):
+    named = langcell.annotate(grouped_cells(), labels, model=loaded, **SMALL)
+    table = langcell.name_clusters(named, cluster_column="leiden")
+    assert table["cluster"].tolist() == ["c0", "c1", "c2"]
+    for row in table.itertuples():
+        inside = named.obs["leiden"] == row.cluster
+        assert set(named.obs.loc[inside, "langcell_cluster_label"]) == {row.label}
+    assert named.uns["langcell"]["cluster_column"] == "leiden"
+
+
+def test_a_cluster_of_two_types_is_flagged_afterwards(loaded):
+    named = langcell.annotate(grouped_cells(), LABELS, model=loaded, **SMALL)
+    named.obs["langcell_label"] = pd.Categorical(np.resize(LABELS[:2], N_CELLS), LABELS)
+    named.obs["one"] = "all"
+    (row,) = langcell.name_clusters(named, cluster_column="one").to_dict("records")
+    assert row["mixed"]
+    assert {row["label"], row["runner_up"]} == set(LABELS[:2])
+
+
+def test_cells_without_names_or_clusters_are_refused(loaded, clustered):
+    with pytest.raises(ValueError, match="name its cells first"):
+        langcell.name_clusters(grouped_cells(), cluster_column="leiden")
+    with pytest.raises(ValueError, match="unknown cluster column 'louvain'"):
+        langcell.name_clusters(clustered, cluster_column="louvain")
