@@ -6,7 +6,7 @@ SOURCES := pyproject.toml constraints.txt constraints-3.12.txt
 # The versions that belong to the Python of .venv.
 PINS = -c $$($(BIN)/python -c 'import sys; print("constraints.txt" if sys.version_info < (3, 12) else "constraints-3.12.txt")')
 
-.PHONY: demo test lint format docs hub matrix matrix-fast release-dry-run clean
+.PHONY: demo test lint format docs hub matrix matrix-fast matrix-fast-install release-dry-run clean
 
 demo: .venv/.installed  ## name 700 blood cells by text; results in demo/
 	$(BIN)/langcell demo
@@ -30,12 +30,15 @@ docs: .venv/.installed-docs  ## the site of docs/, in docs/_build; a warning is 
 matrix: .venv-matrix/.installed  ## every supported version: hours of downloads and tests; results in matrix/
 	.venv-matrix/bin/nox -s hub stack
 
-matrix-fast: .venv-matrix/.installed  ## the lowest version of everything on this Python: annotate, and the Hub folder
-	.venv-matrix/bin/nox -s fast
+matrix-fast: matrix-fast-install  ## the lowest version of everything on Python 3.11: annotate, and the Hub folder
+	.venv-matrix/bin/nox -R -s fast
+
+matrix-fast-install: .venv-matrix/.installed
+	.venv-matrix/bin/nox -s fast --install-only
 
 .venv-matrix/.installed: noxfile.py
 	$(PYTHON) -m venv .venv-matrix
-	.venv-matrix/bin/python -m pip install -qq nox uv
+	.venv-matrix/bin/python -m pip install -qq "nox>=2025.5" "uv>=0.9"
 	touch $@
 
 release-dry-run:  ## build, check, install from a local index and run; nothing is uploaded
