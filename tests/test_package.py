@@ -13,8 +13,8 @@ from places import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LINKS = ROOT / ".src" / "langcell"
-# What comes with scanpy, jinja2 and dask[distributed].
-PARTS_OF_OTHERS = {"umap", "pynndescent", "markupsafe", "distributed"}
+# What comes with scanpy, jinja2, dask[distributed] and mcp.
+PARTS_OF_OTHERS = {"umap", "pynndescent", "markupsafe", "distributed", "anyio", "pydantic"}
 # Of the rooms, what is for whoever works on langcell.
 NOT_PUBLISHED = {"training/EXPERIMENTS.md", "training/SCALING.md"}
 
