@@ -23,7 +23,7 @@ PEFT = ("0.18.0", "newest")
 RESOLUTIONS = ("lowest-direct", "highest")
 # What reads, ranks and writes cells. SOMA has no wheel for every Python here, and has its own row in the tests of CI.
 DATA_LAYER = ("cells", "containers", "files", "gene_naming", "shards", "sources/test_open_source.py", "tokenization")
-# The newest and the oldest that may run: they are what CI has time for.
+# What CI has time for.
 FAST = {"transformers": "5.5.0", "resolution": "lowest-direct"}
 
 nox.options.default_venv_backend = "uv"
@@ -36,7 +36,7 @@ def _environment() -> dict[str, str]:
     links = os.environ.get("UV_FIND_LINKS") or os.environ.get("PIP_FIND_LINKS", "")
     return {
         "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1",
-        "PYTHONPATH": "", **({"UV_FIND_LINKS": links} if links else {}), "UV_HTTP_TIMEOUT": "600",
+        **({"UV_FIND_LINKS": links} if links else {}), "UV_HTTP_TIMEOUT": "600",
     }  # fmt: skip
 
 
@@ -44,7 +44,9 @@ def _install(session: nox.Session, *packages: str, resolution: str = "highest") 
     """Install torch by itself, and then the rest without another torch: a range may admit a build of gigabytes."""
     session.env.update(_environment())
     session.install(TORCH)
-    build = session.run("python", "-c", "import importlib.metadata as m; print(m.version('torch'))", silent=True)
+    build = session.run_install(
+        "python", "-c", "import importlib.metadata as m; print(m.version('torch'))", silent=True
+    )
     session.install(f"torch=={str(build).strip()}", "--resolution", resolution, *packages)
 
 
@@ -67,7 +69,7 @@ def hub(session: nox.Session, transformers: str, peft: str) -> None:
               for name, version in (("transformers", transformers), ("peft", peft))]  # fmt: skip
     _install(session, *wanted, "numpy", "--upgrade-package", "transformers", "--upgrade-package", "peft")
     started, cache = time.time(), session.create_tmp()
-    session.env |= {"HF_HOME": cache, "HF_MODULES_CACHE": f"{cache}/modules"}
+    session.env.update({"HF_HOME": cache, "HF_MODULES_CACHE": f"{cache}/modules"})
     script = [str(CASES / "hub_numbers.py"), str(MODEL), str(CASES / "hub_numbers.json")]
     output = session.run("python", "-W", "ignore", *script, silent=True, stderr=None)
     _note(session, {"row": "hub", "transformers": transformers, "peft": peft}, started, str(output))
@@ -95,7 +97,7 @@ def fast(session: nox.Session) -> None:
     started = time.time()
     _annotate(session, {"row": "stack", "resolution": FAST["resolution"]}, started)
     script = [str(CASES / "hub_numbers.py"), str(MODEL), str(CASES / "hub_numbers.json")]
-    session.env |= {"HF_MODULES_CACHE": f"{session.create_tmp()}/modules"}
+    session.env["HF_MODULES_CACHE"] = f"{session.create_tmp()}/modules"
     output = session.run("python", "-W", "ignore", *script, silent=True, stderr=None)
     _note(session, {"row": "hub", "transformers": FAST["transformers"], "peft": "0.18.0"}, started, str(output))
 

@@ -1,5 +1,7 @@
 """The weights that come with the package: complete, small enough, described, and better than guessing."""
 
+import re
+
 import numpy as np
 import pytest
 from huggingface_hub import ModelCard
@@ -31,6 +33,20 @@ def test_code_in_the_folder_is_the_code_of_the_package():
     for path in bundled_model_folder().glob("*.py"):
         source = next(p for floor in ("modeling_langcell", "processing") for p in (ROOT / floor).glob(path.name))
         assert path.read_text() == source.read_text(), f"{path.name} is not up to date: copy it into the folder"
+
+
+def test_each_file_that_transformers_looks_up_imports_all_that_it_needs_itself():
+    # transformers 5.5 to 5.9 copy from a local folder what such a file imports, and not what those files import.
+    folder = bundled_model_folder()
+    imports = {
+        path.stem: set(re.findall(r"^from \.(\w+) import", path.read_text(), re.M)) for path in folder.glob("*.py")
+    }
+    looked_up = {module.split(".")[0] for module in AUTO_MAP.values()} | {"pipeline_langcell", "processing_langcell"}
+    for name in looked_up | {"feature_extraction_langcell"}:
+        needed = set(imports[name])
+        while more := {inner for each in needed for inner in imports[each]} - needed:
+            needed |= more
+        assert needed == imports[name], f"{name}.py has to import from {sorted(needed - imports[name])}"
 
 
 def test_card_says_what_was_measured():

@@ -17,6 +17,7 @@ import numpy as np
 
 # Scores pass through libraries of sorting, summing and clustering that change between versions; weights do not.
 TOLERANCE = 1e-4
+MOST_OTHER_LABELS = 3  # of 700 cells: another processor rounds otherwise, and some cells lie between two labels
 NAMES = ("python", "torch", "transformers", "anndata", "scanpy", "zarr", "numpy", "pandas", "scipy", "h5py")
 MORE_NAMES = ("numba", "datasets", "pyarrow", "scikit-learn", "huggingface_hub", "accelerate")
 
@@ -40,7 +41,7 @@ def annotated() -> dict[str, list]:
 
 
 def main() -> int:
-    """Run from the command line; 1 where names or numbers differ."""
+    """Run from the command line; 1 where names or numbers differ by more than rounding explains."""
     golden, *more = sys.argv[1:]
     found = annotated()
     if more == ["--write"]:
@@ -54,7 +55,7 @@ def main() -> int:
     }
     versions = {name: version(name) for name in NAMES[1:] + MORE_NAMES}
     print(json.dumps({"python": sys.version.split()[0], "versions": versions, "labels": other, **differences}))
-    return int(other > 0 or max(differences.values()) > TOLERANCE)
+    return int(other > MOST_OTHER_LABELS or max(differences.values()) > TOLERANCE)
 
 
 if __name__ == "__main__":

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 from tiny_tasks import may_this_process_die, one_over, process_of
 
@@ -33,4 +35,13 @@ def test_workers_may_die_and_the_main_process_may_not() -> None:
     worker = Worker(may_this_process_die)
     worker.ask(0)
     assert worker.answer()
+    worker.close()
+
+
+def test_a_worker_has_the_environment_of_the_run(monkeypatch) -> None:
+    Worker(process_of).close()  # the server that processes are forked from has begun
+    monkeypatch.setenv("LANGCELL_TEST_SETTING", "new")
+    worker = Worker(os.getenv)
+    worker.ask("LANGCELL_TEST_SETTING")
+    assert worker.answer() == "new"
     worker.close()

@@ -1,0 +1,93 @@
+"""What is published: every file of the rooms, and versions that say the same everywhere."""
+
+import fnmatch
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+
+import pytest
+from places import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LINKS = ROOT / ".src" / "langcell"
+# What comes with scanpy, jinja2, dask[distributed] and mcp.
+PARTS_OF_OTHERS = {"umap", "pynndescent", "markupsafe", "distributed", "anyio", "pydantic"}
+# Of the rooms, what is for whoever works on langcell.
+NOT_PUBLISHED = {"training/EXPERIMENTS.md", "training/SCALING.md"}
+
+
+def test_every_file_of_a_room_is_in_the_package() -> None:
+    patterns = PROJECT["tool"]["setuptools"]["package-data"]
+    left_out = []
+    for link in LINKS.iterdir():
+        for path in [link] if link.is_file() else link.rglob("*"):
+            inside = path.relative_to(LINKS)
+            if (
+                path.suffix == ".py"
+                or "__pycache__" in path.parts
+                or path.is_dir()
+                or inside.as_posix() in NOT_PUBLISHED
+            ):
+                continue
+            published = any(
+                fnmatch.fnmatch(inside.as_posix(), "/".join([*package.split(".")[1:], pattern]))
+                for package, globs in patterns.items()
+                for pattern in globs
+            )
+            if not published:
+                left_out.append(inside.as_posix())
+    assert not left_out, "name them under [tool.setuptools.package-data]"
+
+
+def test_every_library_that_is_imported_is_declared() -> None:
+    lines = [*PROJECT["project"]["dependencies"]]
+    for extra in PROJECT["project"]["optional-dependencies"].values():
+        lines += extra
+    declared = {re.split(r"[<>=\[ ]", line)[0].lower().replace("_", "-") for line in lines}
+    found = packages_distributions()
+    imports = re.compile(r"^\s*(?:import|from) ([a-zA-Z0-9_]+)(?:[\w.]*) ?(?:import .*|as \w+)?$", re.M)
+    undeclared = set()
+    for floor in ("modeling_langcell", "processing", "training", "hub_cards"):
+        for path in (ROOT / floor).rglob("*.py"):
+            for name in imports.findall(path.read_text()):
+                names = {each.lower().replace("_", "-") for each in found.get(name, [])}
+                if name in sys.stdlib_module_names or name == "langcell" or not names or names & declared:
+                    continue
+                undeclared.add(name)
+    assert not undeclared - PARTS_OF_OTHERS
+
+
+@pytest.mark.parametrize("name", ["constraints.txt", "constraints-3.12.txt"])
+def test_constraints_meet_the_floors(name: str) -> None:
+    from packaging.requirements import Requirement
+
+    pins = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / name).read_text(), re.M))
+    pins = {key.lower().replace("_", "-"): value for key, value in pins.items()}
+    wanted = [Requirement(line) for line in PROJECT["project"]["dependencies"]]
+    assert {"torch", "transformers", "anndata", "datasets"} <= set(pins)
+    wrong = [
+        str(requirement)
+        for requirement in wanted
+        if (pin := pins.get(requirement.name.lower().replace("_", "-"))) and not requirement.specifier.contains(pin)
+    ]
+    assert not wrong
+
+
+def test_one_version_stands_everywhere() -> None:
+    number = PROJECT["project"]["version"]
+    assert version("langcell") == number
+    assert f"version: {number}" in (ROOT / "CITATION.cff").read_text()
+    assert re.search(rf"^## {re.escape(number)}\b", (ROOT / "CHANGELOG.md").read_text(), re.M)
+
+
+def test_the_scripts_of_a_release_can_be_read() -> None:
+    subprocess.run(["bash", "-n", str(ROOT / ".github" / "release_dry_run.sh")], check=True)
+    import yaml
+
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())["jobs"]
+    assert jobs["pypi"]["permissions"] == {"id-token": "write"}  # trusted publishing: no stored secret
+    assert "secrets" not in str(jobs["pypi"])
+    assert Path(ROOT / "noxfile.py").is_file()
