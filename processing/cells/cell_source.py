@@ -19,8 +19,9 @@ from langcell.processing.genes import GeneVocabulary
 logger = logging.getLogger("langcell")
 
 _ROWS_PER_LOOK = 64
-# What scanpy, CELLxGENE, Seurat's converters and papers call a column of Ensembl ids beside gene symbols.
-_ID_COLUMNS = {"gene_ids", "gene_id", "ensembl_id", "ensembl_ids", "ensembl", "feature_id", "ensemblid"}
+# What scanpy calls the column of Ensembl ids that Cell Ranger's files have beside gene symbols. Columns of other names
+# are read where --gene-column names them: what they hold is up to whoever made the file.
+_ID_COLUMNS = {"gene_ids"}
 # Share of the counts that another column has to cover beyond the names; less is a matter of a few renamed genes.
 _WORTH_ANOTHER_COLUMN = 0.001
 
@@ -147,7 +148,7 @@ class CellSource:
     @property
     def _id_columns(self) -> list[str]:
         """Columns of Ensembl ids that stand beside the names, where the user named no column."""
-        return [] if self._column_is_given else [name for name in self.gene_columns if name.lower() in _ID_COLUMNS]
+        return [] if self._column_is_given else [name for name in self.gene_columns if name in _ID_COLUMNS]
 
     def tell(self) -> None:
         """Say the notes in the log, once."""
