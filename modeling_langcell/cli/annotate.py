@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from langcell.cli.options import Cells, NamedOutput, Output, SampleColumn
+from langcell.cli.options import Cells, NamedOutput, Output, SampleColumn, is_alone
 from langcell.inference.naming.options import LabelOptions, NamingOptions
 from langcell.inference.running.options import ReadingOptions, WritingOptions
 from langcell.loading.options import AdaptedModelOptions
@@ -47,6 +47,9 @@ def annotate(
     A run that was killed goes on where it stopped when it is started again with the same arguments. Under torchrun or
     accelerate launch, the processes share the cells.
     """
+    if is_alone():
+        _check_words(labels)
+
     from langcell.cli.next_steps import named_output, what_to_look_at
     from langcell.cli.review.explain import evidence_of
     from langcell.inference.annotation import run_annotation
@@ -132,6 +135,19 @@ def embed(
         run_embedding(InferenceJob.of(cells, output, model, reading, processes, writing), hidden=hidden)
     if processes.is_main:
         print(f"Wrote {output}")
+
+
+def _check_words(labels: LabelOptions) -> None:
+    """Refuse labels in words that cannot be read, before torch is imported, which takes seconds."""
+    from langcell.processing.labels.resolve import read_labels, resolve_labels
+    from langcell.processing.labels.splitting import split_labels
+
+    labels.check()
+    reading: dict[str, Any] = {"tissue": labels.tissue, "accept_suggestions": labels.accept_suggestions}
+    if labels.labels is not None:
+        resolve_labels(split_labels(labels.labels), **reading)
+    if labels.labels_file is not None:
+        read_labels(labels.labels_file, **reading)
 
 
 def candidate_labels(options: LabelOptions, model: Any, adapter: str | Path | None = None) -> "list[Label]":

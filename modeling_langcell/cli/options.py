@@ -1,6 +1,7 @@
 """The options of commands: those that several share, and one per field of a dataclass of options."""
 
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields, is_dataclass, make_dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from langcell.processing.containers.addresses import check_place
 from langcell.processing.options import option
 
 Command = Callable[..., None]
@@ -57,7 +59,11 @@ def with_option_groups(command: Command) -> Command:
         else:
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
 
+    places = [one.name for one in parameters if one.annotation in (Cells, LabelledCells)]
+
     def run(**given: Any) -> None:
+        for name in places if is_alone() else ():
+            check_place(given[name])
         built = {name: _built(group, given) for name, group in groups.items()}
         of_groups = {one.name for group in groups.values() for one in cli_fields(group)}
         command(**{name: value for name, value in given.items() if name not in of_groups}, **built)
@@ -67,6 +73,11 @@ def with_option_groups(command: Command) -> Command:
     described.__signature__ = inspect.Signature(parameters)
     described.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
+
+
+def is_alone() -> bool:
+    """Whether no launcher started this process: those of one run check their input together, or some would wait."""
+    return os.environ.get("WORLD_SIZE", "1") == "1"
 
 
 def cli_fields(group: type) -> list[Field]:

@@ -1,7 +1,7 @@
 """Naming cells with a classification head, for models that were fine-tuned with the task "classification"."""
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -16,10 +16,10 @@ from transformers import AutoConfig
 from langcell.inference.naming.label_counts import LabelCounts, count_labels
 from langcell.inference.naming.name_cells import UNASSIGNED
 from langcell.inference.running.cell_run import InferenceRun, run_in_memory
-from langcell.inference.running.job import InferenceJob, settings
+from langcell.inference.running.job import InferenceJob, dtype_of, settings
 from langcell.inference.running.options import ReadingOptions, WritingOptions
 from langcell.loading.adapter_files import find_adapter
-from langcell.loading.load import as_dtype, choose_device, read_model, with_adapter
+from langcell.loading.load import AUTO_DTYPE, as_dtype, choose_device, placed_copy, read_model, with_adapter
 from langcell.loading.options import ClassifierOptions
 from langcell.modeling_langcell import LangCellForCellClassification
 from langcell.processing.cells.anndata_io import open_cells
@@ -41,6 +41,11 @@ class LoadedClassifier:
         """Names of the classes, in the order of the scores."""
         id2label = cast(dict[int, str], self.model.config.id2label)
         return [id2label[i] for i in range(len(id2label))]
+
+    def with_options(self, *, dtype: str, device: str | None) -> "LoadedClassifier":
+        """Return the classifier as it was asked for, see `LoadedLangCell.with_options`; a copy is cast at once."""
+        model = placed_copy(self.model, dtype=dtype, device=device)
+        return replace(self, model=model if dtype == AUTO_DTYPE else model.to(dtype=as_dtype(dtype)))
 
     @property
     def ontology_term_ids(self) -> list[str]:
@@ -109,14 +114,14 @@ def load_classifier(
 
 @takes(ClassifierOptions, ReadingOptions, WritingOptions)
 def classify(
-    adata: AnnData | str | Path, *, output: str | Path | None = None, dtype: str = "float32", **options: Any
+    adata: AnnData | str | Path, *, output: str | Path | None = None, dtype: str | None = None, **options: Any
 ) -> AnnData | None:
     """Name each cell by the class that a fine-tuned classification head prefers.
 
     Args:
         adata: an AnnData (which gets the results) or the path of an h5ad or zarr file (read in chunks, resumable).
         output: h5ad or zarr file to write; required for a path.
-        dtype: "float32", "bfloat16", "float16" or "auto".
+        dtype: "float32", "bfloat16", "float16" or "auto"; when None float32, or a loaded classifier's own.
         {options}
 
     Returns:
@@ -129,7 +134,8 @@ def classify(
         TypeError: an option that does not exist.
     """
     groups = (ClassifierOptions, ReadingOptions, WritingOptions)
-    model, reading, writing = from_keywords({**options, "dtype": dtype}, *groups, function="classify")
+    given = {**options, "dtype": dtype or dtype_of(options.get("model"))}
+    model, reading, writing = from_keywords(given, *groups, function="classify")
     how = {"device": model.device, "dtype": model.dtype, "drop_unwritable": writing.drop_unwritable}
     job = InferenceJob(adata, output, options=reading, **how)
     run_classification(job, model.model, model.adapter)
@@ -142,7 +148,7 @@ def run_classification(
     """Do what `classify` describes, and count the cells of each class; the job's own model is not looked at."""
     job.check()
     loaded = (
-        model
+        model.with_options(dtype=job.dtype, device=job.device)
         if isinstance(model, LoadedClassifier)
         else load_classifier(model, adapter=adapter, device=job.device, dtype=job.dtype)
     )

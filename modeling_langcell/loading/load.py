@@ -1,7 +1,8 @@
 """Finding a model: a folder, a Hub id, or the bundled weights."""
 
+import copy
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,19 @@ class LoadedLangCell:
     def encoders(self) -> TorchEncoders:
         """What scores are computed with."""
         return TorchEncoders(self.model)
+
+    def with_options(self, *, dtype: str = AUTO_DTYPE, device: str | torch.device | None = None) -> "LoadedLangCell":
+        """Return the model as it was asked for: itself, or a copy for another number format or device.
+
+        Args:
+            dtype: number format that it will compute in, see `as_dtype`; with "auto" its own. A copy keeps its weights
+                as they are until `compute_in`.
+            device: where it has to be; None for where it is.
+
+        Raises:
+            ValueError: no such dtype or device.
+        """
+        return replace(self, model=placed_copy(self.model, dtype=dtype, device=device))
 
     def compute_in(self, dtype: torch.dtype) -> None:
         """Cast the model."""
@@ -278,6 +292,25 @@ def choose_device(device: str | torch.device | None) -> torch.device:
         reason = str(error).splitlines()[0]
         raise ValueError(f"Device {str(device)!r} cannot be used here ({reason}); 'cpu' always can.") from error
     return chosen
+
+
+def placed_copy(model: Any, *, dtype: str, device: str | torch.device | None) -> Any:
+    """Return a loaded model itself, or a copy on another device or for another number format than its own.
+
+    Whoever asks casts the copy, once it has encoded what it wants in the weights as they are.
+
+    Args:
+        model: a torch module with `dtype` and `device`.
+        dtype: name of the number format; "auto" for the model's own.
+        device: None for the model's own.
+
+    Raises:
+        ValueError: no such dtype or device.
+    """
+    wanted = model.device if device is None else choose_device(device)
+    elsewhere = wanted.type != model.device.type or wanted.index not in (None, model.device.index)
+    other_format = dtype != AUTO_DTYPE and as_dtype(dtype) != model.dtype
+    return copy.deepcopy(model).to(wanted) if elsewhere or other_format else model
 
 
 def weights_digest(folder: Path) -> str:

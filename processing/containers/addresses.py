@@ -60,6 +60,16 @@ def local_path(place: str | Path) -> Path:
     return _downloaded(kind, parts["repo"], parts["revision"], parts["inside"].rstrip("/"))
 
 
+def check_place(place: str | Path) -> None:
+    """Refuse a path where nothing is; an address is looked up when it is read. Takes no library.
+
+    Raises:
+        FileNotFoundError: there is neither a file nor a folder.
+    """
+    if not is_address(place) and not os.path.exists(place):
+        raise FileNotFoundError(f"{place}: no such file or folder; check the path.")
+
+
 @cache
 def _downloaded(kind: str, repo: str, revision: str | None, inside: str) -> Path:
     from huggingface_hub import hf_hub_download, snapshot_download

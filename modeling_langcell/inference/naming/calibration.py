@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from langcell.inference.naming.fitted_labels import difference_of_labels, short
@@ -215,6 +214,8 @@ def fit_temperature(similarity: np.ndarray, truth: np.ndarray) -> float:
 
     def negative_log_likelihood(log_temperature: float) -> float:
         return -float(log_softmax(logits / math.exp(log_temperature), axis=1)[rows, truth].mean())
+
+    from scipy.optimize import minimize_scalar
 
     return math.exp(minimize_scalar(negative_log_likelihood, bounds=_LOG_TEMPERATURES, method="bounded").x)
 

@@ -91,8 +91,7 @@ def chosen(options: LabelOptions, config: Any) -> Candidates:
     Raises:
         ValueError: several sources, labels that cannot be read, or see `proposed`.
     """
-    if len(options.given) > 1:
-        raise ValueError("Give the candidate labels by exactly one of --labels, --labels-file and --ontology-root.")
+    options.check()
     reading: dict[str, Any] = {"tissue": options.tissue, "accept_suggestions": options.accept_suggestions}
     if options.labels is not None:
         return listed(split_labels(options.labels), **reading)

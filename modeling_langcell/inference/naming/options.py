@@ -47,6 +47,15 @@ class LabelOptions:
         """Names of the options that give candidates, of those that were given."""
         return [name for name in ("labels", "labels_file", "ontology_root") if getattr(self, name) is not None]
 
+    def check(self) -> None:
+        """Refuse several sources of candidates.
+
+        Raises:
+            ValueError: more than one of the three is given.
+        """
+        if len(self.given) > 1:
+            raise ValueError("Give the candidate labels by exactly one of --labels, --labels-file and --ontology-root.")
+
 
 @dataclass(frozen=True)
 class NamingOptions:

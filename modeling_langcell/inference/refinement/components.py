@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from sklearn.decomposition import PCA
 
 from langcell.inference.refinement.sampling import TooFewCells, sample_of
 
@@ -119,6 +118,8 @@ def _most_variable(values: sparse.csr_matrix, n_genes: int) -> np.ndarray:
 
 def _axes(values: sparse.csr_matrix, wanted: int, seed: int) -> np.ndarray:
     """Principal axes, shape (genes, wanted); the solver starts from a seeded vector and fixes the signs."""
+    from sklearn.decomposition import PCA
+
     solver = PCA(n_components=wanted, svd_solver="arpack", random_state=seed)
     axes: np.ndarray | None = solver.fit(values).components_
     assert axes is not None  # its stub allows None

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from scipy.special import expit, softmax
-from sklearn.linear_model import LogisticRegression
 
 _LEAST = 1e-3
 
@@ -115,6 +114,8 @@ def fit_calibration(
         evidence = _alone_evidence(similarity[used], named[used])
     else:
         evidence = _refined_evidence(posterior[used], similarity[used], named[used])
+    from sklearn.linear_model import LogisticRegression
+
     fitted = LogisticRegression(C=10.0).fit(evidence[:, None], right)
     return Calibration(float(fitted.coef_[0, 0]), float(fitted.intercept_[0]))
 

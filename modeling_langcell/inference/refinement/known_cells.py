@@ -15,13 +15,15 @@ text knows badly follow the cells.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import log_softmax, logsumexp
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
 
 from langcell.inference.refinement.mixture import MixtureSettings
+
+if TYPE_CHECKING:  # it takes a second
+    from sklearn.linear_model import LogisticRegression
 
 DEFAULT_WEIGHTS = (1.0, 1.0)
 WEIGHTS = ((1.0, 1.0), (0.5, 1.0), (0.25, 1.0), (1.0, 0.5))
@@ -44,7 +46,7 @@ class KnownCells:
         settings: of the mixture that goes on from here: nothing is drawn back by its mean similarity.
     """
 
-    regression: LogisticRegression | None
+    regression: "LogisticRegression | None"
     scale: float
     n_labels: int
     text_weight: float
@@ -112,11 +114,13 @@ class KnownCells:
         return temperature * text
 
 
-def _regression() -> LogisticRegression:
+def _regression() -> "LogisticRegression":
+    from sklearn.linear_model import LogisticRegression
+
     return LogisticRegression(C=1.0, max_iter=1000)
 
 
-def _log_probabilities(regression: LogisticRegression, placed: np.ndarray, n_labels: int) -> np.ndarray:
+def _log_probabilities(regression: "LogisticRegression", placed: np.ndarray, n_labels: int) -> np.ndarray:
     """Of all labels; one that no known cell has gets the least."""
     found = np.full((len(placed), n_labels), _LEAST)
     found[:, regression.classes_] += regression.predict_proba(placed)
@@ -131,6 +135,8 @@ def _chosen_weights(text: np.ndarray, placed: np.ndarray, codes: np.ndarray, see
         return DEFAULT_WEIGHTS
     rows = np.flatnonzero(enough)
     learned = np.zeros((len(rows), text.shape[1]))
+    from sklearn.model_selection import StratifiedKFold
+
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
     for train, test in folds.split(placed[rows], codes[rows]):
         regression = _regression().fit(placed[rows[train]], codes[rows[train]])

@@ -13,10 +13,13 @@ turn, sets and types weighted equally.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import expit, logsumexp
-from sklearn.neighbors import NearestNeighbors
+
+if TYPE_CHECKING:  # it takes a second
+    from sklearn.neighbors import NearestNeighbors
 
 # Neighbours are looked for among so many cells of the file: the first of the sample.
 MOST_CELLS = 10_000
@@ -43,7 +46,7 @@ class Novelty:
 
     high: np.ndarray
     evidence: np.ndarray
-    search: NearestNeighbors | None
+    search: "NearestNeighbors | None"
 
     @classmethod
     def fit(cls, similarity: np.ndarray, components: np.ndarray | None = None) -> "Novelty":
@@ -71,6 +74,8 @@ class Novelty:
         if components is None or len(chosen) < 2:
             return cls(high, evidence, None)
         neighbors = min(N_NEIGHBORS, len(chosen))
+        from sklearn.neighbors import NearestNeighbors
+
         return cls(high, evidence, NearestNeighbors(n_neighbors=neighbors, algorithm="brute").fit(components[chosen]))
 
     def score(self, similarity: np.ndarray, components: np.ndarray | None = None) -> np.ndarray:

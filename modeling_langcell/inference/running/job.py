@@ -50,7 +50,8 @@ class InferenceJob:
         model: folder, Hub id, "langcell-mini", or what `langcell.load` returned; an ONNX export, opened or not. When
             None the bundled weights, or the base that the adapter names.
         device: "cpu", "cuda", ...; the best one here when None.
-        dtype: "auto", "float32", "bfloat16" or "float16"; a loaded model keeps its own.
+        dtype: "auto", "float32", "bfloat16" or "float16"; of a loaded model "auto" is its own, and a copy computes in
+            another. The same goes for `device`.
         options: how the cells are read and batched.
         processes: those that share the work.
         adapter: folder or Hub id of an adapter for a model that is loaded here.
@@ -116,6 +117,7 @@ class InferenceJob:
         elif isinstance(self.model, LoadedLangCell):
             if self.adapter is not None:
                 raise ValueError("The model is loaded already; give the adapter to langcell.load.")
+            as_dtype(self.dtype, choose_device(self.device or self.model.model.device))
         else:
             as_dtype(self.dtype, choose_device(self.processes.device(self.device)))
 
@@ -126,6 +128,10 @@ class InferenceJob:
             raise ValueError(f"device is {self.device!r}; an ONNX export is run on the cpu here.")
         if not isinstance(self.model, OnnxLangCell):
             check_dtype(self.dtype)
+        elif self.dtype not in (AUTO_DTYPE, self.model.dtype):
+            raise ValueError(
+                f"dtype is {self.dtype!r}, but the ONNX export is opened in {self.model.dtype}; give its folder."
+            )
 
     def load(self) -> tuple[LoadedScorer, torch.dtype]:
         """The model, and the dtype that it shall compute in.
@@ -137,7 +143,8 @@ class InferenceJob:
         if isinstance(model, OnnxLangCell):
             return model, torch.float32  # what is int8 are weights; between the products values are float32
         if isinstance(model, LoadedLangCell):
-            return model, model.model.dtype
+            dtype = model.model.dtype if self.dtype == AUTO_DTYPE else as_dtype(self.dtype)
+            return model.with_options(dtype=self.dtype, device=self.device), dtype
         if not self.processes.is_main:
             transformers_logging.disable_progress_bar()
         loaded = load(model, adapter=self.adapter, device=self.processes.device(self.device), dtype="float32")
@@ -179,6 +186,11 @@ class InferenceJob:
         finally:
             if self.in_memory:
                 put_into(self.data, obs, obsm, uns)
+
+
+def dtype_of(model: Any) -> str:
+    """Return the dtype of functions whose default is float32: a model that is loaded already keeps its own."""
+    return "float32" if model is None or isinstance(model, str | Path) else AUTO_DTYPE
 
 
 def put_into(table: Table, obs: Mapping[str, Any], obsm: Mapping[str, Any], uns: dict[str, Any]) -> None:

@@ -9,8 +9,9 @@ import torch
 from langcell.configuration_langcell import LangCellConfig
 from langcell.loading.loaded import ComputingModel
 
-# Above these a larger batch is no faster; on a CPU it only leaves the caches behind.
+# Above these a larger batch is no faster; on a CPU it leaves the caches behind, which are those of a core each.
 _MOST_TOKENS = {"cpu": 32_768, "cuda": 262_144}
+_TOKENS_PER_THREAD = 4096
 _LEAST_TOKENS = 1024
 # The estimate below is rough, and the machine has other work.
 _SHARE_OF_FREE_MEMORY = 0.5
@@ -27,8 +28,14 @@ def find_max_batch_tokens(model: ComputingModel) -> int:
     bytes_per_gene = estimate_bytes_per_gene(model.config, model.dtype)
     fitting = int(_SHARE_OF_FREE_MEMORY * free_bytes(model.device)) // bytes_per_gene
     most = _MOST_TOKENS.get(model.device.type, _MOST_TOKENS["cpu"])
-    power_of_two = 1 << max(0, fitting.bit_length() - 1)
-    return min(most, max(_LEAST_TOKENS, power_of_two))
+    if model.device.type == "cpu":
+        most = min(most, _TOKENS_PER_THREAD * _power_of_two(torch.get_num_threads()))
+    return min(most, max(_LEAST_TOKENS, _power_of_two(fitting)))
+
+
+def _power_of_two(number: int) -> int:
+    """Return the greatest that is not above a number, at least 1."""
+    return 1 << max(0, number.bit_length() - 1)
 
 
 def estimate_bytes_per_gene(config: LangCellConfig, dtype: torch.dtype) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from langcell.encoders_langcell import EncodedTexts
-from langcell.inference.running.job import InferenceJob
+from langcell.inference.running.job import InferenceJob, dtype_of
 from langcell.inference.running.options import ReadingOptions
 from langcell.loading.loaded import LoadedScorer
 from langcell.loading.options import AdaptedModelOptions
@@ -18,7 +18,7 @@ _TEXTS_AT_ONCE = 4096  # of any number of texts, the tokens of so many are held
 
 
 @takes(AdaptedModelOptions)
-def embed_texts(texts: Sequence[str], *, dtype: str = "float32", **options: Any) -> np.ndarray:
+def embed_texts(texts: Sequence[str], *, dtype: str | None = None, **options: Any) -> np.ndarray:
     """Embed texts in the space of the cells: the cosine of a cell and a text is the product of their embeddings.
 
     Texts are read as they are. In training the text of a cell type was "cell type: NAME; DEFINITION", which
@@ -26,7 +26,7 @@ def embed_texts(texts: Sequence[str], *, dtype: str = "float32", **options: Any)
 
     Args:
         texts: any number of them.
-        dtype: number format that a model is loaded in; a loaded one keeps its own.
+        dtype: number format to compute in; when None float32, or a loaded model's own.
         {options}
 
     Returns:
@@ -47,7 +47,8 @@ def embed_texts(texts: Sequence[str], *, dtype: str = "float32", **options: Any)
         raise ValueError(f"texts is one string; give a list: [{texts[:60]!r}].")
     if wrong := [text for text in texts if not isinstance(text, str)]:
         raise ValueError(f"texts holds {type(wrong[0]).__name__} {str(wrong[0])[:60]!r}; give strings.")
-    (model,) = from_keywords({**options, "dtype": dtype}, AdaptedModelOptions, function="embed_texts")
+    given = {**options, "dtype": dtype or dtype_of(options.get("model"))}
+    (model,) = from_keywords(given, AdaptedModelOptions, function="embed_texts")
     job = InferenceJob.of(None, None, model, ReadingOptions())
     job.check_model()
     loaded, torch_dtype = job.load()

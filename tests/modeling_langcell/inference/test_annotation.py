@@ -15,7 +15,7 @@ from tiny import tiny_counts, tiny_gene_names, tiny_model, tiny_processor, tiny_
 import langcell
 from langcell.inference.annotation import UNASSIGNED, score_data
 from langcell.inference.classification import classify
-from langcell.loading.load import load, weights_digest
+from langcell.loading.load import as_dtype, load, weights_digest
 from langcell.processing.labels.resolve import resolve_labels
 
 # Not in alphabetical order, so that a sorted result would show.
@@ -221,6 +221,28 @@ def test_half_precision(cells, model_dir, named, dtype):
     # The differences between cells are the small part of the tiny model's numbers.
     assert_allclose(cells.obsm["X_langcell"], named.obsm["X_langcell"], atol=0.2)
     assert cells.obsm["X_langcell"].dtype == np.float32
+
+
+@pytest.mark.parametrize("kept", [pytest.param("float32", id="faster"), pytest.param("bfloat16", id="finer")])
+def test_a_loaded_model_computes_in_the_dtype_asked_for_and_keeps_its_own(cells, model_dir, kept):
+    loaded, other = load(model_dir, device="cpu", dtype=kept), {"float32": "bfloat16", "bfloat16": "float32"}[kept]
+    for dtype, expected in (("auto", kept), (kept, kept), (other, other)):
+        named = langcell.annotate(cells.copy(), LABELS, model=loaded, dtype=dtype, device="cpu", progress=False)
+        assert named.uns["langcell"]["dtype"] == expected
+        embedded = langcell.embed(cells.copy(), model=loaded, dtype=dtype, device="cpu", progress=False)
+        assert embedded.uns["langcell"]["dtype"] == expected
+        assert loaded.model.dtype == as_dtype(kept)
+    if kept == "float32":
+        expected = langcell.annotate(cells.copy(), LABELS, model=model_dir, dtype=other, device="cpu", progress=False)
+        assert_same_results(named, expected)
+
+
+def test_a_dtype_or_device_that_is_none_is_refused_beside_a_loaded_model_too(cells, loaded):
+    for options, message in (({"dtype": "float31"}, "dtype is 'float31'"), ({"device": "gnu"}, "Device 'gnu' cannot")):
+        with pytest.raises(ValueError, match=message):
+            langcell.annotate(cells, LABELS, model=loaded, **options)
+        with pytest.raises(ValueError, match=message):
+            langcell.embed_texts(["B cell"], model=loaded, **options)
 
 
 @pytest.mark.parametrize("x_is", ["linear", "log1p"])

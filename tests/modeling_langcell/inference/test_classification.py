@@ -45,6 +45,14 @@ def test_cells_get_class_confidence_and_scores(cells, adapter, tiny_model_dir):
     assert named.uns["langcell"]["model_id"] == "langcell-tiny+blood"
 
 
+def test_a_loaded_classifier_computes_in_the_dtype_asked_for_and_keeps_its_own(cells, adapter, tiny_model_dir):
+    loaded = load_classifier(tiny_model_dir, adapter=adapter, device="cpu", dtype="bfloat16")
+    for dtype, expected in ((None, "bfloat16"), ("auto", "bfloat16"), ("float32", "float32")):
+        named = classify(cells.copy(), model=loaded, dtype=dtype, progress=False)
+        assert named.uns["langcell"]["dtype"] == expected
+        assert str(loaded.model.dtype) == "torch.bfloat16"
+
+
 def test_a_file_gives_the_same_whatever_the_chunks(cells, adapter, tiny_model_dir, tmp_path):
     in_memory = classify(cells.copy(), model=tiny_model_dir, adapter=adapter, device="cpu", progress=False)
     cells.write_h5ad(tmp_path / "cells.h5ad")

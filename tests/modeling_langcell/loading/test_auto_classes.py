@@ -24,6 +24,28 @@ def test_help_needs_no_torch(words):
     assert loaded_after(COMMAND, *words) == []
 
 
+@pytest.mark.parametrize(
+    ("cells", "more", "message"),
+    [
+        pytest.param("no.h5ad", ["--labels", "B cell,B cell"], "no.h5ad: no such file or folder", id="no_file"),
+        pytest.param("cells.h5ad", ["--labels", "B cell,B cell"], "Duplicate labels: 'B cell'", id="labels"),
+        pytest.param("cells.h5ad", ["--labels-file", "no.txt"], "no.txt", id="no_labels_file"),
+        pytest.param("cells.h5ad", ["--labels", "A,B", "--labels-file", "x.txt"], "by exactly one of", id="twice"),
+    ],
+)
+def test_a_mistake_is_found_without_torch(tmp_path, cells, more, message):
+    (tmp_path / "cells.h5ad").write_text("never read")
+    words = ["annotate", str(tmp_path / cells), "-o", str(tmp_path / "out.h5ad"), *more]
+    script = COMMAND.replace(
+        "app(sys.argv[1:], standalone_mode=False)", "code = app(sys.argv[1:], standalone_mode=False)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"{script}\n{LOADED}; print(code)", *words], capture_output=True, text=True
+    )
+    assert message in done.stderr
+    assert done.stdout.splitlines()[-2:] == ["[]", "2"]
+
+
 def test_importing_langcell_is_enough_for_the_auto_classes(tiny_model_dir):
     script = (
         "import langcell, sys\nfrom transformers import AutoModel, AutoProcessor\n"

@@ -149,6 +149,11 @@ def test_files_of_other_weights_are_refused(runner, varied_dir):
         check_parity(runner, graphs_of(other))
 
 
+def test_another_dtype_than_an_opened_export_has_is_refused(runner):
+    with pytest.raises(ValueError, match="dtype is 'int8', but the ONNX export is opened in float32; give its folder"):
+        langcell.annotate(tiny_cells(), LABELS, model=runner, dtype="int8", **READING)
+
+
 def test_int8_numbers_that_are_not_finite_are_refused(exported, varied_dir):
     broken = load(varied_dir, device="cpu").model
     with torch.no_grad():

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from langcell.inference.annotation import ScoredCells, score_data
 from langcell.inference.scoring.texts import embed_texts
-from langcell.loading.load import LoadedLangCell, load
+from langcell.loading.load import AUTO_DTYPE, LoadedLangCell, as_dtype, load
 from langcell.processing.labels.resolve import Label
 from langcell.training.evaluation.inputs.cells_in_memory import (
     ORIGIN,
@@ -58,7 +58,10 @@ class EvaluationContext(EvaluationInputs):
     def loaded(self) -> LoadedLangCell:
         """Model and processor, with the adapter."""
         if isinstance(self.model, LoadedLangCell):
-            return self.model
+            asked = self.model.with_options(dtype=self.dtype, device=self.device)
+            if self.dtype != AUTO_DTYPE:
+                asked.compute_in(as_dtype(self.dtype))
+            return asked
         adapter = {} if self.adapter is None else {"adapter": str(self.adapter)}
         return load(self.model, device=self.device, dtype=self.dtype, **adapter)
 

@@ -40,11 +40,13 @@ def test_larger_models_and_numbers_take_more():
 
 
 @pytest.mark.parametrize(
-    ("free", "expected"),
-    [pytest.param(1 << 50, 32_768, id="plenty"), pytest.param(0, 1024, id="none"),
-     pytest.param(5000 * 2 * 10_000, 4096, id="a_power_of_two")],
+    ("free", "threads", "expected"),
+    [pytest.param(1 << 50, 16, 32_768, id="plenty"), pytest.param(0, 16, 1024, id="none"),
+     pytest.param(5000 * 2 * 10_000, 16, 4096, id="a_power_of_two"),
+     pytest.param(1 << 50, 1, 4096, id="one_thread"), pytest.param(1 << 50, 3, 8192, id="three_threads")],
 )  # fmt: skip
-def test_the_budget_follows_the_free_memory(monkeypatch, free, expected):
+def test_the_budget_follows_the_free_memory_and_the_threads(monkeypatch, free, threads, expected):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     monkeypatch.setattr(memory, "free_bytes", lambda device: free)
     monkeypatch.setattr(memory, "estimate_bytes_per_gene", lambda config, dtype: 10_000)
     assert find_max_batch_tokens(tiny_model()) == expected

@@ -27,6 +27,17 @@ def test_embeddings_are_those_of_each_text_alone(tiny_model_dir, expected, monke
     np.testing.assert_allclose(embeds, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("kept", ["float32", "bfloat16"])
+def test_a_loaded_model_embeds_in_its_own_dtype_or_in_that_asked_for(tiny_model_dir, kept):
+    loaded = langcell.load(tiny_model_dir, device="cpu", dtype=kept)
+    own = langcell.embed_texts(TEXTS, model=langcell.load(tiny_model_dir, device="cpu"), dtype=kept)
+    np.testing.assert_array_equal(langcell.embed_texts(TEXTS, model=loaded), own)
+    np.testing.assert_array_equal(langcell.embed_texts(TEXTS, model=loaded, dtype=kept), own)
+    other = langcell.embed_texts(TEXTS, model=loaded, dtype={"float32": "bfloat16", "bfloat16": "float32"}[kept])
+    assert not np.array_equal(other, own)
+    assert str(loaded.model.dtype) == f"torch.{kept}"
+
+
 def test_no_texts_give_no_rows(tiny_model_dir):
     assert langcell.embed_texts([], model=tiny_model_dir).shape == (0, 8)
 
