@@ -20,8 +20,9 @@ Three things keep what is not there from taking part:
 - **A cell whose similarities are NaN** takes no part.
 
 After TransCLIP (Zanella et al. 2024, transductive zero-shot classification of images), which has a diagonal covariance,
-neighbours in every round, and none of the three. Neighbours are heard once at the end (`neighbours`). What was tried and with what figures stands in training/EXPERIMENTS.md. Cost: cells x
-labels x components for each round, on a sample of at most `MOST_CELLS`; the others are named in one such step.
+neighbours in every round, and none of the three. Here neighbours are heard once, at the end (`neighbours`). What was
+tried and with what figures stands in training/EXPERIMENTS.md. Cost: cells x labels x components for each round, on a
+sample of at most `MOST_CELLS`; the others are named in one such step.
 """
 
 from dataclasses import dataclass, replace
