@@ -40,10 +40,13 @@ class FileRefinement:
     Args:
         file: has the sample: cells, placed.
         fit: fits the mixture; another than `LabelMixture.fit` for labels that are a branch of the ontology.
+        neighbours: whether the nearest cells are heard, which makes answers surer than the mixture alone is.
         seed: of the folds in which known cells are left out.
     """
 
-    def __init__(self, file: Sampled, *, fit: Callable[..., Mixture] = LabelMixture.fit, seed: int = 0) -> None:
+    def __init__(
+        self, file: Sampled, *, fit: Callable[..., Mixture] = LabelMixture.fit, neighbours: bool = True, seed: int = 0
+    ) -> None:
         sample = file.sample
         assert sample.places is not None, "cells that are not placed cannot be refined"
         self.n_sampled = len(sample.similarity)
@@ -55,7 +58,7 @@ class FileRefinement:
         self.mixture = fit(self._heard(sample), sample.places, known=known, settings=settings)
         self._neighbours = None
         # A branch of the ontology shares probability between terms and the terms above them in its own way.
-        if isinstance(self.mixture, LabelMixture):
+        if neighbours and isinstance(self.mixture, LabelMixture):
             self._neighbours = Neighbours.fit(sample.places, self._by_mixture(sample))
 
     def posterior(self, block: Block) -> np.ndarray:

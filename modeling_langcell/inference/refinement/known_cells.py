@@ -106,7 +106,9 @@ class KnownCells:
         if self.regression is not None and placed.any():
             taught = self.regression.classes_
             plain = log_softmax(similarity[placed].astype(np.float64) / temperature, axis=1)
-            learned = _log_probabilities(self.regression, components[placed, :COMPONENTS_READ] / self.scale, self.n_labels)
+            learned = _log_probabilities(
+                self.regression, components[placed, :COMPONENTS_READ] / self.scale, self.n_labels
+            )
             both = self.text_weight * plain[:, taught] + self.label_weight * learned[:, taught]
             share = logsumexp(plain[:, taught], axis=1, keepdims=True)
             text[placed] = plain
