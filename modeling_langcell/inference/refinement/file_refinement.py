@@ -45,7 +45,12 @@ class FileRefinement:
     """
 
     def __init__(
-        self, file: Sampled, *, fit: Callable[..., Mixture] = LabelMixture.fit, neighbours: bool = True, seed: int = 0
+        self,
+        file: NamedFile | Sampled,
+        *,
+        fit: Callable[..., Mixture] = LabelMixture.fit,
+        neighbours: bool = True,
+        seed: int = 0,
     ) -> None:
         sample = file.sample
         assert sample.places is not None, "cells that are not placed cannot be refined"
