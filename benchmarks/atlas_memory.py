@@ -1,9 +1,12 @@
 """Peak memory and speed of `langcell annotate` for files of a growing number of cells.
 
     python benchmarks/atlas_memory.py --cells 10000 100000 300000
+    python benchmarks/atlas_memory.py --cells 200000 --refine none auto
 
 Each file is synthetic: every cell has 5 counts on genes that the bundled model knows (so that the model is quick) and
 100 on others (so that the matrix is large). Each run is a process of its own; its peak is VmHWM of /proc (Linux).
+With `--refine none auto` the difference is what the refinement costs: its share of the time is greater here than with
+real cells, which take the model longer.
 """
 
 import argparse
@@ -11,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import product
 from pathlib import Path
 
 import h5py
@@ -84,13 +88,16 @@ def main() -> None:
     """Print a line for each number of cells."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--refine", nargs="+", default=["auto"], choices=["auto", "none"])
     parser.add_argument("--max-batch-tokens", default="16384")
     options = parser.parse_args()
-    print("   cells  file MiB  peak MiB  seconds  cells/s")
-    for n_cells in options.cells:
+    print("   cells  refine  file MiB  peak MiB  seconds  cells/s")
+    for n_cells, refine in product(options.cells, options.refine):
+        words = ["--max-batch-tokens", options.max_batch_tokens, "--refine", refine]
         with tempfile.TemporaryDirectory() as folder:
-            size, peak, seconds = measure(n_cells, Path(folder), ["--max-batch-tokens", options.max_batch_tokens])
-        print(f"{n_cells:8}  {size:8.0f}  {peak:8.0f}  {seconds:7.0f}  {n_cells / seconds:7.0f}", flush=True)
+            size, peak, seconds = measure(n_cells, Path(folder), words)
+        speed = n_cells / seconds
+        print(f"{n_cells:8}  {refine:>6}  {size:8.0f}  {peak:8.0f}  {seconds:7.0f}  {speed:7.0f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from langcell.inference.evidence.profiles import TypeRanks
 from langcell.inference.refinement.file_refinement import FileRefinement
+from langcell.inference.refinement.mixture import LabelMixture, MixtureSettings
 from langcell.inference.refinement.placing import CellsInFile, NamedFile, PlacedCells
 from langcell.inference.running.cell_run import InferenceRun
 from langcell.inference.running.job import InferenceJob, settings
@@ -26,6 +27,8 @@ from langcell.scoring_langcell import EncodedLabels, score_cells
 logger = logging.getLogger("langcell")
 
 DENIED = 0.1
+_COMPONENTS = 30
+_SETTINGS = MixtureSettings(share_weight=0.25, shrinkage=0.1, centring=1.0, least_agreement=0.2)
 _COLUMNS = ("similarity", "text", "reference")
 
 
@@ -107,7 +110,7 @@ def gather_votes(
         finished = stack.enter_context(replace(job, output=parts).finished(run, arguments))
         assert finished is not None
         file = NamedFile(finished.parts, placed)
-        refinement = FileRefinement(file) if placed.refines else None
+        refinement = FileRefinement(file, fit=_mixture, neighbours=False) if placed.refines else None
         counts = [_empty(grouping.n_groups, len(labels)) for grouping in groupings]
         blocks = zip(file.blocks(), finished.parts.read("text", "reference", "known"), strict=True)
         start = 0
@@ -169,6 +172,13 @@ def _count(into: np.ndarray, codes: np.ndarray, values: np.ndarray, counted: np.
     """Count the cells of each group by the column of their greatest value."""
     inside = (codes >= 0) & counted
     np.add.at(into, (codes[inside], values[inside].argmax(axis=1)), 1)
+
+
+def _mixture(
+    similarity: np.ndarray, components: np.ndarray, *, known: np.ndarray | None = None, settings: object = None
+) -> LabelMixture:
+    """The mixture that the thresholds of the audit were chosen with: fewer components, and less sure of itself."""
+    return LabelMixture.fit(similarity, components[:, :_COMPONENTS], known=known, settings=_SETTINGS)
 
 
 def _count_denied(into: Mapping[str, np.ndarray], codes: np.ndarray, posterior: np.ndarray) -> None:

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from langcell.inference.refinement.sampling import TooFewCells, sample_of
 
-N_COMPONENTS = 30
+N_COMPONENTS = 50
 N_GENES = 3000
 # Counts of so many cells are held at once, 160 MB where a cell has 2,000 genes; more cells move no axis.
 MOST_CELLS = 10_000

@@ -7,6 +7,7 @@ import numpy as np
 
 from langcell.inference.refinement.known_cells import KnownCells
 from langcell.inference.refinement.mixture import LabelMixture
+from langcell.inference.refinement.neighbours import Neighbours
 from langcell.inference.refinement.novelty import Novelty
 from langcell.inference.refinement.placing import Block, NamedFile
 
@@ -24,16 +25,33 @@ class Mixture(Protocol):
         ...
 
 
+class Sampled(Protocol):
+    """What has a sample of the cells of a file, such as `NamedFile`."""
+
+    @property
+    def sample(self) -> Block:
+        """Cells to fit to."""
+        ...
+
+
 class FileRefinement:
-    """A mixture fitted to the sample of a file, and what known cells of the file teach.
+    """A mixture fitted to the sample of a file, its neighbours, and what known cells of the file teach.
 
     Args:
-        file: its cells, placed.
+        file: has the sample: cells, placed.
         fit: fits the mixture; another than `LabelMixture.fit` for labels that are a branch of the ontology.
+        neighbours: whether the nearest cells are heard, which makes answers surer than the mixture alone is.
         seed: of the folds in which known cells are left out.
     """
 
-    def __init__(self, file: NamedFile, *, fit: Callable[..., Mixture] = LabelMixture.fit, seed: int = 0) -> None:
+    def __init__(
+        self,
+        file: NamedFile | Sampled,
+        *,
+        fit: Callable[..., Mixture] = LabelMixture.fit,
+        neighbours: bool = True,
+        seed: int = 0,
+    ) -> None:
         sample = file.sample
         assert sample.places is not None, "cells that are not placed cannot be refined"
         self.n_sampled = len(sample.similarity)
@@ -43,9 +61,18 @@ class FileRefinement:
             self.known = KnownCells.fit(sample.similarity, sample.places, known, seed=seed)
         settings = None if self.known is None else self.known.settings
         self.mixture = fit(self._heard(sample), sample.places, known=known, settings=settings)
+        self._neighbours = None
+        # A branch of the ontology shares probability between terms and the terms above them in its own way.
+        if neighbours and isinstance(self.mixture, LabelMixture):
+            self._neighbours = Neighbours.fit(sample.places, self._by_mixture(sample))
 
     def posterior(self, block: Block) -> np.ndarray:
         """Return the probabilities of the labels for some cells, float64, shape (cells, labels); rows sum to 1."""
+        assert block.places is not None
+        found = self._by_mixture(block)
+        return found if self._neighbours is None else self._neighbours.heard(block.places, found)
+
+    def _by_mixture(self, block: Block) -> np.ndarray:
         assert block.places is not None
         return self.mixture.posterior(self._heard(block), block.places, known=block.cells.known)
 

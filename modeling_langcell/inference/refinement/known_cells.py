@@ -29,6 +29,8 @@ DEFAULT_WEIGHTS = (1.0, 1.0)
 WEIGHTS = ((1.0, 1.0), (0.5, 1.0), (0.25, 1.0), (1.0, 0.5))
 # With fewer known cells of a type the folds say too little: chosen from 5, weights cost 0.01 in macro-F1.
 CELLS_TO_CHOOSE = 20
+# With one cell per type the later components are noise to a regression.
+COMPONENTS_READ = 30
 _FOLDS = 5
 _LEAST = 1e-6
 
@@ -90,7 +92,7 @@ class KnownCells:
         settings = MixtureSettings(centring=0.0)
         if len(np.unique(codes)) < 2:
             return cls(None, scale, n_labels, 1.0, 0.0, settings)
-        placed = components[rows] / scale
+        placed = components[rows, :COMPONENTS_READ] / scale
         text = log_softmax(similarity[rows].astype(np.float64) / settings.temperature, axis=1)
         weights = _chosen_weights(text, placed, codes, seed)
         return cls(_regression().fit(placed, codes), scale, n_labels, *weights, settings)
@@ -106,7 +108,9 @@ class KnownCells:
         if self.regression is not None and placed.any():
             taught = self.regression.classes_
             plain = log_softmax(similarity[placed].astype(np.float64) / temperature, axis=1)
-            learned = _log_probabilities(self.regression, components[placed] / self.scale, self.n_labels)
+            learned = _log_probabilities(
+                self.regression, components[placed, :COMPONENTS_READ] / self.scale, self.n_labels
+            )
             both = self.text_weight * plain[:, taught] + self.label_weight * learned[:, taught]
             share = logsumexp(plain[:, taught], axis=1, keepdims=True)
             text[placed] = plain

@@ -14,13 +14,15 @@ Three things keep what is not there from taking part:
   its own territory, if its support is below `least_agreement`. Support is the mean of two shares: of cells that have
   the label as the most similar one, and of probability that the text alone gives it.
 - **Labels that are near to every cell of the file** are drawn back by their mean similarity: c is the mean over the
-  cells times diversity^2. Diversity is Rao's quadratic entropy of a first, uncentred round: the chance that two cells
-  are of types that lie apart. It is near 0 in a file of one type, where a mean similarity says nothing but the type.
+  cells times 1.3 diversity^2. Diversity is Rao's quadratic entropy of a first, uncentred round: the chance that two
+  cells are of types that lie apart. It is near 0 in a file of one type, where a mean similarity says nothing but the
+  type.
 - **A cell whose similarities are NaN** takes no part.
 
 After TransCLIP (Zanella et al. 2024, transductive zero-shot classification of images), which has a diagonal covariance,
-neighbours, and none of the three. What was tried and with what figures stands in training/EXPERIMENTS.md. Cost: cells x
-labels x components for each round, on a sample of at most `MOST_CELLS`; the others are named in one such step.
+neighbours in every round, and none of the three. Here neighbours are heard once, at the end (`neighbours`). What was
+tried and with what figures stands in training/EXPERIMENTS.md. Cost: cells x labels x components for each round, on a
+sample of at most `MOST_CELLS`; the others are named in one such step.
 """
 
 from dataclasses import dataclass, replace
@@ -60,11 +62,11 @@ class MixtureSettings:
 
     temperature: float = 1.2
     softness: float = 2.0
-    share_weight: float = 0.25
+    share_weight: float = 0.4
     core_power: float = 2.0
-    shrinkage: float = 0.1
-    centring: float = 1.0
-    least_agreement: float = 0.2
+    shrinkage: float = 0.2
+    centring: float = 1.3
+    least_agreement: float = 0.25
     rounds: int = 40
 
 

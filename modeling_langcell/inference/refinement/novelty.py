@@ -3,7 +3,7 @@
 Evidence that a cell i is of one of the labels, from its similarities s (cos / temperature, which the model's reference
 cells make comparable between files):
 
-    e[i] = 2 log sum over labels of exp(s[i, l] / 2)  +  0.4 max over labels of (s[i, l] - t[l])
+    e[i] = 4 log sum over labels of exp(s[i, l] / 4)  +  1.8 max over labels of (s[i, l] - t[l])
 
 t[l] is the similarity to label l that one cell in a hundred of the file exceeds: a cell of a type is about as similar
 to its label as the best of the file, a cell of another type is not. Evidence is averaged over the cell and its 20
@@ -24,13 +24,13 @@ if TYPE_CHECKING:  # it takes a second
 # Neighbours are looked for among so many cells of the file: the first of the sample.
 MOST_CELLS = 10_000
 N_NEIGHBORS = 20
-MIDPOINT = 10.6
-SCALE = 3.8
+MIDPOINT = 9.6
+SCALE = 4.4
 # `--unknown auto`: at most 5 % of the cells of known types lie above it, mean of six real sets.
 UNKNOWN_ABOVE = 0.72
 
-_SOFTNESS = 2.0
-_RELATIVE_WEIGHT = 0.4
+_SOFTNESS = 4.0
+_RELATIVE_WEIGHT = 1.8
 _HIGH = 0.99
 
 

@@ -25,7 +25,7 @@ from langcell.training.evaluation.metrics.uncertainty import mean_and_sd, uncert
 from langcell.training.evaluation.reports.pages import Section, Table
 from langcell.training.evaluation.reports.plots import draw_curves
 from langcell.training.evaluation.reports.report import TaskResult, summary_table, with_sd
-from langcell.training.evaluation.tasks.baselines import (
+from langcell.training.evaluation.rivals.baselines import (
     logistic_regression,
     logistic_regression_on_genes,
     nearest_centroid,

@@ -25,7 +25,7 @@ from langcell.training.evaluation.metrics.uncertainty import mean_and_sd, uncert
 from langcell.training.evaluation.reports.pages import Section
 from langcell.training.evaluation.reports.plots import draw_bars
 from langcell.training.evaluation.reports.report import HEADLINES, TaskResult, summary_table
-from langcell.training.evaluation.tasks.baselines import logistic_regression
+from langcell.training.evaluation.rivals.baselines import logistic_regression
 from langcell.training.evaluation.tasks.fine_tuned_models import (
     FineTuningSettings,
     rows_of,

@@ -6,10 +6,13 @@ bundled model differ between the labels of a cell by `SPREAD` (standard deviatio
 other methods are brought to this spread: one factor for all cells and labels.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from langcell.inference.refinement.known_cells import KnownCells
-from langcell.inference.refinement.mixture import LEAST_CELLS, MOST_CELLS, LabelMixture
+from langcell.inference.refinement.file_refinement import FileRefinement
+from langcell.inference.refinement.mixture import LEAST_CELLS, MOST_CELLS
+from langcell.inference.refinement.placing import Block, CellsInFile
 
 SPREAD = 5.0
 REFINED = ", refined"
@@ -56,17 +59,24 @@ def refine_scores(
     column = np.full(similarity.shape[1] + 1, -1)
     column[labels] = np.arange(len(labels))
     codes = np.full(len(places), -1) if known is None else column[known]
-    text, sample = similarity[:, labels], _sample(used, codes, seed)
-    taught = (
-        KnownCells.fit(text[sample], places[sample], codes[sample], seed=seed) if (codes[sample] >= 0).any() else None
-    )
-    if taught is not None:
-        text = np.where(heard[:, None], taught.joined(np.nan_to_num(text), places), np.nan)
-    settings = None if taught is None else taught.settings
-    mixture = LabelMixture.fit(text[sample], places[sample], known=codes[sample], settings=settings)
+    cells = Block(np.where(heard[:, None], similarity[:, labels], np.nan), places, CellsInFile(known=codes))
+    refinement = FileRefinement(_SampledRows(_rows(cells, _sample(used, codes, seed))), seed=seed)
     found = np.full(similarity.shape, np.nan)
-    found[np.ix_(np.flatnonzero(heard), labels)] = mixture.posterior(text[heard], places[heard], codes[heard])
+    rows = np.flatnonzero(heard)
+    found[np.ix_(rows, labels)] = refinement.posterior(_rows(cells, rows))
     return found
+
+
+@dataclass(frozen=True)
+class _SampledRows:
+    """What `FileRefinement` is fitted to."""
+
+    sample: Block
+
+
+def _rows(cells: Block, rows: np.ndarray) -> Block:
+    assert cells.places is not None
+    return Block(cells.similarity[rows], cells.places[rows], cells.cells.rows(rows))
 
 
 def _sample(used: np.ndarray, codes: np.ndarray, seed: int) -> np.ndarray:

@@ -15,6 +15,8 @@ from langcell.training.evaluation.inputs.context import MODEL_METHOD, Evaluation
 from langcell.training.evaluation.metrics.uncertainty import BOOTSTRAP_DRAWS
 from langcell.training.evaluation.reports.plots import draw_confusion, draw_per_type
 from langcell.training.evaluation.reports.report import TaskResult
+from langcell.training.evaluation.rivals.profile_genes import best_codes
+from langcell.training.evaluation.rivals.profile_rivals import Rival, profile_rivals
 from langcell.training.evaluation.tasks.left_out_types import NOVELTY, left_out_aurocs
 from langcell.training.evaluation.tasks.naming import (
     ALPHAS,
@@ -26,8 +28,6 @@ from langcell.training.evaluation.tasks.naming import (
     naming_sections,
     sweep_row,
 )
-from langcell.training.evaluation.tasks.profile_genes import best_codes
-from langcell.training.evaluation.tasks.profile_rivals import Rival, profile_rivals
 from langcell.training.evaluation.tasks.refining import REFINED, as_similarities, refine_scores
 from langcell.training.evaluation.tasks.splits import check_repeats
 from langcell.training.labelled.labelled_cells import LabelledCells

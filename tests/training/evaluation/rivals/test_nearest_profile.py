@@ -6,8 +6,8 @@ from scipy.stats import pearsonr
 
 from langcell.sample_data import sample_cells
 from langcell.training.evaluation.metrics.metrics import score_predictions
-from langcell.training.evaluation.tasks.nearest_profile import name_by_nearest_profile
-from langcell.training.evaluation.tasks.profile_genes import read_profiles
+from langcell.training.evaluation.rivals.nearest_profile import name_by_nearest_profile
+from langcell.training.evaluation.rivals.profile_genes import read_profiles
 from langcell.training.labelled.labelled_cells import read_labelled_cells
 
 N_GENES = 30

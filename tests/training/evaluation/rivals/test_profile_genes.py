@@ -6,7 +6,7 @@ from scipy import sparse
 
 from langcell.processing.cells.anndata_io import open_cells
 from langcell.processing.genes import GeneVocabulary
-from langcell.training.evaluation.tasks.profile_genes import LogCells, ReferenceProfiles
+from langcell.training.evaluation.rivals.profile_genes import LogCells, ReferenceProfiles
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ import numpy as np
 from anndata import AnnData
 
 from langcell.processing.cells.anndata_io import open_cells
-from langcell.training.evaluation.tasks.profile_genes import (
+from langcell.training.evaluation.rivals.profile_genes import (
     LogCells,
     ReferenceProfiles,
     best_codes,

@@ -8,9 +8,9 @@ import numpy as np
 from langcell.training.evaluation.inputs.cells_in_memory import source_options
 from langcell.training.evaluation.inputs.context import EvaluationContext
 from langcell.training.evaluation.inputs.fingerprints import digest_of_data
-from langcell.training.evaluation.tasks.linear_rivals import CELLS_PER_TYPE, N_MARKERS, LinearRivals
-from langcell.training.evaluation.tasks.nearest_profile import name_by_nearest_profile
-from langcell.training.evaluation.tasks.profile_genes import read_profiles
+from langcell.training.evaluation.rivals.linear_rivals import CELLS_PER_TYPE, N_MARKERS, LinearRivals
+from langcell.training.evaluation.rivals.nearest_profile import name_by_nearest_profile
+from langcell.training.evaluation.rivals.profile_genes import read_profiles
 from langcell.training.labelled.labelled_cells import LabelledCells
 
 NEAREST = "nearest profile"

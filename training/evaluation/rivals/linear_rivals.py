@@ -24,7 +24,7 @@ from sklearn.linear_model import LogisticRegression
 from langcell.processing.cells.anndata_io import open_cells
 from langcell.processing.simulation.cell_profiles import CellProfiles
 from langcell.processing.simulation.simulator import CellSimulator, SimulationConfig
-from langcell.training.evaluation.tasks.profile_genes import COUNTS, LogCells, ReferenceProfiles, types_of_profiles
+from langcell.training.evaluation.rivals.profile_genes import COUNTS, LogCells, ReferenceProfiles, types_of_profiles
 
 N_MARKERS = 25
 CELLS_PER_TYPE = 200

@@ -6,7 +6,7 @@ from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
 from langcell.training.evaluation.inputs.expression import log_normalize, principal_components
-from langcell.training.evaluation.tasks.baselines import (
+from langcell.training.evaluation.rivals.baselines import (
     logistic_regression,
     logistic_regression_on_genes,
     multi_label_regression,

@@ -5,8 +5,8 @@ import pytest
 from scipy import sparse
 
 from langcell.processing.genes import GeneVocabulary
-from langcell.training.evaluation.tasks.linear_rivals import LinearRivals
-from langcell.training.evaluation.tasks.profile_genes import ReferenceProfiles
+from langcell.training.evaluation.rivals.linear_rivals import LinearRivals
+from langcell.training.evaluation.rivals.profile_genes import ReferenceProfiles
 
 N_GENES = 120
 TYPE_IDS = ["CL:1", "CL:2", None, "CL:3"]

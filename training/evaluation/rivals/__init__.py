@@ -1,0 +1,4 @@
+"""What a model has to beat: methods that read no text, on the same cells.
+
+It uses the inputs; the tasks enter.
+"""
