@@ -31,6 +31,8 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
         vocabulary_fingerprint: what the vocabulary's fingerprint has to be; taken from the vocabulary when None.
         duplicates: of several columns of one gene, "sum" adds their counts up; "first" reads the first alone, as the
             released LangCell did.
+        unread_genes: ids of genes of the vocabulary that are left out of every cell, such as mitochondrial genes where
+            no cell of the training had them; lists of token ids are taken as they are.
         reference_cells: what cells are compared with when they are named; a file of its own (`reference_cells.npz`) as
             well. Without them similarities are what the encoder makes of a cell.
     """
@@ -44,6 +46,7 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
         vocabulary_fingerprint: str | None = None,
         duplicates: str = "sum",
         reference_cells: ReferenceCells | None = None,
+        unread_genes: Sequence[str] = (),
         **kwargs: Any,
     ):
         if duplicates not in ("sum", "first"):
@@ -63,6 +66,7 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
         self.vocabulary_fingerprint = vocabulary.fingerprint
         self.max_length = max_length
         self.duplicates = duplicates
+        self.unread_genes = list(unread_genes)
         self.reference_cells = reference_cells
 
     def __call__(
@@ -126,7 +130,13 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
 
     def gene_index(self, gene_names: Sequence[str], *, other_columns: Sequence[str] = ()) -> np.ndarray:
         """Place of each column in the vocabulary, -1 where it is not read; see `GeneVocabulary.require_known`."""
-        gene_index = self.vocabulary.require_known(gene_names, other_columns=other_columns)
+        return self.as_read(self.vocabulary.require_known(gene_names, other_columns=other_columns))
+
+    def as_read(self, gene_index: np.ndarray) -> np.ndarray:
+        """Places of columns in the vocabulary, (columns,), with -1 for those that this extractor does not read."""
+        if self.unread_genes:
+            unread = self.vocabulary.match(self.unread_genes, synonyms=False)
+            gene_index = np.where(np.isin(gene_index, unread[unread >= 0]), -1, gene_index)
         return keep_first_of_duplicates(gene_index) if self.duplicates == "first" else gene_index
 
     def _checked_ids(self, ids: Any) -> np.ndarray:
@@ -194,6 +204,8 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
         output = {k: v for k, v in self.__dict__.items() if k not in ("vocabulary", "reference_cells")}
         # What is there has to be read, rather than missed in silence; where there is none nothing is said.
         number = {"reference_cells": len(self.reference_cells)} if self.reference_cells is not None else {}
+        if not output["unread_genes"]:
+            del output["unread_genes"]
         return {**output, **number, "feature_extractor_type": self.__class__.__name__}
 
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs: Any) -> list[str]:

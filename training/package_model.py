@@ -24,8 +24,15 @@ from langcell.training.evaluation.card_results import read_measurement
 from langcell.training.langcell_mini import STAGES
 
 LIMIT_BYTES = 40_000_000
+# The 13 genes of the human mitochondrion that code for proteins (Ensembl). The mean profiles have none of them, and they
+# rank high in real cells: reading them costs 0.07 of the accuracy on PBMC 3k.
+MITOCHONDRIAL_GENES = (
+    "ENSG00000198695", "ENSG00000198712", "ENSG00000198727", "ENSG00000198763", "ENSG00000198786", "ENSG00000198804",
+    "ENSG00000198840", "ENSG00000198886", "ENSG00000198888", "ENSG00000198899", "ENSG00000198938", "ENSG00000212907",
+    "ENSG00000228253",
+)  # fmt: skip
 _LIMITS = (
-    "Human cells only. Mitochondrial genes are not in its vocabulary.",
+    "Human cells only. Mitochondrial genes are not read.",
     "It learned cell types from cells that were simulated from mean expression profiles, not from real labelled cells: "
     "states within a type, rare types and closely related T cell types are told apart least well (see the tables). Its "
     "texts speak of types alone: blood cells with and without interferon are named worse than by a coin, though their "
@@ -78,7 +85,7 @@ def package_model(work: Path, to: Path, reports: Sequence[Path], *, alpha: float
         building.mkdir(exist_ok=True)
         model.half().save_pretrained(building)
         _compute_in_float32(building / "config.json")
-        LangCellProcessor.from_pretrained(export).save_pretrained(building)
+        _processor_of(export).save_pretrained(building)
         _store_reference_embeds(building)
         for stage in STAGES:
             shutil.copyfile(work / stage / "config.yaml", building / f"{stage}.yaml")
@@ -96,6 +103,16 @@ def package_model(work: Path, to: Path, reports: Sequence[Path], *, alpha: float
         size = sum(path.stat().st_size for path in building.iterdir())
         if size > LIMIT_BYTES:
             raise ValueError(f"The folder would have {size:,} bytes; at most {LIMIT_BYTES:,} are committed.")
+
+
+def _processor_of(export: Path) -> LangCellProcessor:
+    """Return the processor of the trained model, which is not to read genes that no cell of the training had."""
+    processor = LangCellProcessor.from_pretrained(export)
+    known = processor.feature_extractor.vocabulary.match(MITOCHONDRIAL_GENES, synonyms=False) >= 0
+    processor.feature_extractor.unread_genes = [
+        gene for gene, is_known in zip(MITOCHONDRIAL_GENES, known, strict=True) if is_known
+    ]
+    return processor
 
 
 def _store_reference_embeds(folder: Path) -> None:

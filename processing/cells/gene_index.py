@@ -4,7 +4,6 @@ import numpy as np
 
 from langcell.processing.cells.cell_source import CellSource
 from langcell.processing.feature_extraction_langcell import LangCellFeatureExtractor
-from langcell.processing.rank_values import keep_first_of_duplicates
 
 
 def gene_index_of(source: CellSource, extractor: LangCellFeatureExtractor) -> np.ndarray:
@@ -13,5 +12,4 @@ def gene_index_of(source: CellSource, extractor: LangCellFeatureExtractor) -> np
     Raises:
         ValueError: Next to none of the genes is known; see `find_genes`.
     """
-    index = source.find_genes(extractor.vocabulary).index
-    return keep_first_of_duplicates(index) if extractor.duplicates == "first" else index
+    return extractor.as_read(source.find_genes(extractor.vocabulary).index)

@@ -13,6 +13,7 @@ from langcell.configuration_langcell import AUTO_MAP
 from langcell.hub_cards.cards.measurements import measurement_table
 from langcell.loading.load import bundled_model_folder
 from langcell.sample_data import BULK_LABELS, sample_cells
+from langcell.training.package_model import MITOCHONDRIAL_GENES
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,20 @@ def test_the_cards_metadata_say_what_its_table_says():
     table = measurement_table(card.data.eval_results)
     assert {result.task_name.split(":")[0] for result in card.data.eval_results} >= {"calibration", "few-shot"}
     assert table in card.text
+
+
+def test_cells_are_the_same_by_symbols_and_by_ids_with_mitochondrial_genes(bundled):
+    extractor = bundled.processor.feature_extractor
+    places = extractor.vocabulary.match(MITOCHONDRIAL_GENES, synonyms=False)
+    known = [gene for gene, place in zip(MITOCHONDRIAL_GENES, places, strict=True) if place >= 0]
+    assert sorted(extractor.unread_genes) == sorted(known)
+    assert len(known) == 8
+    genes = extractor.vocabulary.gene_ids[:200]
+    assert (extractor.gene_index([*known, *genes])[: len(known)] == -1).all()
+    counts = np.random.default_rng(0).poisson(1.0, (4, len(known) + len(genes)))
+    counts[:, : len(known)] += 100
+    with_mitochondria = extractor(counts, [*known, *genes])["cell_input_ids"]
+    np.testing.assert_array_equal(with_mitochondria, extractor(counts[:, len(known) :], genes)["cell_input_ids"])
 
 
 def test_it_knows_its_training_types(bundled):

@@ -261,3 +261,15 @@ def test_transformers_own_collator_takes_cells(extractor, collator):
 def test_what_cannot_be_padded(extractor, cells, options, message):
     with pytest.raises(ValueError, match=message):
         extractor.pad(cells, **options)
+
+
+def test_unread_genes_are_in_no_cell_whatever_they_are_called(tmp_path):
+    vocabulary = tiny_vocabulary()
+    extractor = LangCellFeatureExtractor(vocabulary, unread_genes=[vocabulary.gene_ids[1]])
+    extractor.save_pretrained(tmp_path)
+    loaded = LangCellFeatureExtractor.from_pretrained(tmp_path)
+    for names in (vocabulary.gene_ids[:3], vocabulary.symbols[:3]):
+        for one in (extractor, loaded):
+            assert one.gene_index(names).tolist() == [0, -1, 2]
+            assert one.gene_index(names[:1] + names[2:]).tolist() == [0, 2]
+    assert "unread_genes" not in LangCellFeatureExtractor(vocabulary).to_dict()
