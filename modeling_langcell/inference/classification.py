@@ -19,8 +19,8 @@ from langcell.inference.running.cell_run import InferenceRun, run_in_memory
 from langcell.inference.running.job import InferenceJob, dtype_of, settings
 from langcell.inference.running.options import ReadingOptions, WritingOptions
 from langcell.loading.adapter_files import find_adapter
-from langcell.loading.load import AUTO_DTYPE, as_dtype, choose_device, placed_copy, read_model, with_adapter
-from langcell.loading.options import ClassifierOptions
+from langcell.loading.load import as_dtype, choose_device, placed_copy, read_model, with_adapter
+from langcell.loading.options import AUTO_DTYPE, ClassifierOptions
 from langcell.modeling_langcell import LangCellForCellClassification
 from langcell.processing.cells.anndata_io import open_cells
 from langcell.processing.options import from_keywords, takes

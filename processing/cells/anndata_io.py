@@ -31,7 +31,7 @@ from langcell.processing.cells.matrix_rows import (
     DenseRows,
     MatrixRows,
 )
-from langcell.processing.cells.raw_counts import X_KINDS, XKind
+from langcell.processing.cells.raw_counts import X_KINDS
 from langcell.processing.cells.stores import (
     GROUPS,
     is_hdf5,
@@ -40,7 +40,7 @@ from langcell.processing.cells.stores import (
 )
 from langcell.processing.containers.readable import readable
 from langcell.processing.gene_naming.found_genes import GeneNaming
-from langcell.processing.options import Species
+from langcell.processing.options import Species, XKind
 
 __all__ = ["CellChunk", "CellSource", "XKind", "open_cells", "open_elements"]
 

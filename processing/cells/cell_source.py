@@ -11,10 +11,11 @@ from scipy import sparse
 
 from langcell.processing.cells.contents import Contents, shown
 from langcell.processing.cells.log_scale import find_log_base
-from langcell.processing.cells.raw_counts import XKind, first_fault, to_linear
+from langcell.processing.cells.raw_counts import first_fault, to_linear
 from langcell.processing.cells.value_choice import find_values
 from langcell.processing.gene_naming.found_genes import FoundGenes, GeneNaming, find_genes
 from langcell.processing.genes import GeneVocabulary
+from langcell.processing.options import XKind
 
 logger = logging.getLogger("langcell")
 

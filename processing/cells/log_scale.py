@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from langcell.processing.cells.matrix_rows import MatrixRows
-from langcell.processing.cells.raw_counts import LOG_BASES, XKind
+from langcell.processing.cells.raw_counts import LOG_BASES
+from langcell.processing.options import XKind
 
 _BASES = {"natural logarithms": math.e, "logarithms to base 2": 2.0, "logarithms to base 10": 10.0}
 _ROWS = 32

@@ -10,7 +10,8 @@ import pandas as pd
 from langcell.processing.cells.contents import RAW, Contents, layer_name, shown
 from langcell.processing.cells.feature_types import ChosenColumns
 from langcell.processing.cells.matrix_rows import MatrixRows
-from langcell.processing.cells.raw_counts import ValueSummary, XKind, refusal, summarise_values
+from langcell.processing.cells.raw_counts import ValueSummary, refusal, summarise_values
+from langcell.processing.options import XKind
 
 # Layers that are called counts. Others with whole numbers (spliced, binned, ranks) are named, never taken.
 _COUNTS_NAME = re.compile(r"(^|[^a-z])(raw|counts?|umis?)($|[^a-z])|counts$", re.IGNORECASE)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from langcell.processing.labels.resolve import term_at
+from langcell.processing.labels.lookup import term_at
 from langcell.processing.ontology.terms import Ontology
 
 _SHOWN = 8

@@ -127,7 +127,8 @@ class TreeMixture:
             float64, shape (cells, labels); rows sum to 1. `LabelTree.mass` sums them up the tree. A cell without
             similarities has zeros.
         """
-        joined, own = self.text.joined(similarity), np.zeros(similarity.shape)
+        joined: np.ndarray = self.text.joined(similarity)
+        own: np.ndarray = np.zeros(similarity.shape)
         heard = np.isfinite(joined).all(axis=1)
         for label, below, fitted in self.levels:
             here = heard.astype(np.float64) if label < 0 else own[:, label].copy()

@@ -17,10 +17,10 @@ from langcell.inference.running.options import ReadingOptions, WritingOptions
 from langcell.inference.running.parts import ResultParts, file_fingerprint
 from langcell.inference.running.processes import Processes
 from langcell.inference.running.reading import Coverage
-from langcell.loading.load import AUTO_DTYPE, LoadedLangCell, as_dtype, choose_device, load
+from langcell.loading.load import LoadedLangCell, as_dtype, choose_device, load
 from langcell.loading.loaded import LoadedModel, LoadedScorer
 from langcell.loading.onnx_model import OnnxLangCell, check_dtype, is_onnx_folder
-from langcell.loading.options import ModelOptions
+from langcell.loading.options import AUTO_DTYPE, ModelOptions
 from langcell.loading.precision import dtype_name
 from langcell.processing.cells.anndata_io import CellSource
 from langcell.processing.cells.anndata_output import check_writable, write_annotated

@@ -13,7 +13,8 @@ from scipy import sparse
 
 from langcell.inference.annotation import ScoredCells, score_data
 from langcell.inference.scoring.texts import embed_texts
-from langcell.loading.load import AUTO_DTYPE, LoadedLangCell, as_dtype, load
+from langcell.loading.load import LoadedLangCell, as_dtype, load
+from langcell.loading.options import AUTO_DTYPE
 from langcell.processing.labels.resolve import Label
 from langcell.training.evaluation.inputs.cells_in_memory import (
     ORIGIN,

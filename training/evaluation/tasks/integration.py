@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from langcell.processing.ontology.unknown_values import says_nothing
+from langcell.reporting.cell_map import umap_places
 from langcell.training.evaluation.inputs.context import MODEL_METHOD, EvaluationContext
 from langcell.training.evaluation.metrics.integration_metrics import (
     BatchMixing,
@@ -15,7 +16,7 @@ from langcell.training.evaluation.metrics.integration_metrics import (
 )
 from langcell.training.evaluation.metrics.metrics import computed
 from langcell.training.evaluation.metrics.uncertainty import mean_and_sd, uncertainty_text
-from langcell.training.evaluation.reports.embedding_map import drawn_cells, umap_places
+from langcell.training.evaluation.reports.embedding_map import drawn_cells
 from langcell.training.evaluation.reports.pages import Section, Table
 from langcell.training.evaluation.reports.plots import draw_bars, draw_points
 from langcell.training.evaluation.reports.report import HEADLINES, TaskResult, summary_table, with_sd
