@@ -338,7 +338,8 @@ def _values_of(adata: Any, layer: str | None) -> tuple[Any, Any]:
     if layer == "raw" and adata.raw is not None:
         return adata.raw.X, adata.raw.var
     if layer not in adata.layers:
-        there = [*adata.layers, *(["raw"] if adata.raw is not None else [])]
+        # anndata 0.13 has X among the layers, too, under the name None.
+        there = [*(name for name in adata.layers if name), *(["raw"] if adata.raw is not None else [])]
         raise ValueError(f"There is no layer {layer!r}; there are {there}.")
     return adata.layers[layer], adata.var
 

@@ -24,7 +24,7 @@ from scipy import sparse
 
 from langcell.processing.cells.cell_source import CellChunk, CellSource
 from langcell.processing.cells.cell_tables import FrameTable, StoredTable
-from langcell.processing.cells.contents import Contents
+from langcell.processing.cells.contents import Contents, layer_names
 from langcell.processing.cells.matrix_rows import (
     CscRows,
     CsrRows,
@@ -208,7 +208,7 @@ def _from_memory(adata: AnnData, name: str) -> Contents:
     matrices: dict[str, Callable[[], MatrixRows]] = {}
     if adata.X is not None:
         matrices["X"] = lambda: _row_reader(adata.X)
-    for layer in adata.layers:
+    for layer in layer_names(adata):
         matrices[f"layers/{layer}"] = partial(lambda key: _row_reader(adata.layers[key]), layer)
     raw = adata.raw
     if raw is not None:

@@ -132,8 +132,10 @@ class CellSource:
             found = find_genes(self.gene_names, vocabulary, **options)
         except ValueError as error:
             refused = error
-        best, share = found, 0.0 if found is None else self.share_of_counts(found.index >= 0)
-        for column in self._id_columns:
+        columns = self._id_columns
+        # Where nothing is to be compared no cell is read.
+        best, share = found, self.share_of_counts(found.index >= 0) if found is not None and columns else 0.0
+        for column in columns:
             try:
                 by_ids = find_genes(gene_names(self.var, column), vocabulary, **options)
             except ValueError:  # other ids than the vocabulary's

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,6 +50,11 @@ class Contents:
             is_gene = ~table.index.isin(self.var.index[~is_known_gene])
             others = others if not is_gene.all() else ""
         return is_gene, others
+
+
+def layer_names(adata: Any) -> list[str]:
+    """List the layers of an AnnData without X, which anndata 0.13 has among them under the name None."""
+    return [name for name in adata.layers if name is not None]
 
 
 def layer_name(location: str) -> str:

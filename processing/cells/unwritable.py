@@ -14,6 +14,8 @@ import pandas as pd
 import zarr
 from zarr.storage import MemoryStore
 
+from langcell.processing.cells.contents import layer_names
+
 WriteElement = Callable[[Any, str, Any], None]
 _MOST_NAMED = 10
 _TABLES = ("obs", "var")
@@ -103,7 +105,7 @@ def parts_of(adata: Any, *, without: Sequence[Unwritable] = ()) -> dict[str, Any
     for name in _TABLES:
         parts[name] = _storable(_kept_columns(getattr(adata, name), (name,), gone))
     for name in _MAPPINGS:
-        parts[name] = _kept_items(dict(getattr(adata, name)), (name,), gone)
+        parts[name] = _kept_items(_mapping(adata, name), (name,), gone)
     if adata.raw is not None:
         var = _storable(_kept_columns(adata.raw.var, ("raw", "var"), gone))
         parts["raw"] = {"X": adata.raw.X, "var": var, "varm": dict(adata.raw.varm)}
@@ -150,7 +152,12 @@ def _entries(adata: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
     if adata.raw is not None:
         yield from _columns(adata.raw.var, ("raw", "var"))
     for name in _MAPPINGS:
-        yield from _items(getattr(adata, name), (name,))
+        yield from _items(_mapping(adata, name), (name,))
+
+
+def _mapping(adata: Any, name: str) -> dict[Any, Any]:
+    mapping = getattr(adata, name)
+    return {layer: mapping[layer] for layer in layer_names(adata)} if name == "layers" else dict(mapping)
 
 
 def _columns(table: pd.DataFrame, place: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]]:

@@ -115,6 +115,15 @@ def test_what_anndata_writes_is_written(values: Any, tmp_path: Path) -> None:
     assert adata.obs["column"].dtype == before
 
 
+def test_x_is_written_once_and_other_layers_beside_it(tmp_path: Path) -> None:
+    adata = cells()  # anndata 0.13 has X among the layers, too
+    adata.layers["counts"] = adata.X * 2
+    write_annotated(adata, tmp_path / "out.h5ad", obs={}, obsm={}, uns={})
+    read = anndata.read_h5ad(tmp_path / "out.h5ad")
+    assert [name for name in read.layers if name is not None] == ["counts"]
+    assert (read.X.sum(), read.layers["counts"].sum()) == (3 * N, 6 * N)
+
+
 def test_a_file_is_copied_whatever_it_holds_and_looked_at_where_it_is_converted(tmp_path: Path, caplog) -> None:
     import h5py
 
