@@ -31,7 +31,7 @@ def summary(**uns: Any) -> Any:
 def test_three_lines_say_what_to_look_at():
     lines = what_to_look_at(summary(cells_that_fit_no_label=1200), Path("x.h5ad"), None)
     assert len(lines) == 3
-    assert "40 called T cell, with a mean confidence of 0.40" in lines[0]
+    assert "40 cells called T cell, mean confidence 0.40" in lines[0]
     assert "1,200 cells fit none of these labels" in lines[1]
     assert "langcell report x.h5ad" in lines[2]
 
