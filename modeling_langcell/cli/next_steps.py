@@ -51,6 +51,8 @@ def _stands_out(summary: "AnnotationSummary") -> str:
             if mixed or unknown
         ]
         found = f"clusters {', '.join(flagged)} are mixed or fit no label" if flagged else "no cluster is mixed"
+        if len(flagged) == 1:
+            found = f"cluster {flagged[0]} is mixed or fits no label"
         return f"{found}; all {len(table['cluster'])} stand in the report, and in the table that --csv writes"
     fit_none = uns.get("cells_that_fit_no_label", 0)
     if fit_none:

@@ -43,5 +43,7 @@ def test_a_report_that_was_written_is_named():
 def test_clusters_that_stand_out_are_named():
     table = {"cluster": np.array(["0", "1", "2"]), "mixed": [False, True, False], "unknown": [False, False, True]}
     assert "clusters 1, 2 are mixed or fit no label" in what_to_look_at(summary(clusters=table), Path("x"), None)[1]
-    table["mixed"] = table["unknown"] = [False] * 3
+    table["mixed"] = [False] * 3
+    assert "cluster 2 is mixed or fits no label" in what_to_look_at(summary(clusters=table), Path("x"), None)[1]
+    table["unknown"] = [False] * 3
     assert "no cluster is mixed" in what_to_look_at(summary(clusters=table), Path("x"), None)[1]
