@@ -34,8 +34,8 @@ def annotate(
         Path | None,
         typer.Option(
             "--csv",
-            help="CSV file of the names to write, too, for Loupe Browser and Seurat; with clusters, also clusters.csv "
-            "in the same folder.",
+            help="CSV file of the names to write, too, for Loupe Browser and Seurat; with clusters, also "
+            "NAME_clusters.csv in the same folder.",
             show_default=False,
         ),
     ] = None,

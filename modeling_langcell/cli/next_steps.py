@@ -34,7 +34,7 @@ def what_to_look_at(summary: "AnnotationSummary", output: Path, report: Path | N
     unsure = {name: value for name, value in summary.confidence_of.items() if value < _UNSURE}
     if unsure:
         doubt = max(unsure, key=lambda name: (summary.cells_of[name], name))
-        first = f"{summary.cells_of[doubt]:,} called {doubt}, with a mean confidence of {unsure[doubt]:.2f}"
+        first = f"least sure: {summary.cells_of[doubt]:,} cells called {doubt}, mean confidence {unsure[doubt]:.2f}"
     else:
         first = f"every label has a mean confidence of {_UNSURE} or more"
     see = f"open {report}" if report is not None else f"langcell report {output} -o report.html draws maps and tables"
@@ -51,7 +51,9 @@ def _stands_out(summary: "AnnotationSummary") -> str:
             if mixed or unknown
         ]
         found = f"clusters {', '.join(flagged)} are mixed or fit no label" if flagged else "no cluster is mixed"
-        return f"{found}; uns['langcell']['clusters'] and --csv have all {len(table['cluster'])}"
+        if len(flagged) == 1:
+            found = f"cluster {flagged[0]} is mixed or fits no label"
+        return f"{found}; all {len(table['cluster'])} stand in the report, and in the table that --csv writes"
     fit_none = uns.get("cells_that_fit_no_label", 0)
     if fit_none:
         return f"{fit_none:,} cells fit none of these labels (langcell_novelty); --unknown auto calls them unknown"

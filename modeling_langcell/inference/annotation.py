@@ -111,7 +111,7 @@ def annotate(
             what a label with several meanings means.
         accept_suggestions: read each label that is no name of a term as the nearest term, where there is one.
         csv: table to write, too, as Loupe Browser and Seurat read it: a row for each cell, its name first. With
-            clusters, `clusters.csv` beside it has a row for each of them.
+            clusters, NAME_clusters.csv beside it has a row for each of them.
         {options}
 
     Returns:

@@ -110,14 +110,20 @@ def _print_lines(group: "LabelEvidence", console: "Console") -> None:
 
 
 def _print_genes(kind: str, genes: "tuple[GeneEvidence, ...]", group: "LabelEvidence", console: "Console") -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(f"{_title(group)}: {kind} genes"), title_justify="left")
-    table.add_column("gene")
-    for column in ("strength", "effect", "log2 fold", "cells here", "cells elsewhere", "rank"):
-        table.add_column(column, justify="right")
-    table.add_column("profiles" if kind == "supporting" else "speaks for")
+    if not genes:
+        print(f"{_title(group)}: no {kind} genes")
+        return
+    title = Text(f"{_title(group)}: {kind} genes")
+    # 80 columns hold the numbers and most of a profile's name.
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("gene", no_wrap=True)
+    for column in ("strength", "effect", "log2 fold", "here", "elsewhere", "rank"):
+        table.add_column(column, justify="right", min_width=max(map(len, column.split())))
+    table.add_column("profile" if kind == "supporting" else "speaks for", no_wrap=kind == "supporting")
     for gene in genes:
         last = (gene.profiles[0] if gene.profiles else "") if kind == "supporting" else gene.speaks_for
         table.add_row(

@@ -16,9 +16,10 @@ COLUMNS = (
     "group", "label", "kind", "place", "gene", "strength", "effect", "log2_fold", "share_in", "share_out", "rank",
     "rank_elsewhere", "speaks_for", "profiles", "listed_for",
 )  # fmt: skip
+_GENES_IN_A_LINE = 6
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """The evidence of labels or clusters in a file.
 
@@ -37,6 +38,15 @@ class Explanation:
     moments: GroupMoments
     names: Sequence[str]
     symbols: Sequence[str]
+
+    def __repr__(self) -> str:
+        """Return a line per group, as a notebook shows it: what it is called, and its first supporting genes."""
+        lines = [f"Explanation of obs[{self.column!r}]; .frame() has all genes, .plot(path) draws them"]
+        for group in self.groups:
+            called = f" ({group.label})" if group.label and group.label != group.group else ""
+            genes = ", ".join(gene.gene for gene in group.supporting[:_GENES_IN_A_LINE]) or "no gene"
+            lines.append(f"  {group.group}{called}, {group.cells:,} cells: {genes}")
+        return "\n".join(lines)
 
     def frame(self) -> pd.DataFrame:
         """One row per gene and group; the columns of a comparison where one was asked for."""

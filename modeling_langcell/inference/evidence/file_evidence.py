@@ -25,6 +25,7 @@ _SIBLINGS = 4
 
 _NO_REFERENCE = "The model has no reference cells: genes are ordered by the contrast in the file alone."
 _NO_REST = "The file has no other cells: genes are ordered by their mean and the profiles, without an effect."
+_NO_LABEL = "No cell of {group!r} has a label: genes are ordered by the contrast in the file alone."
 _NO_TERM = "{label!r} is no type that the ontology knows: genes are ordered by the contrast in the file alone."
 _STAND_INS = "No reference profile is of {label}; those of the nearest types in the ontology stand in: {names}."
 
@@ -78,8 +79,8 @@ class FileEvidence:
         own, notes = self.types.get(label), []
         others = self._others(label) if own is not None else []
         if own is None:
-            named = label or self.groups.names[place]
-            notes.append(_NO_REFERENCE if self.profiles is None else _NO_TERM.format(label=named))
+            unnamed = _NO_TERM.format(label=label) if label else _NO_LABEL.format(group=self.groups.names[place])
+            notes.append(_NO_REFERENCE if self.profiles is None else unnamed)
             others = [other for name, other in self.types.items() if name != label]
         elif own.stand_ins:
             notes.append(_STAND_INS.format(label=label, names=", ".join(own.stand_ins)))

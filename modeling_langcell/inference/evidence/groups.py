@@ -59,6 +59,11 @@ class CellGroups:
         Raises:
             ValueError: there is no such group.
         """
+        if name in NO_LABELS:
+            raise ValueError(
+                f"Cells called {name!r} have no label that genes could speak for; explain their cluster instead "
+                "(--cluster, --cluster-column)."
+            )
         found = [i for i, one in enumerate(self.names) if normalize_name(one) == normalize_name(name)]
         if not found and (term := term_id_of(name, ontology)):
             found = [i for i, one in enumerate(self.names) if term_id_of(one, ontology) == term]

@@ -1,4 +1,4 @@
-"""One name per cluster in the results of `annotate`: columns of obs, a table in uns, and `clusters.csv`."""
+"""One name per cluster in the results of `annotate`: columns of obs, a table in uns, and a CSV file."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +9,7 @@ from scipy.special import softmax
 
 from langcell.inference.hierarchy.levels import MEDIUM, class_names
 from langcell.inference.hierarchy.tree_clusters import name_clusters_in_tree
+from langcell.inference.naming.calibration import AUTO_UNKNOWN, UNKNOWN
 from langcell.inference.naming.leiden_clusters import CLUSTER, leiden_clusters
 from langcell.inference.naming.name_cells import FileVoices, NamedCells
 from langcell.inference.naming.options import NamingOptions
@@ -78,12 +79,27 @@ def cluster_results(
     if clusters is None:
         return {}, {}
     groups = clusters_of(named, voices, clusters, labels)
-    return obs | cluster_columns(groups, labels), uns | {"clusters": cluster_facts(groups)}
+    novel = clusters if naming.unknown == AUTO_UNKNOWN else None
+    return obs | cluster_columns(groups, labels, clusters_to_doubt=novel), uns | {"clusters": cluster_facts(groups)}
 
 
-def cluster_columns(found: ClusterNames, labels: Sequence[str]) -> dict[str, Any]:
-    """Return obs `langcell_cluster_label`: the name of each cell's cluster, missing where it has none."""
-    return {"langcell_cluster_label": pd.Categorical.from_codes(found.column, list(labels))}
+def cluster_columns(
+    found: ClusterNames, labels: Sequence[str], *, clusters_to_doubt: np.ndarray | None = None
+) -> dict[str, Any]:
+    """Return obs `langcell_cluster_label`: the name of each cell's cluster, missing where it has none.
+
+    Args:
+        found: what the clusters are called.
+        labels: names in the order of the columns.
+        clusters_to_doubt: cluster of each cell, shape (cells,), where clusters that fit no label are called "unknown",
+            as their cells are; None where each keeps the nearest label.
+    """
+    codes, names = found.column, list(labels)
+    fit_none = found.table.loc[found.table["unknown"].astype(bool), "cluster"].tolist()
+    if clusters_to_doubt is not None and fit_none:
+        codes = np.where(np.isin(clusters_to_doubt.astype(str), fit_none), len(names), codes)
+        names = [*names, UNKNOWN]
+    return {"langcell_cluster_label": pd.Categorical.from_codes(codes, names)}
 
 
 def cluster_facts(found: ClusterNames) -> dict[str, Any]:

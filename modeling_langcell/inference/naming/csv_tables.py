@@ -1,4 +1,7 @@
-"""Names as CSV files: one row for each cell, as Loupe Browser and Seurat's AddMetaData read it, and one per cluster."""
+"""Names as CSV files: one row for each cell, as Loupe Browser and Seurat's AddMetaData read it, and one per cluster.
+
+Columns of cells are called as in obs. So they replace no column of a Seurat object that has its own `cluster`.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,19 +12,19 @@ import pandas as pd
 
 from langcell.processing.files.atomic_output import atomic_output
 
-CLUSTERS_FILE = "clusters.csv"
-# Column of obs and of the file, in the order of the file.
-_COLUMNS = {
-    "langcell_label": "label",
-    "langcell_ontology_term_id": "ontology_id",
-    "langcell_confidence": "confidence",
-    "langcell_novelty": "novelty",
-    "langcell_label_broad": "label_broad",
-    "langcell_label_medium": "label_medium",
-    "langcell_label_fine": "label_fine",
-    "langcell_cluster": "cluster",
-    "langcell_cluster_label": "cluster_label",
-}
+# Columns of obs, in the order of the file.
+_COLUMNS = (
+    "langcell_label",
+    "langcell_ontology_term_id",
+    "langcell_confidence",
+    "langcell_novelty",
+    "langcell_label_alone",
+    "langcell_label_broad",
+    "langcell_label_medium",
+    "langcell_label_fine",
+    "langcell_cluster",
+    "langcell_cluster_label",
+)
 _NUMBERS = "%.4f"
 
 
@@ -29,31 +32,32 @@ def check_csv(path: str | Path | None) -> None:
     """Refuse a table that could not be written; None is no table.
 
     Raises:
-        ValueError: another suffix than .csv, no such folder, or the name that the table of clusters has.
+        ValueError: another suffix than .csv, or no such folder.
     """
     if path is None:
         return
-    if Path(path).suffix.lower() != ".csv" or Path(path).name == CLUSTERS_FILE:
-        raise ValueError(f"csv is {str(path)!r}; give a file that ends in .csv, other than {CLUSTERS_FILE}.")
+    if Path(path).suffix.lower() != ".csv":
+        raise ValueError(f"csv is {str(path)!r}; give a file that ends in .csv.")
     if not Path(path).parent.is_dir():
         raise ValueError(f"{Path(path).parent} does not exist; create it first.")
 
 
 def tables_at(path: str | Path, uns: Mapping[str, Any]) -> list[Path]:
     """Return which files `write_tables` writes; arguments as there."""
-    return [Path(path), *([Path(path).parent / CLUSTERS_FILE] if "clusters" in uns else [])]
+    path = Path(path)
+    return [path, *([path.with_name(f"{path.stem}_clusters.csv")] if "clusters" in uns else [])]
 
 
 def write_tables(path: str | Path, cell_names: pd.Index, obs: Mapping[str, Any], uns: Mapping[str, Any]) -> None:
     """Write the names of cells, and of clusters where there are any.
 
     Args:
-        path: CSV file of the cells; `clusters.csv` stands beside it.
+        path: CSV file of the cells; the clusters of names.csv stand beside it, in names_clusters.csv.
         cell_names: barcodes.
         obs: columns of the results, each of shape (cells,).
         uns: settings of the results; "clusters" holds the table of clusters.
     """
-    found = {name: np.asarray(obs[column]) for column, name in _COLUMNS.items() if column in obs}
+    found = {column: np.asarray(obs[column]) for column in _COLUMNS if column in obs}
     tables = [pd.DataFrame(found, index=cell_names.rename("barcode")).reset_index()]
     tables += [pd.DataFrame(uns["clusters"])] if "clusters" in uns else []
     for table, target in zip(tables, tables_at(path, uns), strict=True):

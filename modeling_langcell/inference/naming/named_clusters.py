@@ -43,7 +43,8 @@ def name_clusters(adata: Any, *, cluster_column: str) -> pd.DataFrame:
     clusters = np.where(values.isna(), "none", values.astype(str))
     found = _named(adata, facts, clusters)
     labels = _labels(adata, facts)
-    for name, column in cluster_columns(found, labels).items():
+    doubted = clusters if "unknown_above_novelty" in facts else None
+    for name, column in cluster_columns(found, labels, clusters_to_doubt=doubted).items():
         adata.obs[name] = column
     facts["clusters"], facts["cluster_column"] = cluster_facts(found), cluster_column
     adata.uns["langcell"] = facts

@@ -31,7 +31,7 @@ def summary(**uns: Any) -> Any:
 def test_three_lines_say_what_to_look_at():
     lines = what_to_look_at(summary(cells_that_fit_no_label=1200), Path("x.h5ad"), None)
     assert len(lines) == 3
-    assert "40 called T cell, with a mean confidence of 0.40" in lines[0]
+    assert "40 cells called T cell, mean confidence 0.40" in lines[0]
     assert "1,200 cells fit none of these labels" in lines[1]
     assert "langcell report x.h5ad" in lines[2]
 
@@ -43,5 +43,7 @@ def test_a_report_that_was_written_is_named():
 def test_clusters_that_stand_out_are_named():
     table = {"cluster": np.array(["0", "1", "2"]), "mixed": [False, True, False], "unknown": [False, False, True]}
     assert "clusters 1, 2 are mixed or fit no label" in what_to_look_at(summary(clusters=table), Path("x"), None)[1]
-    table["mixed"] = table["unknown"] = [False] * 3
+    table["mixed"] = [False] * 3
+    assert "cluster 2 is mixed or fits no label" in what_to_look_at(summary(clusters=table), Path("x"), None)[1]
+    table["unknown"] = [False] * 3
     assert "no cluster is mixed" in what_to_look_at(summary(clusters=table), Path("x"), None)[1]

@@ -59,6 +59,14 @@ def test_explain_of_one_label_between_two_and_of_a_cell(run):
     assert "cell3: B cell" in run("explain", *column, "--cell", "cell3").stdout
 
 
+def test_a_table_of_genes_has_whole_headings_in_80_columns(run):
+    lines = run("explain", "--label-column", "label", "--label", "NK").stdout.splitlines()
+    printed = " ".join(lines).split()
+    assert {"strength", "effect", "log2", "fold", "here", "elsewhere", "rank", "profile"} <= set(printed)
+    assert max(map(len, lines)) <= 80
+    assert any(line.endswith("no conflicting genes") for line in lines)
+
+
 def test_files_that_cannot_be_written_are_refused_before_the_work(run, tmp_path):
     assert "name a .csv file" in run("explain", "-o", tmp_path / "a.txt", code=2).stderr
     assert "Cannot draw" in run("explain", "--plot", tmp_path / "a.gif", code=2).stderr

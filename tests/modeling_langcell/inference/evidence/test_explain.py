@@ -60,6 +60,23 @@ def test_clusters_are_explained_as_what_most_of_their_cells_are_called(cells, mo
     assert group.supporting[0].gene in markers_of("natural killer cell")
 
 
+def test_a_notebook_shows_a_line_per_group(cells, model):
+    lines = repr(explained(cells, model, cluster_column="leiden")).splitlines()
+    assert lines[0].startswith("Explanation of obs['leiden']")
+    assert lines[2].startswith("  1 (natural killer cell), 20 cells: ")
+    assert max(map(len, lines)) < 200
+
+
+def test_cells_without_a_label_are_explained_by_their_cluster(cells, model):
+    partly = cells.copy()
+    partly.obs["label"] = np.where(cells.obs["leiden"] == "1", "unknown", cells.obs["label"])
+    with pytest.raises(ValueError, match="'unknown' have no label that genes could speak for; explain their cluster"):
+        explained(partly, model, label="unknown")
+    (group,) = explained(partly, model, cluster_column="leiden", cluster="1").groups
+    assert group.label == ""
+    assert group.notes[0].startswith("No cell of '1' has a label")
+
+
 def test_a_label_is_found_by_another_name_of_its_type(cells, model):
     (group,) = explained(cells, model, label="NK cell", top=2).groups
     assert group.group == "natural killer cell"

@@ -19,18 +19,20 @@ def test_the_first_column_is_the_barcode_and_the_rest_are_the_names(tmp_path):
     table = pd.read_csv(tmp_path / "names.csv", index_col=0)
     assert table.index.name == "barcode"
     assert table.index.tolist() == ["AAAC-1", "AAAG-1"]
-    assert list(table) == ["label", "ontology_id", "confidence", "novelty"]
-    assert table["confidence"].tolist() == [0.9123, 0.5]
+    assert set(table) == set(OBS)
+    assert table["langcell_confidence"].tolist() == [0.9123, 0.5]
 
 
 def test_clusters_stand_beside_the_cells(tmp_path):
     write_tables(tmp_path / "names.csv", pd.Index(["a", "b"]), OBS, {"clusters": CLUSTERS})
-    table = pd.read_csv(tmp_path / "clusters.csv", dtype={"cluster": str})
+    table = pd.read_csv(tmp_path / "names_clusters.csv", dtype={"cluster": str})
     assert table.to_dict("list") == CLUSTERS
-    assert tables_at(tmp_path / "names.csv", {"clusters": CLUSTERS})[1] == tmp_path / "clusters.csv"
+    write_tables(tmp_path / "others.csv", pd.Index(["a", "b"]), OBS, {"clusters": {"cluster": ["1"]}})
+    assert pd.read_csv(tmp_path / "names_clusters.csv", dtype={"cluster": str}).equals(table), "replaced by others"
+    assert tables_at(tmp_path / "names.csv", {"clusters": CLUSTERS})[1] == tmp_path / "names_clusters.csv"
 
 
-@pytest.mark.parametrize("name", ["names.tsv", "clusters.csv", "nowhere/names.csv"])
+@pytest.mark.parametrize("name", ["names.tsv", "nowhere/names.csv"])
 def test_a_table_that_cannot_be_written_is_refused(tmp_path, name):
     with pytest.raises(ValueError, match=r"ends in \.csv|does not exist; create it first"):
         check_csv(tmp_path / name)

@@ -51,8 +51,8 @@ def test_the_order_of_the_cells_changes_no_cluster(clustered, loaded):
 def test_tables_have_the_clusters(clustered, loaded, tmp_path):
     langcell.annotate(grouped_cells(), LABELS, model=loaded, cluster=True, csv=tmp_path / "names.csv", **SMALL)
     cells = pd.read_csv(tmp_path / "names.csv", index_col="barcode", dtype=str)
-    assert cells["cluster"].tolist() == clustered.obs["langcell_cluster"].tolist()
-    clusters = pd.read_csv(tmp_path / "clusters.csv", dtype={"cluster": str})
+    assert cells["langcell_cluster"].tolist() == clustered.obs["langcell_cluster"].tolist()
+    clusters = pd.read_csv(tmp_path / "names_clusters.csv", dtype={"cluster": str})
     assert {"label", "share", "runner_up", "novelty", "mixed"} <= set(clusters)
 
 
@@ -88,6 +88,17 @@ def test_clusters_are_named_afterwards(loaded, labels):
         inside = named.obs["leiden"] == row.cluster
         assert set(named.obs.loc[inside, "langcell_cluster_label"]) == {row.label}
     assert named.uns["langcell"]["cluster_column"] == "leiden"
+
+
+@pytest.mark.parametrize("unknown", [None, "auto"])
+def test_a_cluster_that_fits_no_label_is_called_unknown_where_its_cells_are(loaded, unknown):
+    named = langcell.annotate(grouped_cells(), LABELS, model=loaded, **SMALL)
+    named.uns["langcell"] |= {"unknown_above_novelty": 0.72} if unknown else {}
+    named.obs["langcell_novelty"] = np.where(named.obs["leiden"] == "c1", 0.9, 0.1)
+    table = langcell.name_clusters(named, cluster_column="leiden")
+    assert table["unknown"].tolist() == [False, True, False]
+    called = named.obs.groupby("leiden", observed=True)["langcell_cluster_label"].first().astype(str)
+    assert (called == "unknown").tolist() == [False, unknown is not None, False]
 
 
 def test_a_cluster_of_two_types_is_flagged_afterwards(loaded):
