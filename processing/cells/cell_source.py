@@ -83,6 +83,7 @@ class CellSource:
         self._column_is_given = gene_column is not None
         self._found_genes: dict[str, FoundGenes] = {}
         self._told = False
+        self._told_genes: set[str] = set()
         self.var: pd.DataFrame = contents.var_of(self.location).loc[found.is_gene]
         var = self.var
         self.gene_columns = gene_columns(var)
@@ -109,20 +110,31 @@ class CellSource:
         """Names of the cells; they need not be unique."""
         return self.obs.index
 
-    def find_genes(self, vocabulary: GeneVocabulary) -> FoundGenes:
-        """Where the genes are in a vocabulary; says so, and all else that there is to say, in the log the first time.
+    def find_genes(self, vocabulary: GeneVocabulary, *, tell: bool = True) -> FoundGenes:
+        """Where the genes are in a vocabulary.
+
+        Args:
+            vocabulary: Whose genes they shall be.
+            tell: Say so, and all else that there is to say, in the log the first time.
 
         Raises:
             ValueError: Next to none is there; see `find_genes`.
         """
         key = vocabulary.fingerprint
         if key not in self._found_genes:
-            found = self._find_genes(vocabulary)
+            self._found_genes[key] = self._find_genes(vocabulary)
+        found = self._found_genes[key]
+        if tell and key not in self._told_genes:
+            self._told_genes.add(key)
             self.tell()
             for note in found.notes:
                 logger.info("%s", note)
-            self._found_genes[key] = found
-        return self._found_genes[key]
+        return found
+
+    def names_read(self, vocabulary: GeneVocabulary) -> list[str]:
+        """The names by which `find_genes` finds the genes: `gene_names`, or a column of ids; one a gene."""
+        column = self.find_genes(vocabulary).column
+        return list(self.gene_names) if column is None else gene_names(self.var, column)
 
     def _find_genes(self, vocabulary: GeneVocabulary) -> FoundGenes:
         """Find the genes by their names, or by a column of ids that covers more of the counts."""
@@ -143,7 +155,7 @@ class CellSource:
             if (covered := self.share_of_counts(by_ids.index >= 0)) > share + _WORTH_ANOTHER_COLUMN:
                 known = f"{covered:.1%} of the counts ({share:.1%} by the names)"
                 note = f"Genes are read from var[{column!r}], which covers {known}"
-                best, share = replace(by_ids, notes=(*by_ids.notes, note)), covered
+                best, share = replace(by_ids, notes=(*by_ids.notes, note), column=column), covered
         if best is None:
             raise ValueError(f"{self._contents.name}: {refused}") from None
         return best

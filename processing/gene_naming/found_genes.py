@@ -51,11 +51,13 @@ class FoundGenes:
         species: "human" or "mouse": whose genes were read. (Those of a vocabulary of another species count as its own,
             "human".)
         notes: What people should know of how they were found, a line each.
+        column: Column of the gene table that they were read from; None for the names that were asked for.
     """
 
     index: np.ndarray
     species: Species
     notes: tuple[str, ...] = ()
+    column: str | None = None
 
 
 def find_genes(

@@ -147,9 +147,9 @@ class CensusSource:
         """Release the Census; safe to call twice."""
         self._opened.close()
 
-    def find_genes(self, vocabulary: GeneVocabulary) -> FoundGenes:
+    def find_genes(self, vocabulary: GeneVocabulary, *, tell: bool = True) -> FoundGenes:
         """Where the genes are in a vocabulary; see `genes_of_census`."""
-        return genes_of_census(self, vocabulary)
+        return genes_of_census(self, vocabulary, tell=tell)
 
     def n_in_range(self) -> int:
         """Cells in the range of `soma_joinid`s, before the filter."""
@@ -262,13 +262,13 @@ class CensusGenes(Protocol):
     gene_columns: list[str]
 
 
-def genes_of_census(source: CensusGenes, vocabulary: GeneVocabulary) -> FoundGenes:
-    """Where the genes are in a vocabulary; says in the log what there is to say. See `find_genes`."""
+def genes_of_census(source: CensusGenes, vocabulary: GeneVocabulary, *, tell: bool = True) -> FoundGenes:
+    """Where the genes are in a vocabulary; says in the log what there is to say, if asked to. See `find_genes`."""
     try:
         found = find_genes(source.gene_names, vocabulary, naming=source.naming, other_columns=source.gene_columns)
     except ValueError as error:
         raise ValueError(f"{source.selection.uri}: {error}") from None
-    for note in found.notes:
+    for note in found.notes if tell else ():
         logger.info("%s", note)
     return found
 

@@ -65,9 +65,9 @@ class HostedCensus:
         """End the process; safe to call twice."""
         self._hosted.close()
 
-    def find_genes(self, vocabulary: GeneVocabulary) -> FoundGenes:
+    def find_genes(self, vocabulary: GeneVocabulary, *, tell: bool = True) -> FoundGenes:
         """Where the genes are in a vocabulary; see `genes_of_census`."""
-        return genes_of_census(self, vocabulary)
+        return genes_of_census(self, vocabulary, tell=tell)
 
     def n_in_range(self) -> int:
         """Cells in the range of `soma_joinid`s, before the filter."""

@@ -67,8 +67,8 @@ class RowSource(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def find_genes(self, vocabulary: GeneVocabulary) -> FoundGenes:
-        """Where the genes are in a vocabulary; next to none is an error."""
+    def find_genes(self, vocabulary: GeneVocabulary, *, tell: bool = True) -> FoundGenes:
+        """Where the genes are in a vocabulary, and how they were found in the log; next to none is an error."""
         ...
 
     def metadata(self, columns: Sequence[str], start: int, stop: int) -> pd.DataFrame:

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from langcell.processing.files.atomic_output import atomic_output
-from langcell.processing.gene_naming.found_genes import GeneNaming, find_genes
 from langcell.processing.genes import VOCABULARY_FILE, GeneVocabulary, check_same_vocabulary
 from langcell.processing.rank_values import RankedCells, keep_first_of_duplicates, rank_encode
 from langcell.processing.shards.files import (
@@ -167,7 +166,7 @@ def _tables(
 ) -> Iterator[pa.Table]:
     """The cells as tables, chunk by chunk; counts in `dropped` and `totals` what became of them."""
     options, rank = task.options, rank_encode_compiled if task.compiled else rank_encode
-    gene_index = _gene_index(cells.vocabulary, tuple(source.gene_names), source.naming, options.duplicate_genes)
+    gene_index = _gene_index(source, cells.vocabulary, task)
     for reason in (TOO_FEW_GENES, NO_KNOWN_GENE):
         dropped[reason] = 0
     for start in range(0, len(cells.rows), _CELLS_PER_CHUNK):
@@ -207,13 +206,17 @@ def _vocabulary(path: str, fingerprint: str) -> GeneVocabulary:
     return vocabulary
 
 
-@lru_cache(maxsize=1)
-def _gene_index(
-    vocabulary: GeneVocabulary, gene_names: tuple[str, ...], naming: GeneNaming, duplicate_genes: str
-) -> np.ndarray:
-    """Place of each column in the vocabulary; most shards have the genes of the one before."""
-    gene_index = find_genes(gene_names, vocabulary, naming=naming).index
-    return keep_first_of_duplicates(gene_index) if duplicate_genes == "first" else gene_index
+_last_gene_index: dict[tuple[str, int], np.ndarray] = {}  # most shards are of the source of the one before
+
+
+def _gene_index(source: RowSource, vocabulary: GeneVocabulary, task: ShardTask) -> np.ndarray:
+    """Place of each column in the vocabulary, found as the plan and inference find it; the plan has said how."""
+    key = (task.plan_sha256, task.shard.source)
+    if key not in _last_gene_index:
+        found = source.find_genes(vocabulary, tell=False).index
+        _last_gene_index.clear()
+        _last_gene_index[key] = keep_first_of_duplicates(found) if task.options.duplicate_genes == "first" else found
+    return _last_gene_index[key]
 
 
 @lru_cache(maxsize=1)

@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import tiny
@@ -134,3 +135,20 @@ def test_a_value_that_is_no_count_is_found_while_reading(tmp_path: Path, monkeyp
     with pytest.raises(ValueError, match=r"cells\.h5ad: X of cell 50 \(cell50\), gene .*, is 2\.5, not a whole number"):
         make_shard(tasks[1])
     assert [path.name for path in (tmp_path / "shards" / "data").iterdir()] == ["train-00000.parquet"]
+
+
+def test_shards_read_genes_from_the_column_that_inference_reads(tmp_path: Path, caplog) -> None:
+    cells = tiny_sources.adata_of()
+    ids = list(cells.var_names)
+    cells.var = pd.DataFrame({"gene_ids": ids}, index=[f"renamed{i}" if i % 3 else name for i, name in enumerate(ids)])
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    caplog.set_level("INFO", logger="langcell")
+    _, tasks = prepare(tmp_path)
+    assert caplog.text.count("Genes are read from var['gene_ids']") == 1
+    for task in tasks:
+        make_shard(task)
+        table = pq.read_table(tmp_path / "shards" / "data" / f"train-{task.shard.number:05d}.parquet")
+        counts = COUNTS[table["row"].to_numpy()]
+        ranked = rank_encode(counts, VOCABULARY.match(ids), VOCABULARY, max_length=12)
+        assert table["input_ids"].to_pylist() == [tokens.tolist() for tokens in ranked]
+    assert caplog.text.count("Genes are read from var['gene_ids']") == 1  # the plan has said it; shards do not

@@ -13,6 +13,7 @@ from scipy import sparse
 from langcell.inference.annotation import embed
 from langcell.loading.load import LoadedLangCell
 from langcell.processing.cells.anndata_io import CellSource, open_cells
+from langcell.processing.genes import GeneVocabulary
 from langcell.processing.options import READ_FIELDS
 
 GENE_COLUMN = "gene"
@@ -45,6 +46,7 @@ def read_cells(
     path: Path,
     reading: Mapping[str, Any],
     *,
+    vocabulary: GeneVocabulary,
     rows: np.ndarray | None = None,
     max_cells: int | None = None,
     seed: int = 0,
@@ -54,6 +56,7 @@ def read_cells(
     Args:
         path: h5ad file or zarr folder.
         reading: reading options for the file.
+        vocabulary: that of the model; the names of genes are those that the whole file is read by.
         rows: which cells, ascending; all when None.
         max_cells: of all cells, draw this many; only without `rows`.
         seed: of the draw.
@@ -67,11 +70,10 @@ def read_cells(
             rows = np.arange(source.n_cells)
             if max_cells is not None and max_cells < source.n_cells:
                 rows = np.sort(np.random.default_rng(seed).choice(source.n_cells, max_cells, replace=False))
-        source.tell()
         counts = _read_rows(source, rows)
         obs = source.obs.iloc[rows].copy()
         obs.index = pd.Index([str(row) for row in rows])
-        var = pd.DataFrame({GENE_COLUMN: source.gene_names})
+        var = pd.DataFrame({GENE_COLUMN: source.names_read(vocabulary)})
         var.index = pd.Index([str(i) for i in range(len(var))])
         origin = {"x_is": source.x_kind, "values_from": source.location, "cells_in_file": source.n_cells}
     return AnnData(counts, obs=obs, var=var, uns={ORIGIN: origin})

@@ -15,6 +15,7 @@ from langcell.inference.annotation import ScoredCells, score_data
 from langcell.inference.scoring.texts import embed_texts
 from langcell.loading.load import LoadedLangCell, as_dtype, load
 from langcell.loading.options import AUTO_DTYPE
+from langcell.processing.genes import GeneVocabulary
 from langcell.processing.labels.resolve import Label
 from langcell.training.evaluation.inputs.cells_in_memory import (
     ORIGIN,
@@ -69,7 +70,13 @@ class EvaluationContext(EvaluationInputs):
     @cached_property
     def cells(self) -> AnnData:
         """The cells in memory, as `read_cells` has them; read with `memory_reading`."""
-        return read_cells(self.data, self.reading, max_cells=self.max_cells, seed=self.seed)
+        return read_cells(
+            self.data, self.reading, vocabulary=self._vocabulary, max_cells=self.max_cells, seed=self.seed
+        )
+
+    @property
+    def _vocabulary(self) -> GeneVocabulary:
+        return self.loaded.processor.feature_extractor.vocabulary
 
     @property
     def memory_reading(self) -> dict[str, Any]:
@@ -120,7 +127,8 @@ class EvaluationContext(EvaluationInputs):
         """Cell embeddings of some rows, ascending, shape (rows, projection_dim); of a file no other cells are kept."""
         if "cells" in self.__dict__ or self.max_cells is not None:
             return self.embeddings.projected[rows]
-        return embed_cells(read_cells(self.data, self.reading, rows=rows), self.loaded, self.reading).projected
+        cells = read_cells(self.data, self.reading, vocabulary=self._vocabulary, rows=rows)
+        return embed_cells(cells, self.loaded, self.reading).projected
 
     def scored(self, labels: Sequence[Label], *, match: bool = True) -> ScoredCells:
         """Similarity and match of all cells for these labels; kept for the next task that asks the same.
