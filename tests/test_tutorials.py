@@ -27,10 +27,10 @@ def test_outputs_are_kept_and_say_nothing_of_a_machine(tutorial):
 
 
 @pytest.mark.slow
-def test_it_runs(tutorial, monkeypatch):
+def test_it_runs(tutorial, monkeypatch, tmp_path):
     # Commands in the notebook are those of this environment, wherever the tests were started from.
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("IPYTHONDIR", os.devnull)
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     notebook = nbformat.read(tutorial, as_version=4)
     there = {"metadata": {"path": str(tutorial.parent)}}
     NotebookClient(notebook, timeout=600, kernel_name="python3", resources=there).execute()
