@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from langcell.processing.cells.annotation_values import check_table_place
 from langcell.processing.files.atomic_output import atomic_output
 
 CLUSTERS_FILE = "clusters.csv"
@@ -23,20 +24,41 @@ _COLUMNS = {
     "langcell_cluster_label": "cluster_label",
 }
 _NUMBERS = "%.4f"
+_CLUSTERS_BEGIN = b"cluster,cells,label,"
 
 
-def check_csv(path: str | Path | None) -> None:
+def check_csv(path: str | Path | None, *read: str | Path | None, clusters: bool = False) -> None:
     """Refuse a table that could not be written; None is no table.
 
+    Args:
+        path: CSV file of the cells.
+        read: files that are read, which the table must not replace.
+        clusters: whether the table of clusters is written, too.
+
     Raises:
-        ValueError: another suffix than .csv, no such folder, or the name that the table of clusters has.
+        ValueError: another suffix than .csv, no such folder, the name that the table of clusters has, or a table of
+            somebody else where that of the clusters goes.
     """
     if path is None:
         return
-    if Path(path).suffix.lower() != ".csv" or Path(path).name == CLUSTERS_FILE:
+    if Path(path).suffix.lower() != ".csv" or Path(path).name.lower() == CLUSTERS_FILE:
         raise ValueError(f"csv is {str(path)!r}; give a file that ends in .csv, other than {CLUSTERS_FILE}.")
     if not Path(path).parent.is_dir():
         raise ValueError(f"{Path(path).parent} does not exist; create it first.")
+    check_table_place(path, *read)
+    beside = Path(path).parent / CLUSTERS_FILE
+    if clusters and beside.exists() and not _is_our_table(beside):
+        raise ValueError(
+            f"{beside} is no table of clusters that annotate wrote, and would be replaced; give a csv elsewhere."
+        )
+
+
+def _is_our_table(path: Path) -> bool:
+    """Whether a file begins as the table of clusters does. Nobody named that file, so only our own is replaced."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return stream.read(len(_CLUSTERS_BEGIN)) == _CLUSTERS_BEGIN
 
 
 def tables_at(path: str | Path, uns: Mapping[str, Any]) -> list[Path]:
