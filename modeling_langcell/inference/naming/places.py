@@ -1,7 +1,7 @@
 """Where the cells of a run lie, as its options say; each cell is named alone where there is too little to say it."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -56,6 +56,11 @@ def values_for_cells(values: Any, cell_names: pd.Index) -> pd.Series:
         if (same := cell_names[cell_names.duplicated()].intersection(values.index)).size:
             raise ValueError(f"known names {str(same[0])!r}, as several cells are called; give a value for each cell.")
         return values.astype(object).reindex(cell_names)
+    if not pd.api.types.is_list_like(values) or isinstance(values, Mapping | Set) or np.ndim(values) != 1:
+        raise ValueError(
+            f"known is {type(values).__name__}; give an array with a value for each cell, or a Series whose index "
+            "names some of the cells."
+        )
     if len(values) != len(cell_names):
         raise ValueError(
             f"known has {len(values)} values for {len(cell_names)} cells; give one for each, or a Series whose index "

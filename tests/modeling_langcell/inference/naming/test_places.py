@@ -51,6 +51,12 @@ def test_a_column_of_cells_with_the_same_names_keeps_its_order():
     assert values_for_cells(pd.Series(["B", "T"], index=names), names).tolist() == ["B", "T"]
 
 
+@pytest.mark.parametrize("values", ["ab", 3, {"a": "B cell", "b": "B cell"}, pd.DataFrame({"known": ["B", "B"]})])
+def test_what_is_no_array_of_labels_is_refused(values):
+    with pytest.raises(ValueError, match="give an array with a value for each cell"):
+        values_for_cells(values, pd.Index(["a", "b"]))
+
+
 def test_known_labels_do_what_the_column_does(loaded):
     cells = grouped_cells()
     known = np.where(np.arange(N_CELLS) < 12, np.resize(LABELS, N_CELLS), "")
