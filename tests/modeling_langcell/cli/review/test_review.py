@@ -111,3 +111,7 @@ def test_a_cluster_without_a_column_asks_for_it(tmp_path, folder):
     result = CliRunner().invoke(app, given)
     assert result.exit_code == 2
     assert "cluster is '7', but the file does not say in which column" in result.stderr
+
+
+def test_a_column_of_numbers_is_no_column_of_types(run):
+    assert "No label of the column names a type" in run("audit", "--label-column", "leiden", code=2).stderr
