@@ -1,6 +1,7 @@
 """What `langcell explain` and `langcell audit` print, write and exit with."""
 
 import json
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -10,6 +11,7 @@ from tiny_evidence import markers_of, typed_cells, typed_reference
 from typer.testing import CliRunner
 
 from langcell.cli.commands import app
+from langcell.cli.review.audit import _called
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +117,11 @@ def test_a_cluster_without_a_column_asks_for_it(tmp_path, folder):
 
 def test_a_column_of_numbers_is_no_column_of_types(run):
     assert "No label of the column names a type" in run("audit", "--label-column", "leiden", code=2).stderr
+
+
+def test_a_row_of_the_audit_names_a_few_other_types_and_counts_the_rest():
+    others = [SimpleNamespace(name=f"type {i}", share=0.1) for i in range(7)]
+    verdict = SimpleNamespace(called="B cell", called_share=0.3, others=others)
+    assert _called(verdict) == "B cell 30%, type 0 10%, type 1 10%, type 2 10% and 4 more"
+    verdict.others = others[:3]
+    assert _called(verdict) == "B cell 30%, type 0 10%, type 1 10%, type 2 10%"
