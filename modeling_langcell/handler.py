@@ -8,7 +8,6 @@ The Hub starts `EndpointHandler` of the file of this name in a model's folder. N
 """
 
 import base64
-import binascii
 import importlib
 import os
 import tempfile
@@ -21,19 +20,29 @@ MOST_BYTES = 100 * 2**20
 MOST_CELLS = 20_000
 MOST_LABELS = 1_000
 # Names of files would be read on the server, and are none of the caller's business.
-_PARAMETERS = (
-    "candidate_labels",
-    "hypothesis_template",
-    "alpha",
-    "reference",
-    "rerank",
-    "top_k",
-    "return_embeddings",
-    "batch_size",
-    "x_is",
-    "layer",
-    "gene_column",
-)
+_PARAMETERS: dict[str, tuple[type, ...]] = {
+    "candidate_labels": (list, dict, str),
+    "hypothesis_template": (str,),
+    "alpha": (int, float),
+    "reference": (bool,),
+    "rerank": (str,),
+    "top_k": (int,),
+    "return_embeddings": (bool,),
+    "batch_size": (int,),
+    "x_is": (str,),
+    "layer": (str,),
+    "gene_column": (str,),
+}
+
+
+_KINDS = {
+    list: "a list",
+    dict: "an object",
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+}
 
 
 class EndpointHandler:
@@ -59,6 +68,8 @@ class EndpointHandler:
             What `LangCellPipeline` returns, or `{"error": one line}` for a request that cannot be answered.
         """
         try:
+            if not isinstance(data, dict):
+                raise ValueError(f"The request is {type(data).__name__}; send an object with inputs and parameters.")
             parameters = _checked(data.get("parameters") or {})
             return self._answer(data.get("inputs"), parameters)
         except (ValueError, TypeError, OSError) as error:
@@ -93,6 +104,14 @@ def _checked(parameters: Any) -> dict[str, Any]:
         raise ValueError("parameters is no object; give names and values, such as candidate_labels.")
     if unknown := [name for name in parameters if name not in _PARAMETERS]:
         raise ValueError(f"Unknown parameter {unknown[0]!r}; legal are {', '.join(_PARAMETERS)}.")
+    for name, value in parameters.items():
+        kinds = _PARAMETERS[name]
+        # A truth value is a whole number to Python.
+        if value is not None and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
+            legal = " or ".join(_KINDS[kind] for kind in kinds)
+            raise ValueError(f"{name} is {value!r}; give {legal}.")
+    if (size := parameters.get("batch_size")) is not None and size < 1:
+        raise ValueError(f"batch_size is {size}; give at least 1.")
     labels = parameters.get("candidate_labels")
     if isinstance(labels, list | dict) and len(labels) > MOST_LABELS:
         raise ValueError(f"The request has {len(labels):,} labels; send at most {MOST_LABELS:,}.")
@@ -109,7 +128,7 @@ def _decoded(text: str) -> bytes:
         raise ValueError(f"The file has more than {MOST_BYTES // 2**20} MiB; send fewer cells at a time.")
     try:
         content = base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii.Error, or other characters than ASCII
         raise ValueError(f"inputs is no base64 text ({error}); encode the bytes of an h5ad file.") from error
     if not content.startswith(b"\x89HDF\r\n\x1a\n"):
         raise ValueError("inputs is base64 text, but of no HDF5 file; encode the bytes of an h5ad file.")
@@ -118,7 +137,11 @@ def _decoded(text: str) -> bytes:
 
 def _cells_in(path: str) -> int:
     # Not at the top of the file, where transformers would ask it of everyone who loads the model.
-    adata = importlib.import_module("anndata").read_h5ad(path, backed="r")
+    try:
+        adata = importlib.import_module("anndata").read_h5ad(path, backed="r")
+    except Exception as error:  # anndata and h5py name many kinds; the path on the server is nobody's business
+        said = " ".join(str(error).replace(path, "the file").split())
+        raise ValueError(f"The HDF5 file holds no AnnData that can be read ({said}); send an h5ad file.") from error
     try:
         return adata.n_obs
     finally:

@@ -50,7 +50,7 @@ def annotate(
     if is_alone():
         _check_words(labels)
 
-    from langcell.cli.next_steps import named_output, what_to_look_at
+    from langcell.cli.next_steps import check_named_output, named_output, what_to_look_at
     from langcell.cli.review.explain import evidence_of
     from langcell.inference.annotation import run_annotation
     from langcell.inference.naming.candidates import chosen
@@ -58,9 +58,12 @@ def annotate(
     from langcell.inference.naming.fine_tuned_labels import config_of
     from langcell.inference.running.job import InferenceJob
     from langcell.inference.running.processes import Processes
+    from langcell.processing.cells.annotation_values import refuse_same_file
     from langcell.reporting.page import check_report, write_report
 
-    output = named_output(cells) if output is None else output
+    if output is None:
+        output = named_output(cells)
+        check_named_output(output)
     with Processes.launched() as processes:
         with processes.together():
             if report is not None:
@@ -69,6 +72,8 @@ def annotate(
                 raise ValueError("--sample-column is for the report; give --report report.html, too.")
             job = InferenceJob.of(cells, output, model, reading, processes, writing)
             job.check()
+            if csv is not None:
+                refuse_same_file(labels.labels_file, csv)
             found = chosen(labels, partial(config_of, model.model, model.adapter))
         for note in found.notes if processes.is_main else ():
             print(note)

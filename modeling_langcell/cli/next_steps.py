@@ -23,6 +23,18 @@ def named_output(cells: str | Path) -> Path:
     return Path(f"{name}_named.h5ad")
 
 
+def check_named_output(output: Path) -> None:
+    """Refuse to replace a file that the user did not name and `annotate` did not write.
+
+    Raises:
+        ValueError: such a file stands there.
+    """
+    from langcell.inference.evidence.settings import read_settings
+
+    if output.exists() and not read_settings(output):
+        raise ValueError(f"{output} exists, and annotate did not write it; name an output (--output).")
+
+
 def what_to_look_at(summary: "AnnotationSummary", output: Path, report: Path | None) -> list[str]:
     """Return three lines: the largest label to doubt, cells or clusters that stand out, and where to see them.
 
@@ -54,6 +66,8 @@ def _stands_out(summary: "AnnotationSummary") -> str:
         if len(flagged) == 1:
             found = f"cluster {flagged[0]} is mixed or fits no label"
         return f"{found}; all {len(table['cluster'])} stand in the report, and in the table that --csv writes"
+    if "unknown_above_novelty" in uns or "unknown_below" in uns:
+        return f"{summary.cells_of.get('unknown', 0):,} cells are called unknown; langcell_confidence says how sure"
     fit_none = uns.get("cells_that_fit_no_label", 0)
     if fit_none:
         return f"{fit_none:,} cells fit none of these labels (langcell_novelty); --unknown auto calls them unknown"

@@ -169,7 +169,8 @@ def run_annotation(
     with ExitStack() as stack:
         with job.processes.together():
             job.check()
-            check_csv(csv)
+            with_clusters = naming.cluster or naming.cluster_column is not None
+            check_csv(csv, job.options.orthologs, clusters=with_clusters)
             candidates = labels if isinstance(labels, Candidates) else candidates_of(job, labels, **reading)
             naming = candidates.naming(naming.checked())
             resolved = storable(candidates.labels, naming)

@@ -62,16 +62,20 @@ def summary(adata: "AnnData") -> Summary:
     Raises:
         ValueError: its cells are not named.
     """
-    if "langcell_label" not in adata.obs or "langcell" not in adata.uns:
-        raise ValueError("The AnnData has no langcell_label; name its cells first: langcell.annotate(adata, labels).")
+    missing = [name for name in ("langcell_label", "langcell_confidence") if name not in adata.obs]
+    if missing or "langcell" not in adata.uns:
+        what = missing[0] if missing else 'uns["langcell"]'
+        raise ValueError(f"The AnnData has no {what}; name its cells first: langcell.annotate(adata, labels).")
     settings, n_cells = adata.uns["langcell"], adata.n_obs
-    labels = np.asarray(adata.obs["langcell_label"].astype(str))
-    groups = pd.DataFrame({"label": labels, "confidence": adata.obs["langcell_confidence"].to_numpy()}).groupby("label")
+    named = adata.obs[["langcell_label", "langcell_confidence"]].dropna(subset="langcell_label")
+    labels = np.asarray(named["langcell_label"].astype(str))
+    groups = pd.DataFrame({"label": labels, "confidence": named["langcell_confidence"].to_numpy()}).groupby("label")
     table = groups["confidence"].agg(["size", "mean"]).loc[by_frequency(labels)]
     table = table.rename(columns={"size": "cells", "mean": "confidence"})
     table.insert(1, "share", table["cells"] / n_cells)
     clusters = pd.DataFrame(settings["clusters"]) if "clusters" in settings else None
-    return Summary(table, _lines(settings, n_cells, clusters), clusters)
+    lines = [f"{n_cells - len(named):,} cells have no name."] if len(named) < n_cells else []
+    return Summary(table, lines + _lines(settings, n_cells, clusters), clusters)
 
 
 def _lines(settings: dict[str, Any], n_cells: int, clusters: pd.DataFrame | None) -> list[str]:

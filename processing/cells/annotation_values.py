@@ -49,6 +49,25 @@ def refuse_same_file(data: str | Path | None, output: str | Path) -> None:
         raise ValueError(f"{output} is the input, which would be replaced; name another output.")
 
 
+def check_table_place(output: str | Path, *read: str | Path | None) -> None:
+    """Refuse a table, page or picture beside the output that would take the place of something else.
+
+    Args:
+        output: file to write.
+        read: files that are read; None for one that was not given.
+
+    Raises:
+        ValueError: it is a folder, is in one that cannot be written to, or is one of the files that are read.
+    """
+    if Path(output).is_dir():
+        raise ValueError(f"cannot write {output}: it is a folder; name a file")
+    folder = Path(os.path.realpath(output)).parent
+    if folder.is_dir() and not os.access(folder, os.W_OK):
+        raise ValueError(f"cannot write {output}: the folder {folder} cannot be written to; name another")
+    for path in read:
+        refuse_same_file(path, output)
+
+
 def check_key(name: str, value: Any = None) -> None:
     """Refuse an element name (or a name in a nested dict) with a "/", which would become a path inside the file."""
     if not name or "/" in name:

@@ -21,7 +21,8 @@ def atomic_output(output: str | Path, *, needed_bytes: int | None = None) -> Ite
 
     What was written is flushed to the disk and then renamed. On any exception, KeyboardInterrupt included, the
     temporary is removed and an `output` that existed stays as it was. A file replaces a file in one step; where a
-    folder replaces a folder the old one is moved aside first, and put back should the second rename fail.
+    folder replaces a folder the old one is moved aside first, and put back should the second rename fail. A file never
+    replaces a folder.
 
     Args:
         output: Where the result shall stand; a symbolic link is followed.
@@ -29,6 +30,7 @@ def atomic_output(output: str | Path, *, needed_bytes: int | None = None) -> Ite
 
     Raises:
         FileNotFoundError: The folder of `output` does not exist.
+        IsADirectoryError: A file was written, and `output` is a folder.
         OSError: There is no room (disk full, quota, file size limit); `errno` is ENOSPC, the text one line with the
             path, the bytes needed where known, and the bytes free.
 
@@ -99,6 +101,8 @@ def _share(path: Path) -> None:
 
 
 def _replace(temporary: Path, target: Path) -> None:
+    if target.is_dir() and not temporary.is_dir():
+        raise IsADirectoryError(f"cannot write {target}: it is a folder; name a file")
     if target.exists():
         shutil.copymode(target, temporary)  # what was private stays private
     if target.is_dir():

@@ -4,6 +4,7 @@ import base64
 import importlib.util
 import json
 
+import h5py
 import pytest
 import tiny
 from anndata import AnnData
@@ -69,6 +70,21 @@ def test_lists_of_token_ids_are_named_or_embedded(handler):
         pytest.param({"inputs": [[2, 5]], "parameters": {"labels": ["a", "b"]}}, "Unknown parameter", id="misspelt"),
         pytest.param({"inputs": [[2, 5]], "parameters": ["a"]}, "parameters is no object", id="list"),
         pytest.param({"inputs": [[2, 5_000]], "parameters": LABELS}, "Token ids go from 0 to 42", id="unknown gene"),
+        pytest.param({"inputs": "é"}, "no base64 text", id="other letters"),
+        pytest.param(
+            {"inputs": base64.b64encode(b"\x89HDF\r\n\x1a\n half a file").decode(), "parameters": LABELS},
+            "holds no AnnData that can be read",
+            id="half a file",
+        ),
+        pytest.param(
+            {"inputs": [[2]], "parameters": {**LABELS, "top_k": "x"}}, "top_k is 'x'; give a whole number", id="top_k"
+        ),
+        pytest.param({"inputs": [[2]], "parameters": {**LABELS, "top_k": True}}, "top_k is True", id="truth value"),
+        pytest.param({"inputs": [[2]], "parameters": {**LABELS, "hypothesis_template": 5}}, "give text", id="template"),
+        pytest.param(
+            {"inputs": [[2]], "parameters": {**LABELS, "alpha": "a"}}, "a whole number or a number", id="alpha"
+        ),
+        pytest.param({"inputs": [[2]], "parameters": {**LABELS, "batch_size": 0}}, "give at least 1", id="no batch"),
     ],
 )
 def test_what_cannot_be_answered_is_one_line(handler, request_of, message):
@@ -82,3 +98,16 @@ def test_a_file_that_is_too_large_is_refused(handler, cells, tmp_path, monkeypat
     assert "4 cells; send at most 3" in ask(handler, inputs=as_text(cells, tmp_path), parameters=LABELS)["error"]
     monkeypatch.setitem(type(handler)._name_file.__globals__, "MOST_BYTES", 10)
     assert "send fewer cells" in ask(handler, inputs=as_text(cells, tmp_path), parameters=LABELS)["error"]
+
+
+@pytest.mark.parametrize("request_of", [None, [], "cells"])
+def test_a_request_that_is_no_object_is_one_line(handler, request_of):
+    assert "send an object with inputs and parameters" in handler(request_of)["error"]
+
+
+def test_an_hdf5_file_without_cells_is_one_line_without_a_path_of_the_server(handler, tmp_path):
+    h5py.File(tmp_path / "other.h5", "w").close()
+    text = base64.b64encode((tmp_path / "other.h5").read_bytes()).decode()
+    error = ask(handler, inputs=text, parameters=LABELS)["error"]
+    assert "holds no AnnData that can be read" in error
+    assert "langcell-endpoint" not in error

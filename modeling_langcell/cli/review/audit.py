@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # Exit code where something has to be corrected and --strict asks for it.
 SOMETHING_IS_WRONG = 3
+# Others that a row of the table names; the CSV, JSON and HTML files name all.
+_MOST_OTHERS = 3
 _COLOURS = {"wrong": "red", "mixed": "red", "unsure": "yellow", "fine": "green"}
 
 
@@ -92,8 +94,9 @@ def _print(found: "Audit") -> None:
 def _called(verdict: Any) -> str:
     if verdict is None:
         return "names no type"
-    others = "".join(f", {other.name} {other.share:.0%}" for other in verdict.others)
-    return f"{verdict.called} {verdict.called_share:.0%}{others}"
+    others = "".join(f", {other.name} {other.share:.0%}" for other in verdict.others[:_MOST_OTHERS])
+    more = f" and {n} more" if (n := len(verdict.others) - _MOST_OTHERS) > 0 else ""
+    return f"{verdict.called} {verdict.called_share:.0%}{others}{more}"
 
 
 def _lines(group: Any) -> list[str]:

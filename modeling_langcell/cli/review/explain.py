@@ -43,6 +43,7 @@ def explain(
 
     from langcell.inference.evidence.dot_plot import check_plot
     from langcell.inference.evidence.explain import Explanation, explain
+    from langcell.processing.cells.annotation_values import check_table_place
 
     if plot is not None:
         check_plot(plot)
@@ -50,6 +51,8 @@ def explain(
             raise ValueError("--plot draws labels and clusters; leave it out with --cell.")
     if output is not None and (output.suffix != ".csv" or not output.resolve().parent.is_dir()):
         raise ValueError(f"Cannot write {output}; name a .csv file in a folder that exists.")
+    if output is not None:
+        check_table_place(output, evidence.markers, reading.orthologs)
     found = explain(cells, **vars(evidence), **vars(model), **vars(reading))
     if as_json:
         print(json.dumps(found.record(), indent=2))

@@ -208,7 +208,7 @@ def _candidates(read: Sequence[ReadLabel], more: str | None, ontology: Ontology)
     """The different types that the labels stand for, and those that the user adds."""
     found: list[Label] = []
     given = [one.label for one in read if not any(word.kind == "no type" for word in one.words)]
-    given += [look_up(LabelEntry(name), ontology) for name in (split_labels(more) if more else [])]
+    given += [look_up(LabelEntry(name), ontology) for name in ([] if more is None else split_labels(more))]
     for label in given:
         if not any(_same(label, other) for other in found):
             found.append(label)

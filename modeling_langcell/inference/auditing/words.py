@@ -1,5 +1,6 @@
 """What the words of labels say: synonyms, obsolete terms, words without a term, words that their id disagrees with."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,8 @@ WordKind = Literal["synonym", "spelling", "same type", "not in the ontology", "n
 # Kinds that are wrong; the others are worth knowing.
 WRONG_WORDS = ("obsolete", "disagrees")
 _OBSOLETE = "obsolete "
+# Numbers of clusters and truth values: the text encoder would read a type into them.
+_NUMBERED = re.compile(r"(?:(?:cluster|leiden|louvain|group)[\s_.-]*)?[+-]?\d+(?:\.\d+)?|true|false", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def read_words(
 
 
 def _read(name: str, ids: Sequence[str], names: Sequence[str], ontology: Ontology) -> ReadLabel:
-    if says_nothing(name) or names_no_type(name):
+    if says_nothing(name) or names_no_type(name) or (not ids and _NUMBERED.fullmatch(name.strip())):
         return ReadLabel(name, plain_label(name), (WordFinding("no type", f"{name!r} names no type of cell."),))
     try:
         label = look_up(LabelEntry(name), ontology)

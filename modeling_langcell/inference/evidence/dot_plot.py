@@ -6,6 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from langcell.processing.cells.annotation_values import check_table_place
+from langcell.processing.files.atomic_output import atomic_output
+
 _SUFFIXES = (".png", ".pdf", ".svg")
 
 
@@ -18,6 +21,7 @@ def check_plot(path: str | Path) -> Path:
     path = Path(path)
     if path.suffix.lower() not in _SUFFIXES or not path.resolve().parent.is_dir():
         raise ValueError(f"Cannot draw {path}; name a {', '.join(_SUFFIXES)} file in a folder that exists.")
+    check_table_place(path)
     return path
 
 
@@ -62,7 +66,9 @@ def draw_dots(path: str | Path, genes: Mapping[str, Sequence[str]], mean: pd.Dat
         plot.style(cmap="Reds").legend(colorbar_title="Mean of ln(1 + CP10k)", size_title="Share of cells (%)")
         plot.make_figure()
         figure = plt.gcf()
-        figure.savefig(path, bbox_inches="tight", metadata=_plain_metadata(path))
+        with atomic_output(path) as temporary:
+            suffix = path.suffix.lower()[1:]
+            figure.savefig(temporary, format=suffix, bbox_inches="tight", metadata=_plain_metadata(path))
         plt.close(figure)
 
 

@@ -78,6 +78,10 @@ def _read_groups(
     column = asked.cluster_column
     if asked.cluster is not None and column is None:
         column = settings.get("cluster_column") or "leiden"
+        if column not in source.obs_columns:
+            raise ValueError(
+                f"cluster is {asked.cluster!r}, but the file does not say in which column; name it (--cluster-column)."
+            )
     if column is None:
         if asked.label_column not in source.obs_columns:
             raise ValueError(

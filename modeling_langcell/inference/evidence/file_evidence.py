@@ -1,6 +1,7 @@
 """The evidence of all groups of one file: genes, profiles and marker lists, gathered once and asked for any label."""
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from langcell.processing.labels.lookup import look_up
 from langcell.processing.labels.syntax import LabelEntry
 from langcell.processing.ontology.terms import Ontology
 from langcell.processing.rank_values import keep_first_of_duplicates
+
+logger = logging.getLogger("langcell")
 
 # With fewer other types in the file, the nearest types of the ontology are compared with, too.
 _LEAST_OTHERS = 2
@@ -69,7 +72,8 @@ class FileEvidence:
             self.types = {
                 label: self.profiles.of_type(term, label, beside=beside) for label, term in terms.items() if term
             }
-        lists = _marker_lists(markers, list(terms), self.ontology)
+        names = {*self.symbols, *map(str, self.moments.names)}
+        lists = _marker_lists(markers, list(terms), self.ontology, names)
         self._finder = EvidenceFinder(self.moments, self.symbols, self.profiles, lists, top=top)
         self._top = top
 
@@ -172,7 +176,10 @@ def _symbols(source: CellSource, loaded: LoadedModel, index: np.ndarray) -> list
     ]
 
 
-def _marker_lists(path: str | Path | None, labels: Sequence[str], ontology: Ontology) -> dict[str, frozenset[str]]:
+def _marker_lists(
+    path: str | Path | None, labels: Sequence[str], ontology: Ontology, genes: Set[str]
+) -> dict[str, frozenset[str]]:
+    """The marker lists of labels, of which what is not used is said."""
     if path is None:
         return {}
     lists = read_marker_lists(path)
@@ -182,4 +189,15 @@ def _marker_lists(path: str | Path | None, labels: Sequence[str], ontology: Onto
             f"{path}: none of its lists ({', '.join(list(lists)[:5])}) is of a label of the file "
             f"({', '.join(labels[:5])}); give a list the name of a label."
         )
+    wanted = frozenset().union(*found.values())
+    if not wanted & genes:
+        raise ValueError(
+            f"{path}: the file has none of its genes ({', '.join(sorted(wanted)[:5])}); give symbols, or names as in "
+            "the file."
+        )
+    if absent := sorted(wanted - genes):
+        some = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
+        logger.info("Markers: %d of %d genes are not in the file (%s).", len(absent), len(wanted), some)
+    if len(found) < len(lists):
+        logger.info("Markers: %d of %d lists are of labels of the file: %s.", len(found), len(lists), ", ".join(found))
     return found

@@ -18,10 +18,10 @@ def read_marker_lists(path: str | Path) -> dict[str, frozenset[str]]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is neither GMT nor a CSV with a column of labels and one of genes, or it holds no gene.
+        ValueError: it is no text, neither GMT nor a CSV with a column of labels and one of genes, or holds no gene.
     """
     path = Path(path)
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    lines = _lines_of(path)
     found = _read_gmt(path, lines) if path.suffix.lower() == ".gmt" else _read_csv(path, lines)
     if not found:
         raise ValueError(f"{path}: it holds no marker; give a label and a gene per line, or a GMT file.")
@@ -39,6 +39,15 @@ def lists_of_labels(lists: MarkerLists, labels: Sequence[str], ontology: Ontolog
         if genes:
             found[label] = genes
     return found
+
+
+def _lines_of(path: Path) -> list[str]:
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give a GMT or CSV file of markers.")
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8 ({error}); give a GMT or CSV file of markers.") from error
 
 
 def _read_gmt(path: Path, lines: Sequence[str]) -> dict[str, list[str]]:

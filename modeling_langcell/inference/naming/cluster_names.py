@@ -25,12 +25,14 @@ def read_clusters(source: CellSource, column: str) -> np.ndarray:
     Raises:
         ValueError: no such column, or one with a cluster per cell.
     """
-    values = read_column(source, column, "cluster column")
+    return cluster_texts(read_column(source, column, "cluster column"), column)
+
+
+def cluster_texts(values: pd.Series, column: str) -> np.ndarray:
+    """Return the cluster of each cell as text; arguments and errors as of `read_clusters`."""
     names = np.array(["none" if gone else str(value) for value, gone in zip(values, values.isna(), strict=True)])
-    if len(np.unique(names)) > max(source.n_cells // 2, 1):
-        raise ValueError(
-            f"obs[{column!r}] has {len(np.unique(names))} values for {source.n_cells} cells; name a column of clusters."
-        )
+    if (n_names := len(np.unique(names))) > max(len(names) // 2, 1):
+        raise ValueError(f"obs[{column!r}] has {n_names} values for {len(names)} cells; name a column of clusters.")
     return names
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from langcell.processing.cells.annotation_values import check_table_place
 from langcell.processing.files.atomic_output import atomic_output
 
 # Columns of obs, in the order of the file.
@@ -26,13 +27,20 @@ _COLUMNS = (
     "langcell_cluster_label",
 )
 _NUMBERS = "%.4f"
+_CLUSTERS_BEGIN = b"cluster,cells,label,"
 
 
-def check_csv(path: str | Path | None) -> None:
+def check_csv(path: str | Path | None, *read: str | Path | None, clusters: bool = False) -> None:
     """Refuse a table that could not be written; None is no table.
 
+    Args:
+        path: CSV file of the cells.
+        read: files that are read, which the table must not replace.
+        clusters: whether the table of clusters is written, too.
+
     Raises:
-        ValueError: another suffix than .csv, or no such folder.
+        ValueError: another suffix than .csv, no such folder, a file that is read, or a table of somebody else where that
+            of the clusters goes.
     """
     if path is None:
         return
@@ -40,6 +48,20 @@ def check_csv(path: str | Path | None) -> None:
         raise ValueError(f"csv is {str(path)!r}; give a file that ends in .csv.")
     if not Path(path).parent.is_dir():
         raise ValueError(f"{Path(path).parent} does not exist; create it first.")
+    check_table_place(path, *read)
+    beside = Path(path).with_name(f"{Path(path).stem}_clusters.csv")
+    if clusters and beside.exists() and not _is_our_table(beside):
+        raise ValueError(
+            f"{beside} is no table of clusters that annotate wrote, and would be replaced; give a csv elsewhere."
+        )
+
+
+def _is_our_table(path: Path) -> bool:
+    """Whether a file begins as the table of clusters does. Nobody named that file, so only our own is replaced."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return stream.read(len(_CLUSTERS_BEGIN)) == _CLUSTERS_BEGIN
 
 
 def tables_at(path: str | Path, uns: Mapping[str, Any]) -> list[Path]:

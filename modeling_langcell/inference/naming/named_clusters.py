@@ -9,7 +9,7 @@ from langcell.inference.hierarchy.label_tree import LabelTree
 from langcell.inference.hierarchy.levels import MEDIUM, class_names
 from langcell.inference.hierarchy.tree_clusters import name_clusters_in_tree
 from langcell.inference.naming.calibration import UNKNOWN
-from langcell.inference.naming.cluster_names import cluster_columns, cluster_facts
+from langcell.inference.naming.cluster_names import cluster_columns, cluster_facts, cluster_texts
 from langcell.inference.naming.name_cells import UNASSIGNED
 from langcell.inference.refinement.clusters import ClusterNames
 from langcell.inference.refinement.clusters import name_clusters as named_by_probability
@@ -32,15 +32,16 @@ def name_clusters(adata: Any, *, cluster_column: str) -> pd.DataFrame:
         (a quarter of the cells or more have another name), unknown (more than half fit no label).
 
     Raises:
-        ValueError: the cells are not named, or there is no such column.
+        ValueError: the cells are not named, there is no such column, or it has a cluster per cell.
     """
     facts = adata.uns.get("langcell", {})
     if "labels" not in facts or "langcell_label" not in adata.obs:
         raise ValueError("This AnnData has no names of LangCell; name its cells first: langcell.annotate(adata).")
     if cluster_column not in adata.obs:
         raise ValueError(f"unknown cluster column {cluster_column!r}; obs has {[str(name) for name in adata.obs]}")
-    values = adata.obs[cluster_column]
-    clusters = np.where(values.isna(), "none", values.astype(str))
+    if adata.obs["langcell_label"].isna().all():
+        raise ValueError("No cell has a langcell_label; name the cells first: langcell.annotate(adata).")
+    clusters = cluster_texts(adata.obs[cluster_column], cluster_column)
     found = _named(adata, facts, clusters)
     labels = _labels(adata, facts)
     doubted = clusters if "unknown_above_novelty" in facts else None
@@ -54,7 +55,7 @@ def name_clusters(adata: Any, *, cluster_column: str) -> pd.DataFrame:
 def _labels(adata: Any, facts: dict[str, Any]) -> list[str]:
     """The candidates, and other names that cells got."""
     labels = [str(label) for label in facts["labels"]]
-    others = sorted(set(adata.obs["langcell_label"].astype(str)) - {*labels, UNKNOWN, UNASSIGNED})
+    others = sorted(set(adata.obs["langcell_label"].dropna().astype(str)) - {*labels, UNKNOWN, UNASSIGNED})
     return labels + others
 
 

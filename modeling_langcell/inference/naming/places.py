@@ -1,7 +1,7 @@
 """Where the cells of a run lie, as its options say; each cell is named alone where there is too little to say it."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -43,16 +43,39 @@ def values_for_cells(values: Any, cell_names: pd.Index) -> pd.Series:
         cell_names: of all cells.
 
     Raises:
-        ValueError: neither.
+        ValueError: neither, or an index that does not say which cell is meant.
     """
-    if isinstance(values, pd.Series) and values.index.is_unique and values.index.isin(cell_names).all():
+    if _names_cells(values, cell_names):
+        if strange := [str(name) for name in values.index[~values.index.isin(cell_names)]]:
+            raise ValueError(
+                f"known names {len(strange)} cells that are not there, such as {strange[0]!r}; give cells of the data, "
+                "or an array with a value for each."
+            )
+        if twice := [str(name) for name in {*values.index[values.index.duplicated()]}]:
+            raise ValueError(f"known has several values for the cell {min(twice)!r}; give one for each cell.")
+        if (same := cell_names[cell_names.duplicated()].intersection(values.index)).size:
+            raise ValueError(f"known names {str(same[0])!r}, as several cells are called; give a value for each cell.")
         return values.astype(object).reindex(cell_names)
+    if not pd.api.types.is_list_like(values) or isinstance(values, Mapping | Set) or np.ndim(values) != 1:
+        raise ValueError(
+            f"known is {type(values).__name__}; give an array with a value for each cell, or a Series whose index "
+            "names some of the cells."
+        )
     if len(values) != len(cell_names):
         raise ValueError(
             f"known has {len(values)} values for {len(cell_names)} cells; give one for each, or a Series whose index "
             "names some of the cells."
         )
     return pd.Series(np.asarray(values, dtype=object), index=cell_names)
+
+
+def _names_cells(values: Any, cell_names: pd.Index) -> bool:
+    """Whether the index of a Series says which cells are meant, rather than its order."""
+    return (
+        isinstance(values, pd.Series)
+        and not isinstance(values.index, pd.RangeIndex)
+        and not values.index.equals(cell_names)
+    )
 
 
 def with_places(naming: NamingOptions, found: PlacedCells | str) -> tuple[NamingOptions, PlacedCells]:

@@ -21,7 +21,9 @@ from langcell.inference.refinement.sampling import TooFewCells, cell_numbers, sm
 from langcell.inference.running.parts import ResultParts
 from langcell.processing.cells.anndata_io import CellSource
 from langcell.processing.labels.columns import read_label_column
-from langcell.processing.labels.resolve import Label, resolve_labels
+from langcell.processing.labels.lookup import Label, look_up
+from langcell.processing.labels.syntax import LabelEntry
+from langcell.processing.ontology.terms import Ontology
 
 NUMBERS = "cell_number"
 COMPONENTS = "components"
@@ -213,14 +215,21 @@ def known_labels(given: Iterable[object], where: str, labels: Sequence[Label]) -
     if not types:
         raise ValueError(f"{where} has a label for no cell; name the labels that are known.")
     if len(others := [name for name in types if name not in code]) > 0:
-        terms = [label.ontology_term_id for label in resolve_labels(others)] if len(others) > 1 else [None]
-        code |= {name: by_term[term] for name, term in zip(others, terms, strict=True) if term in by_term}
+        code |= {name: by_term[term] for name in others if (term := _term_id_of(name)) in by_term}
     if strange := [name for name in types if name not in code]:
         names = ", ".join(repr(label.name) for label in labels)
         raise ValueError(
             f"{where} has {', '.join(map(repr, strange[:5]))}, which is none of the labels; they are {names}."
         )
     return np.array([code[value] if value else -1 for value in values], dtype=np.int64)
+
+
+def _term_id_of(name: str) -> str | None:
+    """The Cell Ontology term that a word means; None where it means none, or several."""
+    try:
+        return look_up(LabelEntry(name), Ontology.cellxgene()).ontology_term_id
+    except ValueError:
+        return None
 
 
 def read_column(source: CellSource, column: str, what: str) -> Any:

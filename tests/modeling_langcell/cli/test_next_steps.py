@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from anndata import AnnData
 
-from langcell.cli.next_steps import named_output, what_to_look_at
+from langcell.cli.next_steps import check_named_output, named_output, what_to_look_at
 
 
 @pytest.mark.parametrize(
@@ -47,3 +48,21 @@ def test_clusters_that_stand_out_are_named():
     assert "cluster 2 is mixed or fits no label" in what_to_look_at(summary(clusters=table), Path("x"), None)[1]
     table["unknown"] = [False] * 3
     assert "no cluster is mixed" in what_to_look_at(summary(clusters=table), Path("x"), None)[1]
+
+
+def test_cells_that_are_called_unknown_are_counted_and_not_offered_again():
+    found = summary(cells_that_fit_no_label=1200, unknown_above_novelty=0.9)
+    found.cells_of["unknown"] = 1100
+    line = what_to_look_at(found, Path("x"), None)[1]
+    assert "1,100 cells are called unknown" in line
+    assert "--unknown" not in line
+
+
+def test_a_file_that_nobody_named_is_replaced_only_where_annotate_wrote_it(tmp_path):
+    output = tmp_path / "cells_named.h5ad"
+    check_named_output(output)
+    AnnData(np.ones((2, 2))).write_h5ad(output)
+    with pytest.raises(ValueError, match="annotate did not write it; name an output"):
+        check_named_output(output)
+    AnnData(np.ones((2, 2)), uns={"langcell": {"labels": ["B cell"]}}).write_h5ad(output)
+    check_named_output(output)

@@ -38,3 +38,14 @@ def test_many_types_are_cut_and_counted():
 def test_cells_without_names_are_refused():
     with pytest.raises(ValueError, match="name its cells first"):
         langcell.summary(AnnData())
+
+
+def test_cells_without_a_name_are_counted_apart():
+    cells = named_cells(20)
+    cells.obs["langcell_label"] = cells.obs["langcell_label"].where([False] * 3 + [True] * 17)
+    found = langcell.summary(cells)
+    assert found.lines[0] == "3 cells have no name."
+    assert found.table["cells"].sum() == 17
+    del cells.obs["langcell_confidence"]
+    with pytest.raises(ValueError, match="has no langcell_confidence; name its cells first"):
+        langcell.summary(cells)

@@ -146,3 +146,12 @@ def test_a_file_that_a_library_wrote_privately_can_be_read_as_any_new_file(tmp_p
         temporary.mkdir()
         save_file({"weight": np.zeros(2, dtype=np.float32)}, temporary / "model.safetensors")
     assert (tmp_path / "model" / "model.safetensors").stat().st_mode & 0o777 == usual
+
+
+def test_a_file_never_replaces_a_folder(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "paper.txt").write_text("mine")
+    refused = pytest.raises(IsADirectoryError, match="mine: it is a folder; name a file")
+    with refused, atomic_output(tmp_path / "mine") as temporary:
+        temporary.write_text("whole")
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine", "paper.txt"]

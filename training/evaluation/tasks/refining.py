@@ -22,7 +22,7 @@ def as_similarities(scores: np.ndarray) -> np.ndarray:
     """Return scores of another method on the scale of similarities, float64, shape (cells, labels); NaN stays.
 
     >>> as_similarities(np.array([[0.1, 0.3], [0.2, 0.2], [np.nan, np.nan]])).round(1).tolist()
-    [[5.0, 15.0], [10.0, 10.0], [nan, nan]]
+    [[10.0, 30.0], [20.0, 20.0], [nan, nan]]
     """
     scored = scores[np.isfinite(scores).all(axis=1)]
     spread = scored.std(axis=1).mean() if len(scored) else 0.0

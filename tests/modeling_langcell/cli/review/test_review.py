@@ -1,14 +1,17 @@
 """What `langcell explain` and `langcell audit` print, write and exit with."""
 
 import json
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import tiny
+from anndata import read_h5ad
 from tiny_evidence import markers_of, typed_cells, typed_reference
 from typer.testing import CliRunner
 
 from langcell.cli.commands import app
+from langcell.cli.review.audit import _called
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +92,44 @@ def test_audit_is_a_gate_where_it_is_strict(run, folder, tmp_path):
         result = CliRunner().invoke(app, [*words, *strict, "--json"], catch_exceptions=False)
         assert result.exit_code == code, result.output
         assert json.loads(result.stdout)["wrong"] >= 2
+
+
+def test_a_result_replaces_neither_the_markers_nor_a_folder(run, tmp_path):
+    markers, folder = tmp_path / "markers.csv", tmp_path / "dots.png"
+    markers.write_text("label,gene\nB cell,MS4A1\n")
+    folder.mkdir()
+    words = ("--label-column", "label", "--markers", markers)
+    assert "is the input, which would be replaced" in run("explain", *words, "-o", markers, code=2).stderr
+    assert "it is a folder; name a file" in run("explain", *words, "--plot", folder, code=2).stderr
+    assert markers.read_text().startswith("label,gene")
+
+
+def test_markers_that_the_file_has_not_are_said(run, tmp_path):
+    markers = tmp_path / "markers.csv"
+    markers.write_text("label,gene\nB cell,BANANA\n")
+    words = ("--label-column", "label", "--markers", markers)
+    assert "the file has none of its genes (BANANA)" in run("explain", *words, code=2).stderr
+
+
+def test_a_cluster_without_a_column_asks_for_it(tmp_path, folder):
+    cells = tmp_path / "cells.h5ad"
+    typed_cells(10).write_h5ad(cells)
+    adata = read_h5ad(cells)
+    del adata.obs["leiden"]
+    adata.write_h5ad(cells)
+    given = ["explain", str(cells), "--model", str(folder / "model"), "--label-column", "label", "--cluster", "7"]
+    result = CliRunner().invoke(app, given)
+    assert result.exit_code == 2
+    assert "cluster is '7', but the file does not say in which column" in result.stderr
+
+
+def test_a_column_of_numbers_is_no_column_of_types(run):
+    assert "No label of the column names a type" in run("audit", "--label-column", "leiden", code=2).stderr
+
+
+def test_a_row_of_the_audit_names_a_few_other_types_and_counts_the_rest():
+    others = [SimpleNamespace(name=f"type {i}", share=0.1) for i in range(7)]
+    verdict = SimpleNamespace(called="B cell", called_share=0.3, others=others)
+    assert _called(verdict) == "B cell 30%, type 0 10%, type 1 10%, type 2 10% and 4 more"
+    verdict.others = others[:3]
+    assert _called(verdict) == "B cell 30%, type 0 10%, type 1 10%, type 2 10%"

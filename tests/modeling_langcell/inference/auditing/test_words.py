@@ -52,3 +52,14 @@ def test_a_label_that_is_no_term_is_read_by_its_id():
 
 def test_a_word_for_no_type_is_told():
     assert kinds(["unclassified"]) == {"unclassified": ["no type"]}
+
+
+@pytest.mark.parametrize("name", ["3", "1.0", "-1", "Cluster 5", "leiden_12", "True"])
+def test_a_number_of_a_cluster_names_no_type_unless_an_id_says_which(name):
+    assert kinds([name, "B cell"])[name] == ["no type"]
+    assert "no type" not in kinds([name, "B cell"], {name: {"CL:0000084"}})[name]
+
+
+def test_a_type_with_a_number_in_its_name_is_no_cluster():
+    found = kinds(["CD4 T cell", "layer 5", "CD8"])
+    assert all("no type" not in words for words in found.values())

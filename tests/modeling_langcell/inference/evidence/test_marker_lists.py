@@ -29,3 +29,11 @@ def test_other_files_are_refused_in_one_line(tmp_path, name, text, message):
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=message):
         read_marker_lists(tmp_path / name)
+
+
+def test_a_file_that_is_no_text_is_refused_by_its_name(tmp_path):
+    (tmp_path / "a.gmt").write_bytes(b"NK\x80\xff")
+    with pytest.raises(ValueError, match=r"a\.gmt is no text in UTF-8"):
+        read_marker_lists(tmp_path / "a.gmt")
+    with pytest.raises(ValueError, match="is a folder; give a GMT or CSV file"):
+        read_marker_lists(tmp_path)

@@ -38,3 +38,25 @@ def test_a_table_that_cannot_be_written_is_refused(tmp_path, name):
         check_csv(tmp_path / name)
     check_csv(None)
     check_csv(tmp_path / "names.csv")
+
+
+def test_a_table_takes_the_place_of_no_folder_and_of_nothing_that_is_read(tmp_path):
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(ValueError, match=r"folder\.csv: it is a folder; name a file"):
+        check_csv(tmp_path / "folder.csv")
+    (tmp_path / "orthologs.csv").write_text("mine")
+    with pytest.raises(ValueError, match="is the input, which would be replaced"):
+        check_csv(tmp_path / "orthologs.csv", None, tmp_path / "orthologs.csv")
+
+
+def test_the_table_of_clusters_replaces_only_its_own_kind(tmp_path):
+    table = tmp_path / "names_clusters.csv"
+    table.write_text("cluster,drug\n0,none\n")
+    check_csv(tmp_path / "names.csv")
+    with pytest.raises(ValueError, match=r"names_clusters\.csv is no table of clusters that annotate wrote"):
+        check_csv(tmp_path / "names.csv", clusters=True)
+    table.unlink()
+    check_csv(tmp_path / "names.csv", clusters=True)
+    named = {"cluster": ["0"], "cells": [2], "label": ["B cell"], "share": [1.0]}
+    write_tables(tmp_path / "names.csv", pd.Index(["a", "b"]), OBS, {"clusters": named})
+    check_csv(tmp_path / "names.csv", clusters=True)

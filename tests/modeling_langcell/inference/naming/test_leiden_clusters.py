@@ -115,3 +115,14 @@ def test_cells_without_names_or_clusters_are_refused(loaded, clustered):
         langcell.name_clusters(grouped_cells(), cluster_column="leiden")
     with pytest.raises(ValueError, match="unknown cluster column 'louvain'"):
         langcell.name_clusters(clustered, cluster_column="louvain")
+    each = clustered.copy()
+    each.obs["cell"] = np.arange(each.n_obs)
+    with pytest.raises(ValueError, match="150 values for 150 cells; name a column of clusters"):
+        langcell.name_clusters(each, cluster_column="cell")
+
+
+def test_a_cell_without_a_name_is_no_candidate(clustered):
+    some = clustered.copy()
+    some.obs["langcell_label"] = some.obs["langcell_label"].where(np.arange(some.n_obs) > 0)
+    langcell.name_clusters(some, cluster_column="leiden")
+    assert "nan" not in some.obs["langcell_cluster_label"].cat.categories

@@ -7,7 +7,9 @@ from tiny_groups import N_CELLS, SMALL, grouped_cells
 
 import langcell
 from langcell.inference.naming.places import values_for_cells
+from langcell.inference.refinement.placing import known_labels
 from langcell.loading.load import load
+from langcell.processing.labels.lookup import Label
 
 LABELS = ["natural killer cell", "B cell", "monocyte"]
 
@@ -29,6 +31,30 @@ def test_an_array_has_a_value_for_each_cell():
     assert values_for_cells(pd.Series(["B", None]), names).tolist() == ["B", None]
     with pytest.raises(ValueError, match="known has 3 values for 2 cells"):
         values_for_cells(["x"] * 3, names)
+
+
+@pytest.mark.parametrize(
+    ("index", "names", "message"),
+    [
+        (["a", "x"], ["a", "b"], "known names 1 cells that are not there, such as 'x'"),
+        (["a", "a"], ["a", "b"], "known has several values for the cell 'a'"),
+        (["a"], ["a", "a", "b"], "known names 'a', as several cells are called"),
+    ],
+)
+def test_an_index_that_does_not_say_which_cell_is_meant_is_refused(index, names, message):
+    with pytest.raises(ValueError, match=message):
+        values_for_cells(pd.Series("B cell", index=index), pd.Index(names))
+
+
+def test_a_column_of_cells_with_the_same_names_keeps_its_order():
+    names = pd.Index(["a", "a"])
+    assert values_for_cells(pd.Series(["B", "T"], index=names), names).tolist() == ["B", "T"]
+
+
+@pytest.mark.parametrize("values", ["ab", 3, {"a": "B cell", "b": "B cell"}, pd.DataFrame({"known": ["B", "B"]})])
+def test_what_is_no_array_of_labels_is_refused(values):
+    with pytest.raises(ValueError, match="give an array with a value for each cell"):
+        values_for_cells(values, pd.Index(["a", "b"]))
 
 
 def test_known_labels_do_what_the_column_does(loaded):
@@ -55,3 +81,9 @@ def test_known_labels_do_what_the_column_does(loaded):
 def test_known_labels_that_cannot_be_used_are_refused(loaded, options, message):
     with pytest.raises(ValueError, match=message):
         langcell.annotate(grouped_cells(), LABELS, model=loaded, **options, **SMALL)
+
+
+@pytest.mark.parametrize("words", [["B-lymphocyte"], ["B-lymphocyte", "CL:0000236"]])
+def test_known_labels_are_read_by_their_type_whatever_their_number(words):
+    labels = [Label(name, name, term) for name, term in (("B cell", "CL:0000236"), ("T cell", "CL:0000084"))]
+    assert known_labels([*words, ""], "known", labels).tolist() == [0] * len(words) + [-1]
