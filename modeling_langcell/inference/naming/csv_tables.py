@@ -39,8 +39,8 @@ def check_csv(path: str | Path | None, *read: str | Path | None, clusters: bool 
         clusters: whether the table of clusters is written, too.
 
     Raises:
-        ValueError: another suffix than .csv, no such folder, a file that is read, or a table of somebody else where that
-            of the clusters goes.
+        ValueError: another suffix than .csv, no such folder, a file that is read, or a table of somebody else where
+            that of the clusters goes.
     """
     if path is None:
         return

@@ -69,4 +69,4 @@ def _leiden(places: np.ndarray, resolution: float, seed: int) -> np.ndarray:
     sc.tl.leiden(cells, resolution=resolution, random_state=seed, **how)
     numbers = pd.factorize(cells.obs["leiden"].astype(str), sort=True)[0]
     largest_first = np.argsort(-np.bincount(numbers), kind="stable")
-    return np.argsort(largest_first)[numbers].astype(str)
+    return np.argsort(largest_first, kind="stable")[numbers].astype(str)
