@@ -67,7 +67,8 @@ def summary(adata: "AnnData") -> Summary:
         what = missing[0] if missing else 'uns["langcell"]'
         raise ValueError(f"The AnnData has no {what}; name its cells first: langcell.annotate(adata, labels).")
     settings, n_cells = adata.uns["langcell"], adata.n_obs
-    named = adata.obs[["langcell_label", "langcell_confidence"]].dropna(subset="langcell_label")
+    obs: Any = adata.obs
+    named = obs[["langcell_label", "langcell_confidence"]].dropna(subset="langcell_label")
     labels = np.asarray(named["langcell_label"].astype(str))
     groups = pd.DataFrame({"label": labels, "confidence": named["langcell_confidence"].to_numpy()}).groupby("label")
     table = groups["confidence"].agg(["size", "mean"]).loc[by_frequency(labels)]

@@ -131,7 +131,7 @@ class TreeMixture:
         own: np.ndarray = np.zeros(similarity.shape)
         heard = np.isfinite(joined).all(axis=1)
         for label, below, fitted in self.levels:
-            here: np.ndarray = heard.astype(np.float64) if label < 0 else own[:, label].copy()
+            here = np.asarray(heard if label < 0 else own[:, label], dtype=np.float64).copy()
             groups = self._groups(joined, label, below)
             own[:, below] = here[:, None] * self._shares(groups, components, below, fitted)
             if label >= 0:
