@@ -23,7 +23,7 @@ DTYPES = ("float32", "bfloat16")
 
 
 def choose_labels(n_labels: int) -> list[Label]:
-    """The ten sorted populations, or the first of the model's training types."""
+    """Return the ten sorted populations, or the first of the model's training types."""
     if n_labels <= len(BULK_LABELS):
         return resolve_labels(list(BULK_LABELS.values())[:n_labels])
     trained = load_config().training_cell_types or []
@@ -31,7 +31,7 @@ def choose_labels(n_labels: int) -> list[Label]:
 
 
 def name(cells: AnnData, labels: list[Label], dtype: str, rerank: str) -> tuple[AnnData, float]:
-    """The named cells, and CPU seconds without loading."""
+    """Return the named cells, and CPU seconds without loading."""
     few = cells[:2].copy()  # so that the first call's preparations are not measured
     named = cells.copy()
     seconds = []

@@ -30,7 +30,7 @@ REFERENCE = "torch float32"
 
 
 def load_ways(folder: Path, threads: int) -> dict[str, Any]:
-    """The models, all loaded before the clock runs."""
+    """Return the models, all loaded before the clock runs."""
     source = langcell.OnnxLangCell(folder, threads=threads)
     ways: dict[str, Any] = {
         f"torch {dtype}": langcell.load(dtype=dtype, device="cpu") for dtype in ("float32", "bfloat16")
@@ -41,7 +41,7 @@ def load_ways(folder: Path, threads: int) -> dict[str, Any]:
 
 
 def named(cells: AnnData, labels: list[Label], model: Any) -> AnnData:
-    """A copy of the cells with labels and all scores."""
+    """Return a copy of the cells with labels and all scores."""
     options = {"rerank": "full", "progress": False, "max_batch_tokens": 8192}
     result = langcell.annotate(cells.copy(), labels, model=model, **options)
     assert result is not None, "an AnnData was given"
@@ -49,7 +49,7 @@ def named(cells: AnnData, labels: list[Label], model: Any) -> AnnData:
 
 
 def measure(cells: AnnData, truth: np.ndarray, ways: dict[str, Any], *, repeats: int) -> list[dict[str, Any]]:
-    """A row for each way: speed, accuracy and distance from the reference."""
+    """Return a row for each way: speed, accuracy and distance from the reference."""
     names = sorted(set(truth))
     labels = resolve_labels(names)
     wall: dict[str, list[float]] = {name: [] for name in ways}

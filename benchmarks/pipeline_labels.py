@@ -41,7 +41,7 @@ def measure(options: argparse.Namespace) -> None:
 
 
 def run(packages: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """What `measure` prints in a process whose langcell is in this folder."""
+    """Return what `measure` prints in a process whose langcell is in this folder."""
     command = [sys.executable, __file__, "--measure", "--cells", options.cells, "--texts", options.texts]
     command += ["--n-cells", options.n_cells]
     environment = {**os.environ, "PYTHONPATH": str(packages.resolve()), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}

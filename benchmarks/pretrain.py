@@ -80,7 +80,7 @@ def write_model(folder: Path, vocabulary: GeneVocabulary, *, attention_dropout: 
 
 
 def config_of(folder: Path, name: str, *, precision: str, options: argparse.Namespace) -> PretrainConfig:
-    """A run of as many steps as take `options.train_cells` cells."""
+    """Return a run of as many steps as take `options.train_cells` cells."""
     steps = max(1, options.train_cells // options.batch)
     return PretrainConfig(
         stage=1,
@@ -125,7 +125,7 @@ def our_way(config: PretrainConfig, *, attention_dropout: float) -> dict[str, fl
 
 
 def plain_way(config: PretrainConfig, cells: list[np.ndarray]) -> dict[str, float]:
-    """What one would write first: one cell a pass, one update at the end."""
+    """Return what one would write first: one cell a pass, one update at the end."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     config = replace(config, model=replace(config.model, attention="eager", compile=False))
     stage: PretrainingStage = build_stage(config).to(device).train()

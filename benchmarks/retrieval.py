@@ -57,7 +57,7 @@ def make_store(path: Path, n_cells: int, dtype: str) -> None:
 
 
 def time_search(search: Any, repeats: int) -> tuple[Any, list[float]]:
-    """The last result, and the seconds of each run."""
+    """Return the last result, and the seconds of each run."""
     seconds, result = [], None
     for _ in range(repeats):
         started = time.perf_counter()

@@ -40,7 +40,7 @@ _BLOCK = 2_000  # cells that are drawn; larger inputs repeat them with their gen
 
 
 def known_columns() -> np.ndarray:
-    """The columns of the vocabulary's genes, ascending."""
+    """Return the columns of the vocabulary's genes, ascending."""
     return np.sort(np.random.default_rng(2).choice(COLUMNS, KNOWN_GENES, replace=False))
 
 
@@ -74,13 +74,13 @@ def column_names() -> list[str]:
 
 
 def make_vocabulary(rng: np.random.Generator) -> GeneVocabulary:
-    """The known genes, with medians between 0.1 and about 8."""
+    """Return the known genes, with medians between 0.1 and about 8."""
     names = column_names()
     return GeneVocabulary([names[i] for i in known_columns()], rng.gamma(2, 1, KNOWN_GENES) + 0.1, [""] * KNOWN_GENES)
 
 
 def in_chunks(counts: sparse.csr_matrix, size: int = 500) -> list[sparse.csr_matrix]:
-    """The matrix as a reader gives it, a chunk of cells after the other."""
+    """Return the matrix as a reader gives it, a chunk of cells after the other."""
     return [counts[start : start + size] for start in range(0, counts.shape[0], size)]
 
 
@@ -125,7 +125,7 @@ def measure(work: Callable[[], object], n_cells: int, repeats: int) -> dict[str,
 
 
 def measure_memory(*, repeats: int, threads: int) -> Iterator[dict]:
-    """The encoder against the plain way, on cells in memory."""
+    """Yield the encoder against the plain way, on cells in memory."""
     rng = np.random.default_rng(0)
     n_cells, n_plain = 4_000, 1_000
     counts, vocabulary = draw_cells(n_cells, rng), make_vocabulary(rng)
@@ -216,7 +216,7 @@ class Watch(threading.Thread):
 
 
 def _family(pid: int) -> list[int]:
-    """A process and all that it started."""
+    """Return a process and all that it started."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
@@ -225,7 +225,7 @@ def _family(pid: int) -> list[int]:
 
 
 def measure_file(folder: Path, *, n_cells: int, workers: int, cells_per_shard: int) -> Iterator[dict]:
-    """An h5ad file to shards."""
+    """Yield an h5ad file to shards."""
     path, shards = folder / f"{n_cells}_cells.h5ad", folder / f"{n_cells}_shards"
     folder.mkdir(parents=True, exist_ok=True)
     if not path.exists():

@@ -67,7 +67,7 @@ class Case:
     max_batch_tokens: int | None
 
     def texts(self) -> list[Tensor]:
-        """Each text's own tokens, without padding."""
+        """Return each text's own tokens, without padding."""
         return [
             ids[mask.bool()] for ids, mask in zip(self.tokens["input_ids"], self.tokens["attention_mask"], strict=True)
         ]
@@ -99,7 +99,7 @@ class Spent:
 
 
 def timed(run: Callable[[], Any], device: torch.device) -> tuple[Any, Spent]:
-    """What it returns, and what it took."""
+    """Return what it returns, and what it took."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     started, cpu_started = time.perf_counter(), time.process_time()

@@ -34,7 +34,7 @@ BLOOD = (
 
 
 def full_size_model(device: str, *, seed: int = 0) -> LoadedLangCell:
-    """The released sizes (12 x 512 over genes, 2,048 positions; 12 x 768 over words) with random weights.
+    """Return the released sizes (12 x 512 over genes, 2,048 positions; 12 x 768 over words) with random weights.
 
     Texts are tokenized by the bundled model's tokenizer, so that their lengths are real.
     """

@@ -112,7 +112,7 @@ def __dir__() -> list[str]:
 
 
 def _is_command_line() -> bool:
-    """Whether this process is `langcell ...` or `python -m langcell.cli ...`."""
+    """Return whether this process is `langcell ...` or `python -m langcell.cli ...`."""
     return Path(sys.argv[0]).stem == "langcell" or "langcell.cli" in sys.orig_argv
 
 

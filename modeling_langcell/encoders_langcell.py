@@ -31,7 +31,7 @@ class EncodedCells:
         return len(self.embeds)
 
     def at(self, rows: Tensor) -> "EncodedCells":
-        """Some of the cells, by distinct and ascending rows; nothing is copied where all of them are wanted."""
+        """Return some of the cells, by distinct and ascending rows; nothing is copied where all of them are wanted."""
         if len(rows) == len(self):
             return self
         return EncodedCells(self.embeds[rows], self.attention_mask[rows], tuple(part[rows] for part in self.for_match))
@@ -72,7 +72,7 @@ class EncodedTexts:
         return self.attention_mask.sum(-1).clamp(max=self.for_match.shape[1])
 
     def in_dtype(self, dtype: torch.dtype) -> "EncodedTexts":
-        """The same with states as a model of this dtype reads them; embeddings stay float32."""
+        """Return the same with states as a model of this dtype reads them; embeddings stay float32."""
         return self if self.states is None else replace(self, states=self.states.to(dtype))
 
 
@@ -171,7 +171,7 @@ class TorchEncoders:
 
 
 def attends_faster_in_blocks(model: Any, cell_input_ids: Tensor) -> bool:
-    """Whether `cell_states_in_blocks` is faster than the model's own way: short cells in bfloat16 on a CPU."""
+    """Return whether `cell_states_in_blocks` is faster than the model's own way: short cells in bfloat16 on a CPU."""
     config = model.config.cell_config
     return (
         cell_input_ids.device.type == "cpu"

@@ -17,7 +17,7 @@ class FreshProcessError(RuntimeError):
 
 
 def ask_fresh_process(script: str | Path, *arguments: str) -> list[str]:
-    """What a script found wrong with a folder.
+    """Return what a script found wrong with a folder.
 
     The script runs as a file of its own and not as a module of langcell: only what the folder carries is used.
 

@@ -110,7 +110,7 @@ class LangCellOutput(ModelOutput):
     text_model_output: BaseModelOutput | None = None
 
     def to_tuple(self) -> tuple[Any, ...]:
-        """All values that are present, nested outputs as tuples."""
+        """Return all values that are present, nested outputs as tuples."""
         return tuple(v.to_tuple() if isinstance(v, ModelOutput) else v for v in self.values())
 
 
@@ -254,7 +254,7 @@ class LangCellTextLayer(GradientCheckpointingLayer):
         return self.crossattention(by_cell, keys_values, cell_mask, weights).view_as(states)
 
     def feed_forward(self, states: Tensor) -> Tensor:
-        """The layer's last part."""
+        """Return the layer's last part."""
         return self.output(self.intermediate(states), states)
 
     def forward(
@@ -300,7 +300,7 @@ class LangCellPreTrainedModel(PreTrainedModel):
             init.zeros_(module.bias)
 
     def _asked(self, options: Any) -> _Asked:
-        """What a call asks for. Options that are None, which peft gives for all that it could, are left out.
+        """Return what a call asks for. Options that are None, which peft gives for all that it could, are left out.
 
         Raises:
             TypeError: one is unknown.
@@ -363,7 +363,7 @@ class LangCellTextEncoder(LangCellPreTrainedModel):
         return cast(Sequence[LangCellTextLayer], self.layer)
 
     def get_input_embeddings(self) -> nn.Embedding:
-        """The word embeddings."""
+        """Return the word embeddings."""
         return self.embeddings.word_embeddings
 
     def set_input_embeddings(self, value: nn.Embedding) -> None:
@@ -415,7 +415,7 @@ class LangCellTextEncoder(LangCellPreTrainedModel):
         return output if asked.as_dict else output.to_tuple()
 
     def states_before_cell(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """What depends on the text alone: all up to the first cross-attention; (texts, tokens, hidden)."""
+        """Return what depends on the text alone: all up to the first cross-attention; (texts, tokens, hidden)."""
         states = self.embeddings(input_ids)
         for layer in self.layer[: self.config.cross_attention_start]:
             states = layer(states, attention_mask)
@@ -468,7 +468,7 @@ class LangCellModel(LangCellPreTrainedModel):
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
-        """The text encoder's word embeddings: the ones that `resize_token_embeddings` is about."""
+        """Return the text encoder's word embeddings: the ones that `resize_token_embeddings` is about."""
         return self.text_encoder.get_input_embeddings()
 
     def set_input_embeddings(self, value: nn.Embedding) -> None:
@@ -778,7 +778,7 @@ class LangCellForCellClassification(LangCellPreTrainedModel):
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
-        """The gene embeddings."""
+        """Return the gene embeddings."""
         return self.cell_encoder.get_input_embeddings()
 
     def set_input_embeddings(self, value: nn.Module) -> None:
@@ -835,7 +835,7 @@ class LangCellForCellClassification(LangCellPreTrainedModel):
 
 
 def _classification_loss(logits: Tensor, labels: Tensor, config: LangCellConfig) -> Tensor:
-    """The loss that transformers has for a problem type, 0-dimensional.
+    """Return the loss that transformers has for a problem type, 0-dimensional.
 
     Raises:
         ValueError: there are more or fewer labels than the problem type asks for.
@@ -855,7 +855,7 @@ def _classification_loss(logits: Tensor, labels: Tensor, config: LangCellConfig)
 
 
 def _features(method: str, encoded: BaseModelOutput, embeds: Tensor, options: OutputOptions) -> Any:
-    """What `get_cell_features` and `get_text_features` return."""
+    """Return what `get_cell_features` and `get_text_features` return."""
     if all(value is None for value in options.values()):
         warnings.warn(
             f"{method} returns the embeddings alone in this release; from the next one on they are the pooler_output "

@@ -7,7 +7,7 @@ USER_ERRORS = (ValueError, OSError, MemoryError)
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error, after its notes, without line breaks.
+    """Return the message of an error, after its notes, without line breaks.
 
     >>> one_line(ValueError("alpha is 2;\\n give 0 to 1."))
     'alpha is 2; give 0 to 1.'

@@ -220,7 +220,7 @@ class LangCellPipeline(Pipeline):
         return TorchEncoders(self.model)
 
     def _with_reference(self, labels: EncodedLabels, gene_index: np.ndarray, batch_size: int) -> EncodedLabels:
-        """The labels, with what the model's reference cells say in the genes of the data."""
+        """Return the labels, with what the model's reference cells say in the genes of the data."""
         config = self.model.config
         reference = reference_as_measured(self.processor, config, gene_index)
         if reference is None:
@@ -228,7 +228,7 @@ class LangCellPipeline(Pipeline):
         return labels.related_to(reference, self._known(batch_size), config.logit_temperature)
 
     def _known(self, batch_size: int) -> Tensor:
-        """What the model knows of its reference cells: as stored, or found now where its weights are others."""
+        """Return what the model knows of its reference cells: as stored, or found now where its weights are others."""
         extractor, none = self.processor.feature_extractor, np.empty(0, dtype=np.int64)
         reference = extractor.reference_cells
         if (stored := reference.known_by(self.model)) is not None:
@@ -328,7 +328,7 @@ def _texts_of(labels: Any, template: str) -> dict[str, str]:
 
 
 def _values_of(adata: Any, layer: str | None) -> tuple[Any, Any]:
-    """The matrix and the table of its genes.
+    """Return the matrix and the table of its genes.
 
     Raises:
         ValueError: there is no such layer.

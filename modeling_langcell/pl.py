@@ -65,7 +65,7 @@ def _basis(adata: "AnnData", seed: int) -> str:
 
 
 def _palette(column: Any) -> dict[str, str]:
-    """The colours of the report and the app; labels without a cell are grey, and take none of the colours."""
+    """Return the colours of the report and the app; labels without a cell are grey, and take none of the colours."""
     from langcell.reporting.drawn_cells import by_frequency
     from langcell.reporting.styles import GREY, styles_of
 

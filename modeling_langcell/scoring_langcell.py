@@ -53,7 +53,7 @@ class EncodedLabels:
 
     @torch.inference_mode()
     def related_to(self, reference: Any, known: Tensor, temperature: float) -> "EncodedLabels":
-        """The labels, whose similarities are then found with the reference cells.
+        """Return the labels, whose similarities are then found with the reference cells.
 
         Args:
             reference: as measured.
@@ -176,7 +176,7 @@ def check_alpha(alpha: float) -> float:
 
 
 def reference_as_measured(processor: Any, config: Any, gene_index: np.ndarray) -> Any:
-    """The model's reference cells in the genes of some data; None where cells are not compared with them.
+    """Return the model's reference cells in the genes of some data; None where cells are not compared with them.
 
     They are not where the model has none, where it is fine-tuned on other labels than cell types (`fine_tuning` of its
     configuration says so), and where too few of the reference cells have any of the genes.

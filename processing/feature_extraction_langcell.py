@@ -272,7 +272,7 @@ class _CsrArrays:
 
 
 def _columns(cells: Sequence[Any] | Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-    """What belongs to cells, a list for each name; from lists of ids, one dict for each cell, or such columns.
+    """Return what belongs to cells, a list for each name; from lists of ids, one dict for each cell, or such columns.
 
     Raises:
         ValueError: there are no token ids.

@@ -261,7 +261,7 @@ def check_same_vocabulary(expected: str, found: str, expected_from: str, found_f
 
 
 def _likely_cause(names: Sequence[str]) -> str:
-    """What most of some unknown names look like, and what to do; "" where they look like nothing known."""
+    """Return what most of some unknown names look like, and what to do; "" where they look like nothing known."""
     looked_at = [name for name in names[:2000] if name]
     counts = {cause: sum(bool(re.fullmatch(form, name)) for name in looked_at) for form, cause in _CAUSES.items()}
     cause = max(counts, key=lambda one: counts[one])

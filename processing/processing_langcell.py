@@ -71,7 +71,7 @@ class LangCellProcessor(ProcessorMixin):
         return encoded
 
     def _text_options(self, given: Mapping[str, Any], *, has_text: bool) -> dict[str, Any]:
-        """The tokenizer's options; transformers would leave out unknown ones with a warning."""
+        """Return the tokenizer's options; transformers would leave out unknown ones with a warning."""
         known = TextKwargs.__annotations__
         inner = {**given.get("common_kwargs", {}), **given.get("text_kwargs", {})}
         if unknown := [name for name in {**given, **inner} if name not in (*known, "text_kwargs", "common_kwargs")]:

@@ -48,7 +48,7 @@ class RankedCells:
         return np.diff(self.offsets)
 
     def shortened(self, max_length: int) -> "RankedCells":
-        """The same cells with lists of at most `max_length` ids."""
+        """Return the same cells with lists of at most `max_length` ids."""
         if not len(self) or self.lengths.max() <= max_length:
             return self
         lengths = np.minimum(self.lengths, max_length)
@@ -121,7 +121,7 @@ def keep_first_of_duplicates(gene_index: np.ndarray) -> np.ndarray:
 
 
 def plan_ids(vocabulary: GeneVocabulary, *, max_length: int | None, add_cls: bool) -> tuple[int, list[int]]:
-    """How many genes of a cell are kept, and the ids that stand before them.
+    """Return how many genes of a cell are kept, and the ids that stand before them.
 
     Raises:
         ValueError: no room for a single id, or a vocabulary too large for 16-bit ids.
@@ -135,7 +135,7 @@ def plan_ids(vocabulary: GeneVocabulary, *, max_length: int | None, add_cls: boo
 
 
 def columns_repeat_genes(gene_index: np.ndarray) -> bool:
-    """Whether two columns are of one gene, so that their entries have to be summed."""
+    """Return whether two columns are of one gene, so that their entries have to be summed."""
     return bool((np.bincount(gene_index + 1)[1:] > 1).any())
 
 
@@ -153,7 +153,7 @@ class GeneColumns:
 
     @classmethod
     def of(cls, gene_index: np.ndarray, vocabulary: GeneVocabulary) -> "GeneColumns":
-        """The columns of a matrix from their genes' places in the vocabulary."""
+        """Return the columns of a matrix from their genes' places in the vocabulary."""
         token_ids = vocabulary.first_gene_token_id + np.arange(len(vocabulary), dtype=np.uint16)
         # -1, an unknown gene, is the last place.
         return cls(np.append(token_ids, np.uint16(0))[gene_index], np.append(vocabulary.medians, 1.0)[gene_index])
@@ -180,7 +180,7 @@ def _blocks(indptr: np.ndarray) -> Iterator[tuple[int, int]]:
 
 
 def _known_entries(counts: Any, columns: GeneColumns, start: int, stop: int) -> tuple[_Entries, np.ndarray]:
-    """The entries of known genes in some rows, and the sum over all genes of each row."""
+    """Return the entries of known genes in some rows, and the sum over all genes of each row."""
     begin, end = int(counts.indptr[start]), int(counts.indptr[stop])
     values, lengths = counts.data[begin:end], np.diff(counts.indptr[start : stop + 1]).astype(np.int64)
     place = counts.indices[begin:end].astype(np.intp)  # once for both look-ups

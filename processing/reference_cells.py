@@ -72,11 +72,11 @@ class ReferenceCells:
         return len(self.offsets) - 1
 
     def ids_of(self, cell: int) -> np.ndarray:
-        """The token ids of one cell, highest rank first."""
+        """Return the token ids of one cell, highest rank first."""
         return self.token_ids[self.offsets[cell] : self.offsets[cell + 1]]
 
     def as_measured(self, gene_index: np.ndarray, vocabulary: GeneVocabulary) -> "MeasuredReference":
-        """The cells that have any of a file's genes, as the file would have shown them.
+        """Return the cells that have any of a file's genes, as the file would have shown them.
 
         Args:
             gene_index: places of the file's genes in the vocabulary, -1 where unknown.
@@ -94,12 +94,12 @@ class ReferenceCells:
         return MeasuredReference(rows, ranks, column_of)
 
     def in_all_genes(self, vocabulary: GeneVocabulary, *, max_length: int) -> list[np.ndarray]:
-        """What the cell encoder reads of the whole cells: at most `max_length` ids of each, `<cls>` first."""
+        """Return what the cell encoder reads of the whole cells: at most `max_length` ids of each, `<cls>` first."""
         cls = np.array([vocabulary.cls_token_id], dtype=np.uint16)
         return [np.concatenate([cls, cell[: max_length - 1]]) for cell in self._lists()]
 
     def known(self, cell_embeds: Any, text_embeds: Any) -> Any:
-        """What is known of the cells: the unit vectors between their embeddings and those of their texts.
+        """Return what is known of the cells: the unit vectors between their embeddings and those of their texts.
 
         Args:
             cell_embeds: what the encoder makes of them in all genes, of unit length, shape (cells, projection_dim);
@@ -170,7 +170,7 @@ class MeasuredReference:
         return len(self.rows)
 
     def weights(self, cells: Sequence[np.ndarray] | RankedCells) -> np.ndarray:
-        """How near each of these cells is to some others: float32, shape (other cells, cells), rows sum to 1.
+        """Return how near each of these cells is to some others: float32, shape (other cells, cells), rows sum to 1.
 
         Args:
             cells: token ids of each cell by falling rank; `<cls>` and genes that no reference cell has are skipped.
@@ -197,12 +197,12 @@ class MeasuredReference:
 
     @staticmethod
     def scale(similarity: Any) -> "LabelScale":
-        """What the similarities of these cells with labels, shape (cells, labels), say of the labels."""
+        """Return what the similarities of these cells with labels, shape (cells, labels), say of the labels."""
         return LabelScale.fitted(similarity)
 
 
 def weights_fingerprint(model: Any) -> str:
-    """What tells the weights of a torch module from others: the same in float32 and bfloat16.
+    """Return what tells the weights of a torch module from others: the same in float32 and bfloat16.
 
     sha256 over names and values in bfloat16; 40 to 80 ms for 18 million weights.
     """
@@ -247,7 +247,7 @@ class LabelScale:
 
     @classmethod
     def fitted(cls, similarity: Any) -> "LabelScale":
-        """The scale that similarities of reference cells (cells, labels; array or tensor, float32) say.
+        """Return the scale that similarities of reference cells (cells, labels; array or tensor, float32) say.
 
         >>> scale = LabelScale.fitted(np.array([[1.0, 9.0], [3.0, 9.0], [2.0, 12.0]]))
         >>> scale(np.array([[2.0, 10.0], [3.0, 10.0]])).round(2).tolist()

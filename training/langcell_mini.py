@@ -160,7 +160,7 @@ def write_start_model(recipe: Recipe, vocabulary: GeneVocabulary, ontology: Onto
 
 
 def rank_reference_cells(profiles: CellProfiles, vocabulary: GeneVocabulary) -> ReferenceCells:
-    """The mean cells of all profiles: of each the genes of highest rank, and the text of its type."""
+    """Return the mean cells of all profiles: of each the genes of highest rank, and the text of its type."""
     counts = profiles.fractions * 10_000
     counts = sparse.csr_matrix(np.where(counts >= REFERENCE_LEAST, counts, 0))
     gene_index = vocabulary.match([str(gene_id) for gene_id in profiles.gene_ids])
@@ -217,7 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _paths(recipe: Recipe, stage: str) -> list[str]:
-    """Where a stage of this run reads and writes."""
+    """Return where a stage of this run reads and writes."""
     simulated = f"{{path: {recipe.work / 'simulated'}, weight: 0.7}}"
     real = f", {{path: {recipe.work / 'real'}, weight: 0.3}}" if recipe.unlabelled and stage == "stage1" else ""
     earlier = STAGES[: STAGES.index(stage)]

@@ -154,7 +154,7 @@ def describe_making(work: Path, commit: str) -> str:
 
 
 def _trained_by(export: Path) -> str:
-    """The commit that a run noted, in words where it was none."""
+    """Return the commit that a run noted, in words where it was none."""
     git = json.loads((export / PROVENANCE_FILE).read_text())["git"]
     return git["revision"] if git else "not noted"
 

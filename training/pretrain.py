@@ -110,7 +110,7 @@ def _open_batches(
     code_maps: Sequence[dict[int, int]],
     accelerator: Accelerator,
 ) -> GlobalBatch:
-    """The cells of this process; its streams are opened when the run starts."""
+    """Return the cells of this process; its streams are opened when the run starts."""
     batch = config.batch
 
     def open_stream(number: int, streams: int) -> CellBatches:

@@ -17,7 +17,7 @@ DROPOUT, NEGATIVES = range(2)
 
 
 def draw_number(*where: int) -> int:
-    """A number in [0, 2**63) that follows from some numbers from 0 on, such as seed, step, pass and process.
+    """Return a number in [0, 2**63) that follows from some numbers from 0 on, such as seed, step, pass and process.
 
     Example:
         >>> draw_number(0, 17) == draw_number(0, 17), draw_number(0, 17) == draw_number(17, 0)
@@ -71,6 +71,6 @@ def _shifted(numbers: Tensor, bits: int) -> Tensor:
 
 
 def _signed(number: int) -> int:
-    """The same 64 bits as torch's int64 reads them."""
+    """Return the same 64 bits as torch's int64 reads them."""
     number %= 1 << 64
     return number - (1 << 64) if number >= 1 << 63 else number

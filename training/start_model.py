@@ -45,7 +45,7 @@ def write_start_model(
 
 
 def read_start_vocabulary(path: Path) -> GeneVocabulary:
-    """The gene vocabulary in a file.
+    """Return the gene vocabulary in a file.
 
     Raises:
         ValueError: it is none; a pickle, as Geneformer publishes its dictionaries, is named as one.

@@ -45,7 +45,7 @@ def fine_tuned_card(
     data: str | None = None,
     limits: Sequence[str] = (),
 ) -> ModelCard:
-    """The card of what `langcell finetune` or `langcell merge` wrote.
+    """Return the card of what `langcell finetune` or `langcell merge` wrote.
 
     Args:
         model_id: folder or Hub id, as people will write it.

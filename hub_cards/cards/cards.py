@@ -49,7 +49,7 @@ def render_card(template: str, metadata: ModelCardData, values: Mapping[str, Any
 
 
 def fill_template(template: str, values: Mapping[str, Any]) -> str:
-    """The Markdown part of a card; see `render_card`."""
+    """Return the Markdown part of a card; see `render_card`."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         undefined=StrictUndefined,
@@ -81,7 +81,7 @@ def model_card(
     datasets: Sequence[str] = (),
     reads_symbols: bool = True,
 ) -> ModelCard:
-    """The card of weights that were pre-trained; what is not given is left out of it.
+    """Return the card of weights that were pre-trained; what is not given is left out of it.
 
     Args:
         model_id: Hub id, as people will write it.
@@ -124,7 +124,7 @@ def model_card(
 def converted_model_card(
     model_id: str, facts: Mapping[str, Any], *, measurements: Sequence[Measurement] = ()
 ) -> ModelCard:
-    """The card of a converted checkpoint.
+    """Return the card of a converted checkpoint.
 
     Args:
         model_id: folder or Hub id, as people will write it.

@@ -91,7 +91,7 @@ def dataset_card(
     license_id: str | None = None,
     licence: str | None = None,
 ) -> DatasetCard:
-    """The card; what is not given or not known is left out of it.
+    """Return the card; what is not given or not known is left out of it.
 
     Its metadata tell `datasets` and the Hub's viewer which files are cells and which are descriptions.
 
@@ -143,7 +143,7 @@ def _train(path: str) -> list[dict[str, str]]:
 
 
 def _table(aspect: str, names: Mapping[str, int]) -> dict[str, Any]:
-    """The most frequent names of an aspect, and how many there are besides."""
+    """Return the most frequent names of an aspect, and how many there are besides."""
     rows = [(_cell(name), cells) for name, cells in names.items()]
     hidden = rows[_MOST_ROWS:]
     return {

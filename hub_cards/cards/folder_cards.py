@@ -84,7 +84,7 @@ def _refuse_others(options: CardOptions, usable: Sequence[str], what: str) -> No
 
 
 def describe_model(folder: Path) -> str:
-    """A sentence on the size of a model, from its configuration and the header of its weights.
+    """Return a sentence on the size of a model, from its configuration and the header of its weights.
 
     Raises:
         ValueError: there is no configuration.
@@ -157,7 +157,7 @@ def _space_card(folder: Path, repo_id: str, options: CardOptions) -> Any:
 
 
 def _training_data(provenance: dict[str, Any]) -> str | None:
-    """The shards that a run read, as a list."""
+    """Return the shards that a run read, as a list."""
     lines = [
         f"- {_last_part(source['path'])}: {source['cells']:,} cells, weight {source['weight']:g}, manifest sha256 "
         f"`{source['manifest_sha256']}`"
@@ -181,7 +181,7 @@ def _making(provenance: dict[str, Any]) -> str | None:
 
 
 def _gradio_version(folder: Path) -> str:
-    """The version that requirements.txt pins, or else the installed one.
+    """Return the version that requirements.txt pins, or else the installed one.
 
     Raises:
         ValueError: there is neither.
@@ -212,5 +212,5 @@ def _name_in(repo_id: str) -> str:
 
 
 def _last_part(path: str) -> str:
-    """A folder by its name, a Hub dataset by its id."""
+    """Return a folder by its name, a Hub dataset by its id."""
     return path if path.count("/") == 1 and not path.startswith((".", "/", "~")) else Path(path).name

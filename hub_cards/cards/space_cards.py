@@ -22,7 +22,7 @@ def space_card(
     licence: str | None = None,
     python_version: str | None = None,
 ) -> SpaceCard:
-    """The card of a Gradio Space; what is not given is left out of it.
+    """Return the card of a Gradio Space; what is not given is left out of it.
 
     Args:
         title: heading.

@@ -12,7 +12,7 @@ _VERIFY, _VERIFY_DOWNLOAD = "langcell verify {}", "hf download {} --local-dir do
 
 
 def address_card(content: str, kind: str, repo_id: str) -> str:
-    """The card with the commands of its code blocks naming `repo_id` where they named the folder.
+    """Return the card with the commands of its code blocks naming `repo_id` where they named the folder.
 
     Cards are written before anybody knows where they go: `from_pretrained("my-adapter")` works for nobody else.
 

@@ -51,7 +51,7 @@ def check_card(folder: str | Path, content: str, kind: RepositoryKind, files: li
 
 
 def sections(text: str) -> dict[str, str]:
-    """The text below each heading of a card, by the heading in lower case; code blocks have no headings.
+    """Return the text below each heading of a card, by the heading in lower case; code blocks have no headings.
 
     >>> sections("# A" + chr(10) + "## Training data" + chr(10) + "Cells.")
     {'a': '', 'training data': 'Cells.'}

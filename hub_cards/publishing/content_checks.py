@@ -75,7 +75,7 @@ def check_formats(folder: Path, files: Sequence[str], kind: RepositoryKind) -> l
 
 
 def find_secrets(text: str) -> Iterator[str]:
-    """What looks like a secret, by line and kind; the secret itself is not repeated.
+    """Yield what looks like a secret, by line and kind; the secret itself is not repeated.
 
     >>> list(find_secrets("a" * 3 + chr(10) + "key = AKIA" + "A" * 16))
     ['line 2 looks like an AWS access key']
@@ -124,7 +124,7 @@ _READERS: dict[str, Callable[[str], Any]] = {".json": json.loads, ".yaml": _read
 
 
 def _strings(content: Any, place: str = "") -> Iterator[tuple[str, str]]:
-    """All strings in nested dicts and lists, with where they stand."""
+    """Yield all strings in nested dicts and lists, with where they stand."""
     if isinstance(content, str):
         yield place, content
     elif isinstance(content, dict):
@@ -136,7 +136,7 @@ def _strings(content: Any, place: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _first(name: str, findings: Iterator[str]) -> list[str]:
-    """The first finding of a file: the others are mostly more of it."""
+    """Return the first finding of a file: the others are mostly more of it."""
     return [f"{name}: {finding}" for finding in findings][:1]
 
 
@@ -155,7 +155,7 @@ def _is_pickle(path: Path) -> bool:
 
 
 def _text_of(path: Path) -> str | None:
-    """What people could read in a file: a text whole, of weights their metadata, of data nothing."""
+    """Return what people could read in a file: a text whole, of weights their metadata, of data nothing."""
     if not path.is_file() or path.suffix == ".parquet":
         return None
     if path.suffix == ".safetensors":

@@ -33,7 +33,7 @@ def load_model(folder: Path) -> list[str]:
 
 
 def load_adapter(folder: Path, base: Path) -> list[str]:
-    """The adapter on its base by peft, and one cell through both."""
+    """Return the adapter on its base by peft, and one cell through both."""
     from peft import PeftModel
     from safetensors import safe_open
     from transformers import AutoConfig, AutoProcessor
@@ -54,7 +54,7 @@ def load_adapter(folder: Path, base: Path) -> list[str]:
 
 
 def load_dataset(folder: Path) -> list[str]:
-    """The first cell and the first description by `datasets`."""
+    """Return the first cell and the first description by `datasets`."""
     from datasets import load_dataset as read
 
     for name in ("cells", "descriptions"):
@@ -65,7 +65,7 @@ def load_dataset(folder: Path) -> list[str]:
 
 
 def load_space(folder: Path, app_file: str) -> list[str]:
-    """The app up to where it would be served."""
+    """Return the app up to where it would be served."""
     import gradio
 
     class Launched(BaseException):

@@ -38,7 +38,7 @@ def check_loading(folder: str | Path, kind: RepositoryKind, *, base: str | Path 
 
 
 def find_base(adapter: Path, base: str | Path | None) -> Path:
-    """The folder of an adapter's base, downloaded where it is on the Hub.
+    """Return the folder of an adapter's base, downloaded where it is on the Hub.
 
     Raises:
         ValueError: there is none, or it has other weights than the adapter was trained on.

@@ -65,12 +65,12 @@ class Upload:
         return sha256_of(self.folder / file) if content is None else hashlib.sha256(content).hexdigest()
 
     def addition(self, file: str) -> CommitOperationAdd:
-        """The file as huggingface_hub takes it."""
+        """Return the file as huggingface_hub takes it."""
         content = self._replacement(file)
         return CommitOperationAdd(file, str(self.folder / file) if content is None else content)
 
     def is_stale(self, file: str) -> bool:
-        """Whether a file that is in the repository would be mistaken for a part of what goes up.
+        """Return whether a file that is in the repository would be mistaken for a part of what goes up.
 
         These are shards of an earlier push, and weights and code of an earlier model.
         """
@@ -174,7 +174,7 @@ def verify_upload(upload: Upload, commit: str, *, progress: bool = True) -> None
 
 
 def reason_of(error: BaseException) -> str:
-    """The first lines of an error that say something, as one that ends in a full stop.
+    """Return the first lines of an error that say something, as one that ends in a full stop.
 
     >>> reason_of(ValueError("404 Client Error." + chr(10) * 2 + "Repository Not Found" + chr(10) + "Please make sure"))
     '404 Client Error. Repository Not Found.'

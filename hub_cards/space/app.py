@@ -84,7 +84,7 @@ _SHOW = """() => { if (window.innerWidth <= 760)
 
 
 def build(actions: Actions, facts: PageFacts) -> Page:
-    """The page for a model."""
+    """Return the page for a model."""
     with gr.Blocks(title="LangCell", analytics_enabled=False, delete_cache=(3600, 86_400)) as blocks:
         gr.Markdown(
             f"# LangCell\nName single cells in words, and find cells by a sentence. Model: `{facts.model_id}`.",
@@ -100,7 +100,7 @@ def build(actions: Actions, facts: PageFacts) -> Page:
 
 
 def _inputs(options: AppOptions, facts: PageFacts) -> dict[str, Any]:
-    """The left column."""
+    """Return the left column."""
     ways = [TYPED, *([TISSUE] if facts.tissues else []), *([BRANCH] if facts.branches else [])]
     parts: dict[str, Any] = {
         "file": gr.File(
@@ -145,7 +145,7 @@ def _inputs(options: AppOptions, facts: PageFacts) -> dict[str, Any]:
 
 
 def _proposals() -> dict[str, Any]:
-    """What labels without a term may mean, to be accepted by a click; hidden until there is something."""
+    """Return what labels without a term may mean, to be accepted by a click; hidden until there is something."""
     with gr.Group(visible=False, elem_id="proposals") as group:
         chosen = gr.CheckboxGroup([], label="Did you mean", elem_id="proposed")
         accept = gr.Button("Use the checked names, and name again", size="sm", elem_id="accept")
@@ -175,7 +175,7 @@ def _more() -> dict[str, Any]:
 
 
 def _outputs() -> dict[str, Any]:
-    """The right column; the results are hidden until there are some."""
+    """Return the right column; the results are hidden until there are some."""
     parts: dict[str, Any] = {"status": gr.HTML(WELCOME, elem_id="status")}
     with gr.Column(visible=False) as results:
         parts["colour"] = gr.Radio([BY_LABEL], value=BY_LABEL, label="Colour the map by", elem_id="colour")
@@ -257,7 +257,7 @@ def _session(request: gr.Request) -> str:
 
 
 def _for_sample(facts: PageFacts, by: str, labels: str, branch: str | None, tissue: str | None) -> list[Any]:
-    """What the sample is named by in each way of choosing, where nothing is chosen yet."""
+    """Return what the sample is named by in each way of choosing, where nothing is chosen yet."""
     if by == TYPED and not labels.strip():
         labels = "\n".join(facts.sample_labels)
     if by == BRANCH and not branch:
@@ -269,7 +269,7 @@ def _for_sample(facts: PageFacts, by: str, labels: str, branch: str | None, tiss
 
 
 def _accepted(labels: str, chosen: list[str]) -> str:
-    """The labels, with the checked proposals in place of what was typed."""
+    """Return the labels, with the checked proposals in place of what was typed."""
     return wording.with_names(labels, dict(pair.split(_ARROW) for pair in chosen))
 
 
@@ -298,7 +298,7 @@ def _naming(
     *,
     sample: bool,
 ) -> NamingRequest:
-    """What the widgets of the left column say; empty ones are left out, and the sample is read as it is.
+    """Return what the widgets of the left column say; empty ones are left out, and the sample is read as it is.
 
     Raises:
         ValueError: the least confidence is no number from 0 to 1.
@@ -321,7 +321,7 @@ def _given(text: str | None) -> str | None:
 
 
 def _shown(view: View) -> list[Any]:
-    """A view as values of the widgets."""
+    """Return a view as values of the widgets."""
     if view.figure is None:
         return [view.status, gr.update(visible=False), *([gr.skip()] * 5), gr.update(visible=False), gr.skip(),
                 *([gr.skip()] * len(DOWNLOADS))]  # fmt: skip

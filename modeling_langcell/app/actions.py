@@ -96,7 +96,7 @@ class Actions:
         return _view(session, BY_SENTENCE, status_of(f"Searched for: {found.text}", replace(named, notes=[])))
 
     def colour(self, session_id: str, colour: str) -> "go.Figure | None":
-        """The map in other colours."""
+        """Return the map in other colours."""
         session = self._sessions.get(session_id)
         return None if session.named is None else _figure(session.named, session, colour)
 

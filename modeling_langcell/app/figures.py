@@ -15,7 +15,7 @@ BY_NOVELTY, BY_CLUSTER, BY_SENTENCE = "novelty", "cluster", "sentence"
 
 
 def colourings(drawn: DrawnCells, found: FoundCells | None) -> list[str]:
-    """What the map can be coloured by."""
+    """Return what the map can be coloured by."""
     there = {
         BY_LABEL: True,
         BY_ALONE: drawn.alone is not None,
@@ -30,7 +30,7 @@ def colourings(drawn: DrawnCells, found: FoundCells | None) -> list[str]:
 def cell_map(
     drawn: DrawnCells, found: FoundCells | None, colour: str, styles: Mapping[str, Style] | None = None
 ) -> go.Figure:
-    """The map in the colours asked for; by label where there is nothing else to show.
+    """Return the map in the colours asked for; by label where there is nothing else to show.
 
     Args:
         drawn: the cells.

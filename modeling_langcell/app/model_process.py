@@ -36,7 +36,7 @@ class ModelProcess:
         self._start()
 
     def call(self, method: str, request: Any = None, *, cancelled: Callable[[], bool] = lambda: False) -> Any:
-        """The result of a method of `ModelWorker`.
+        """Return the result of a method of `ModelWorker`.
 
         Args:
             method: its name.
@@ -117,7 +117,7 @@ class ModelProcess:
 
 
 def _run(connection: Connection, options: AppOptions) -> None:
-    """What the other process does until this one is gone."""
+    """Return what the other process does until this one is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the app, which then ends this process
 
     def open_worker() -> "ModelWorker":

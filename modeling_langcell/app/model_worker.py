@@ -51,7 +51,7 @@ class ModelWorker:
         return cls(load(options.model, adapter=adapter, device=device, dtype=options.dtype))
 
     def page_facts(self, request: None = None) -> PageFacts:
-        """What the page shows of the model before anything is done."""
+        """Return what the page shows of the model before anything is done."""
         branches, tissues = _branches(self.loaded), sorted(_tissues(self.loaded))
         return PageFacts(self.loaded.model_id, branches, list(BULK_LABELS.values()), tissues)
 
@@ -131,7 +131,7 @@ def _tissues(loaded: LoadedLangCell) -> Mapping[str, Sequence[str]]:
 
 
 def _branches(loaded: LoadedLangCell) -> list[Branch]:
-    """The terms that have at least two of the training types at or below them, by name."""
+    """Return the terms that have at least two of the training types at or below them, by name."""
     ontology = Ontology.cellxgene()
     types = loaded.config.training_cell_types or []
     trained = {ontology.current(term_id).id for term_id in types if term_id in ontology}
@@ -141,7 +141,7 @@ def _branches(loaded: LoadedLangCell) -> list[Branch]:
 
 
 def _write_sample() -> str:
-    """The sample in the current folder."""
+    """Return the sample in the current folder."""
     write_annotated(sample_cells(), SAMPLE_FILE, obs={}, obsm={}, uns={})
     return SAMPLE_FILE
 

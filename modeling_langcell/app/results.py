@@ -83,7 +83,7 @@ def genes_of_labels(output: Path, model: LoadedLangCell, reading: ReadingOptions
 
 
 def found_cluster_column(file: Path, reading: ReadingOptions) -> str | None:
-    """The column of obs with clusters, by its name; None where there is none that groups cells.
+    """Return the column of obs with clusters, by its name; None where there is none that groups cells.
 
     Raises:
         ValueError: the file cannot be read so.

@@ -68,7 +68,7 @@ class Sessions:
         return len(self._sessions)
 
     def get(self, session_id: str) -> Session:
-        """The session of a page; a new one with an empty folder at its first request."""
+        """Return the session of a page; a new one with an empty folder at its first request."""
         with self._lock:
             if session_id not in self._sessions:
                 self._sessions[session_id] = Session(Path(tempfile.mkdtemp(prefix="session-", dir=self._root)))

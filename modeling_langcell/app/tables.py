@@ -13,7 +13,7 @@ _SHAPES = {"circle": "●", "diamond": "◆", "square": "■", "cross": "✚", "
 
 
 def label_table(named: NamedFile) -> str:
-    """How many cells have which label."""
+    """Return how many cells have which label."""
     styles = named.styles
     rows = [
         [
@@ -29,7 +29,7 @@ def label_table(named: NamedFile) -> str:
 
 
 def _why(label: str, genes: Genes | None) -> str:
-    """A label that opens, by click or key, what speaks for it and against it."""
+    """Return a label that opens, by click or key, what speaks for it and against it."""
     if genes is None:
         return _text(label)
     lines = [f"Genes that speak for it: {', '.join(genes.supporting)}."] if genes.supporting else []
@@ -57,7 +57,7 @@ def cluster_table(rows: Sequence[Mapping[str, Any]], column: str) -> str:
 
 
 def found_table(best: Sequence[tuple[str, str, float, float]]) -> str:
-    """The cells that fit a sentence best; empty without a search."""
+    """Return the cells that fit a sentence best; empty without a search."""
     if not best:
         return ""
     rows = [[_text(cell), _text(label), f"{similarity:.3f}"] for cell, label, _, similarity in best]
@@ -65,7 +65,7 @@ def found_table(best: Sequence[tuple[str, str, float, float]]) -> str:
 
 
 def status_of(headline: str, named: NamedFile) -> str:
-    """What there is to know of a run, the important first, and the rest to be opened."""
+    """Return what there is to know of a run, the important first, and the rest to be opened."""
     warning = f'<p class="warning">{_text(named.warning)}</p>' if named.warning else ""
     details = f"<details><summary>Details</summary>{_lines(named.details)}</details>" if named.details else ""
     lines = f"<p><b>{_text(headline)}</b></p>{warning}{_lines(named.notes)}{details}"
@@ -73,7 +73,7 @@ def status_of(headline: str, named: NamedFile) -> str:
 
 
 def error_line(error: Exception) -> str:
-    """An error as the page shows it: one line, in the words of the page."""
+    """Return an error as the page shows it: one line, in the words of the page."""
     return f'<div class="status error" role="alert">{_text(in_page_words(one_line(error)))}</div>'
 
 
@@ -87,7 +87,7 @@ def _swatch(style: Style) -> str:
 
 
 def _table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1) -> str:
-    """A table; the first `texts` columns hold words, the others numbers."""
+    """Return a table; the first `texts` columns hold words, the others numbers."""
     kinds = ["" if i < texts else ' class="number"' for i in range(len(headings))]
     head = "".join(f'<th scope="col"{kind}>{text}</th>' for text, kind in zip(headings, kinds, strict=True))
     body = "".join(

@@ -19,7 +19,7 @@ class _Archive(Protocol):
 
 
 def plain_name(file: str) -> str:
-    """The name of a file without the endings of its kind.
+    """Return the name of a file without the endings of its kind.
 
     >>> plain_name("pbmc.h5ad.gz"), plain_name("filtered_feature_bc_matrix.tar.gz")
     ('pbmc', 'filtered_feature_bc_matrix')

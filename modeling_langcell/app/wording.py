@@ -39,7 +39,7 @@ _IN_PAGE_WORDS = {
 
 
 def in_page_words(line: str) -> str:
-    """A line of the command line, with the page's controls in place of options.
+    """Return a line of the command line, with the page's controls in place of options.
 
     >>> in_page_words("x.h5ad: X has negative values; say what they are (--x-is)")
     'x.h5ad: X has negative values; say what they are (“Values in the file” under More options)'
@@ -50,7 +50,7 @@ def in_page_words(line: str) -> str:
 
 
 def least_confidence(text: str) -> float | None:
-    """The number in a box that may be empty.
+    """Return the number in a box that may be empty.
 
     Raises:
         ValueError: it is no number from 0 to 1.
@@ -70,7 +70,7 @@ def least_confidence(text: str) -> float | None:
 
 
 def with_names(labels: str, names: dict[str, str]) -> str:
-    """What somebody typed, with some of the labels called otherwise; a name with commas is put into quotes.
+    """Return what somebody typed, with some of the labels called otherwise; a name with commas is put into quotes.
 
     >>> with_names("ductal, alpha", {"ductal": "pancreatic ductal cell"})
     'pancreatic ductal cell, alpha'

@@ -127,7 +127,7 @@ def _candidates(names: list[str], absent_types: str | None) -> list[int]:
 
 
 def _codes_among(kept: list[int], truth: "np.ndarray") -> "np.ndarray":
-    """The truth in places among the kept labels, -1 for the others."""
+    """Return the truth in places among the kept labels, -1 for the others."""
     import numpy as np
 
     place = np.full(max(int(truth.max()), *kept) + 1, -1)

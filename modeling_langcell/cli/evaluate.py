@@ -140,11 +140,11 @@ class _OnlyNew(logging.Filter):
         self._said: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record's line is new."""
+        """Return whether the record's line is new."""
         return self.is_new(record.getMessage())
 
     def is_new(self, line: str) -> bool:
-        """Whether nobody said the line before; now somebody has."""
+        """Return whether nobody said the line before; now somebody has."""
         line = line.removesuffix(".")
         new = line not in self._said
         self._said.add(line)

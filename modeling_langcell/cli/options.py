@@ -122,7 +122,7 @@ def _cli_type(declared: Field) -> Any:
 
 
 def _built(group: type, given: dict[str, Any]) -> Any:
-    """The group from the values of its options; an option that may be repeated is a tuple."""
+    """Return the group from the values of its options; an option that may be repeated is a tuple."""
     values = {one.name: given[one.name] for one in cli_fields(group)}
     several = {one.name for one in cli_fields(group) if one.default == ()}
     return group(**{name: tuple(value or ()) if name in several else value for name, value in values.items()})

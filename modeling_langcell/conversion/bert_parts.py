@@ -85,7 +85,7 @@ def read_text_encoder(folder: Path) -> BertPart:
 
 
 def fold_token_types(tensors: Tensors) -> Tensors:
-    """A plain BERT's text tensors as LangCell has them, without token types.
+    """Return a plain BERT's text tensors as LangCell has them, without token types.
 
     Text is always of type 0, so that row is added to every position embedding, which gives the same sums.
     """
@@ -124,13 +124,13 @@ def add_cls_row(part: BertPart, n_tokens: int, *, seed: int) -> bool:
 
 
 def first_cross_attention(tensors: Tensors, n_layers: int) -> int | None:
-    """The first text layer that has cross-attention tensors; None if no layer has."""
+    """Return the first text layer that has cross-attention tensors; None if no layer has."""
     begins = tuple(f"text_encoder.layer.{layer}.crossattention." for layer in range(n_layers))
     return next((i for i, begin in enumerate(begins) if any(name.startswith(begin) for name in tensors)), None)
 
 
 def locate_checkpoint(place: str | Path) -> Path:
-    """The folder of a checkpoint given as a folder or a Hub id; see `folder_or_download`."""
+    """Return the folder of a checkpoint given as a folder or a Hub id; see `folder_or_download`."""
     return folder_or_download(place, "the checkpoint", files=_CHECKPOINT_FILES)
 
 

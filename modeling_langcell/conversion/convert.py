@@ -100,7 +100,7 @@ def read_released(folder: str | Path, vocabulary: GeneVocabulary, *, seed: int =
 
 
 def build_model(released: ReleasedCheckpoint) -> LangCellModel:
-    """The model with the checkpoint's weights, in evaluation mode."""
+    """Return the model with the checkpoint's weights, in evaluation mode."""
     model = LangCellModel.from_pretrained(None, config=released.config, state_dict=dict(released.tensors))
     return model.eval()
 

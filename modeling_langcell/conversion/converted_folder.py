@@ -107,7 +107,7 @@ def released_processor(
 
 
 def load_text_tokenizer(place: str, *, n_rows: int) -> PreTrainedTokenizerBase:
-    """A BERT tokenizer that the text encoder's table can serve.
+    """Return a BERT tokenizer that the text encoder's table can serve.
 
     Raises:
         ValueError: it cannot be loaded, is none of BERT's, or has more tokens than the table has rows.
@@ -157,7 +157,7 @@ def _remarks(
 
 
 def _source_files(sources: ConversionSources, released: ReleasedCheckpoint) -> dict[str, Path]:
-    """Every file that was read, under a name that says nothing about where it lay."""
+    """Return every file that was read, under a name that says nothing about where it lay."""
     dictionaries = [sources.token_dictionary, sources.gene_medians, sources.gene_names]
     files = dict(released.files) | {Path(path).name: Path(path) for path in dictionaries if path is not None}
     tokenizer = Path(sources.text_tokenizer)
@@ -172,12 +172,12 @@ def _fingerprint(path: Path) -> Mapping[str, Any]:
 
 
 def _short_name(place: str) -> str:
-    """A Hub id as it is, a folder without its parents."""
+    """Return a Hub id as it is, a folder without its parents."""
     return Path(place).resolve().name if Path(place).is_dir() else place
 
 
 def _command(sources: ConversionSources) -> str:
-    """The command that makes this folder, with file names alone."""
+    """Return the command that makes this folder, with file names alone."""
     words = [
         f"langcell convert {sources.released.resolve().name} OUT_DIR",
         f"--token-dictionary {sources.token_dictionary.name}",

@@ -46,7 +46,7 @@ def write_self_test(folder: Path, model: Any, processor: Any, *, seed: int = 0) 
 
 
 def encode(processor: Any, counts: Tensor, gene_names: list[str], texts: list[str]) -> dict[str, Tensor]:
-    """The model's inputs for cells (cells x genes counts) and texts."""
+    """Return the model's inputs for cells (cells x genes counts) and texts."""
     return dict(processor(cells=counts.numpy(), gene_names=gene_names, text=texts, return_tensors="pt"))
 
 

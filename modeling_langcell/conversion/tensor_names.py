@@ -125,7 +125,7 @@ def require_all(
 
 
 def _with_source(name: str) -> str:
-    """The name that people find in the released files, where there is one."""
+    """Return the name that people find in the released files, where there is one."""
     return translate(name, LANGCELL_TO_RELEASED) or name
 
 

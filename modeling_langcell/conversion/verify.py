@@ -36,7 +36,7 @@ def verify(folder: str | Path) -> list[str]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The content of conversion.json.
+    """Return the content of conversion.json.
 
     Raises:
         ValueError: it is missing or damaged.

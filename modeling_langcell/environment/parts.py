@@ -31,7 +31,7 @@ class Part:
 
 
 def parts_of(extra: str = "") -> list[Part]:
-    """The packages of langcell itself, or those that an extra adds."""
+    """Return the packages of langcell itself, or those that an extra adds."""
     return [_part(requirement, extra) for requirement in _requirements(extra)]
 
 

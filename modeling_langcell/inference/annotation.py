@@ -283,7 +283,7 @@ def _voices(file: NamedFile, config: LangCellConfig, tree: TreeVoice | None, *, 
 
 
 def _file_facts(named: NamedCells, voices: FileVoices, labels: Sequence[str]) -> dict[str, Any]:
-    """What uns["langcell"] says of the file as a whole."""
+    """Return what uns["langcell"] says of the file as a whole."""
     facts: dict[str, Any] = {"refined": voices.refinement is not None}
     if voices.tree is not None:
         facts["hierarchy"] = "branch" if voices.tree.is_branch else "list"
@@ -312,7 +312,7 @@ def _scorer(
 
 
 def _embedder(loaded: LoadedScorer, dtype: torch.dtype, hidden: bool) -> BatchFunction:
-    """What embeds a batch of cells, in the dtype.
+    """Return what embeds a batch of cells, in the dtype.
 
     Raises:
         ValueError: `hidden`, which ONNX files do not have apart from all other states.
@@ -335,7 +335,7 @@ def _score(
     cell_attention_mask: Tensor,
     reference_weights: Tensor | None = None,
 ) -> tuple[Tensor, ...]:
-    """The columns that naming reads, of a batch of cells."""
+    """Return the columns that naming reads, of a batch of cells."""
     found = score_cells(
         loaded.encoders,
         encoded,

@@ -189,7 +189,7 @@ def _probabilities(
 
 
 def _join(parts: Any) -> np.ndarray:
-    """The scores of all cells, NaN where no gene is known."""
+    """Return the scores of all cells, NaN where no gene is known."""
     blocks = [np.where(known[:, None], scores, np.float32(np.nan)) for scores, known in parts.read("scores", "known")]
     return np.concatenate(blocks)
 

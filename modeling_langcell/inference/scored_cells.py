@@ -57,7 +57,7 @@ class ScoredCells:
     why_alone: str = NOT_ASKED_FOR
 
     def without_reference(self) -> "ScoredCells":
-        """The same scores with similarities as they are, each cell alone."""
+        """Return the same scores with similarities as they are, each cell alone."""
         alone = {"refined": None, "why_alone": "the refinement was that of the similarities with reference cells"}
         return replace(self, similarity=self.encoder_similarity, reference_cells=0, **alone)
 
@@ -117,7 +117,7 @@ def score_data(
 
 
 def _placed(source: CellSource, options: ReadingOptions, n_labels: int) -> PlacedCells | str:
-    """How the cells of the file are placed; in words why there is too little for it."""
+    """Return how the cells of the file are placed; in words why there is too little for it."""
     if n_labels < 2:
         return "there is one label alone"
     found = PlacedCells.of(source, CellsInFile(), rows_per_chunk=options.rows_per_chunk)
@@ -127,7 +127,7 @@ def _placed(source: CellSource, options: ReadingOptions, n_labels: int) -> Place
 
 
 def _refined(scored: ScoredCells, finished: FinishedRun, placed: PlacedCells) -> ScoredCells:
-    """The scores with what the cells of the file say of each other."""
+    """Return the scores with what the cells of the file say of each other."""
     file = NamedFile(finished.parts, placed)
     if (n_heard := int(heard_cells(file.sample).sum())) < LEAST_CELLS:
         return replace(scored, why_alone=f"{n_heard} cells have known genes, and {LEAST_CELLS} are needed")

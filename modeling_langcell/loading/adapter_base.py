@@ -7,7 +7,7 @@ from langcell.loading.hub_folders import named_base
 
 
 def base_of(adapter: str | Path) -> str:
-    """The base that an adapter names.
+    """Return the base that an adapter names.
 
     Args:
         adapter: folder or Hub id of what `langcell finetune` made.

@@ -144,7 +144,7 @@ def merge_into(model: Any, adapter: AdapterFiles) -> Any:
 
 
 def adapter_tensors(wrapped: Any) -> dict[str, Tensor]:
-    """The adapter of a PeftModel by the names that its file has."""
+    """Return the adapter of a PeftModel by the names that its file has."""
     from peft.utils import get_peft_model_state_dict
 
     # Without being told that no embeddings belong to it, peft asks the Hub for the base's vocabulary size.

@@ -19,7 +19,7 @@ def is_hub_id(name: str) -> bool:
 
 
 def named_base(adapter: str, base: Mapping[str, Any]) -> str:
-    """The base of an adapter as `--model` takes it: the bundled one, or a Hub id.
+    """Return the base of an adapter as `--model` takes it: the bundled one, or a Hub id.
 
     Args:
         adapter: what people call the adapter.
@@ -43,7 +43,7 @@ def named_base(adapter: str, base: Mapping[str, Any]) -> str:
 def folder_or_download(
     place: str | Path, what: str, *, revision: str | None = None, files: Sequence[str] | None = None
 ) -> Path:
-    """The folder, downloaded where it is on the Hub.
+    """Return the folder, downloaded where it is on the Hub.
 
     Args:
         place: a folder, or a Hub id.

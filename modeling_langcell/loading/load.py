@@ -199,7 +199,7 @@ def read_model(
 
 
 def with_adapter(base: ReadModel, adapter: AdapterFiles, *, task: str) -> ReadModel:
-    """A base and an adapter as one model; the base is used up.
+    """Return a base and an adapter as one model; the base is used up.
 
     Raises:
         ValueError: the adapter is for another task or another model.
@@ -228,7 +228,7 @@ def base_facts(loaded: LoadedLangCell) -> dict[str, str]:
 
 
 def load_config(model: str | Path = DEFAULT_MODEL) -> LangCellConfig:
-    """The configuration of a model without its weights.
+    """Return the configuration of a model without its weights.
 
     Raises:
         ValueError: there is no such model, or a file is missing or damaged.
@@ -262,7 +262,7 @@ def _find(model: str | Path) -> str | Path:
 
 
 def as_dtype(dtype: str | torch.dtype, device: torch.device | None = None) -> torch.dtype:
-    """A torch.dtype from its name; of "auto" the one that the device (the CPU when None) computes fast in.
+    """Return a torch.dtype from its name; of "auto" the one that the device (the CPU when None) computes fast in.
 
     Raises:
         ValueError: unknown name.
@@ -277,7 +277,7 @@ def as_dtype(dtype: str | torch.dtype, device: torch.device | None = None) -> to
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:
-    """The device asked for, or the best one here.
+    """Return the device asked for, or the best one here.
 
     Raises:
         ValueError: no such device on this machine.
@@ -314,7 +314,7 @@ def placed_copy(model: Any, *, dtype: str, device: str | torch.device | None) ->
 
 
 def weights_digest(folder: Path) -> str:
-    """The first 12 hexadecimal digits of the sha256 over a folder's safetensors files."""
+    """Return the first 12 hexadecimal digits of the sha256 over a folder's safetensors files."""
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.safetensors")):
         with path.open("rb") as file:

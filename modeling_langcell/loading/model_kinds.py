@@ -79,7 +79,7 @@ def quiet_loading() -> Iterator[None]:
 
 
 def _task(place: str | Path, revision: str | None) -> str | None:
-    """What a fine-tuned model or an adapter was taught for."""
+    """Return what a fine-tuned model or an adapter was taught for."""
     config = _file(place, "config.json", revision)
     try:
         return None if config is None else json.loads(config.read_text(encoding="utf-8"))["fine_tuning"]["task"]
@@ -88,7 +88,7 @@ def _task(place: str | Path, revision: str | None) -> str | None:
 
 
 def _file(place: str | Path, name: str, revision: str | None) -> Path | None:
-    """A file of a folder or a Hub repository, if it is there and can be reached."""
+    """Return a file of a folder or a Hub repository, if it is there and can be reached."""
     if Path(place).is_dir():
         return path if (path := Path(place) / name).is_file() else None
     try:

@@ -239,12 +239,12 @@ def onnx_file(graph: str, dtype: str = "float32") -> str:
 
 
 def is_onnx_folder(place: Any) -> TypeGuard[str | Path]:
-    """Whether something is a folder that `langcell export onnx` wrote."""
+    """Return whether something is a folder that `langcell export onnx` wrote."""
     return isinstance(place, str | Path) and (Path(place) / EXPORT_FACTS).is_file()
 
 
 def check_dtype(dtype: str) -> str:
-    """The dtype of ONNX files that a name stands for.
+    """Return the dtype of ONNX files that a name stands for.
 
     Raises:
         ValueError: there are none of that name.

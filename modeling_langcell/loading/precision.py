@@ -28,5 +28,5 @@ def _multiplies_bfloat16(device: torch.device) -> bool:
 
 
 def dtype_name(dtype: torch.dtype) -> str:
-    """A dtype as options call it: "bfloat16", not "torch.bfloat16"."""
+    """Return a dtype as options call it: "bfloat16", not "torch.bfloat16"."""
     return str(dtype).removeprefix("torch.")

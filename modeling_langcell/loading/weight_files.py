@@ -15,7 +15,7 @@ _BLOCK = 1 << 22
 
 
 def find_weights(folder: Path) -> Path:
-    """The weight file of a checkpoint folder; safetensors win over .bin.
+    """Return the weight file of a checkpoint folder; safetensors win over .bin.
 
     Raises:
         ValueError: there is none, or the weights are split over several files.
@@ -29,7 +29,7 @@ def find_weights(folder: Path) -> Path:
 
 
 def find_part(folder: Path, name: str) -> Path:
-    """The file `name`.safetensors or `name`.bin.
+    """Return the file `name`.safetensors or `name`.bin.
 
     Raises:
         ValueError: there is none.
@@ -65,7 +65,7 @@ def read_tensors(path: Path) -> Tensors:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The folder's config.json.
+    """Return the folder's config.json.
 
     Raises:
         ValueError: it is missing or no JSON object.

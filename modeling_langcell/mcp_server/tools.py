@@ -144,7 +144,7 @@ class Tools:
 
 
 def _is_called(label: Any, letters: str) -> bool:
-    """Whether a type's name, or one of its synonyms, has the letters."""
+    """Return whether a type's name, or one of its synonyms, has the letters."""
     from langcell.processing.ontology.terms import Ontology
 
     synonyms = Ontology.cellxgene().term(label.ontology_term_id).synonyms

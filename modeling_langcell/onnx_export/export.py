@@ -148,7 +148,7 @@ def _write_graphs(graphs: list[ExportedGraph], loaded: LoadedLangCell, folder: P
 
 
 def _without_traces(program: Any) -> Any:
-    """The ONNX model without what torch notes about its making: source lines, with the paths of this machine."""
+    """Return the ONNX model without what torch notes about its making: source lines, with the paths of this machine."""
     parts = [program.graph, *program.functions]
     for part in parts:
         for item in (part, *part.node, *part.value_info):
@@ -159,7 +159,7 @@ def _without_traces(program: Any) -> Any:
 
 
 def _open_axes(axes: tuple[str | None, ...], limits: dict[str, int]) -> dict[int, Any]:
-    """The open axes of an input: place -> torch's symbol of that name."""
+    """Return the open axes of an input: place -> torch's symbol of that name."""
     return {place: Dim(name, max=limits.get(name)) for place, name in enumerate(axes) if name is not None}
 
 
@@ -191,7 +191,7 @@ def _quantize(graphs: list[ExportedGraph], folder: Path) -> None:
 
 
 def _facts(loaded: LoadedLangCell, folder: Path, opset: int) -> dict[str, Any]:
-    """What the folder says of itself."""
+    """Return what the folder says of itself."""
     return {
         "model_id": loaded.model_id,
         "model_revision": loaded.revision,

@@ -91,7 +91,7 @@ class ExportedGraph:
 
 
 def graphs_of(model: LangCellModel) -> list[ExportedGraph]:
-    """The three graphs of a model, which has to be in evaluation mode."""
+    """Return the three graphs of a model, which has to be in evaluation mode."""
     text = model.config.text_config
     one_token = text.cross_attention_start == text.num_hidden_layers - 1
     cells, texts = ("cells", "genes"), ("labels", "tokens")
@@ -152,7 +152,7 @@ def random_encoder_inputs(config: LangCellConfig, shape: AxisSizes, generator: t
 
 @torch.no_grad()
 def torch_outputs(graphs: list[ExportedGraph], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What the modules make of the inputs of the encoders, with the inputs themselves.
+    """Return what the modules make of the inputs of the encoders, with the inputs themselves.
 
     `no_grad` rather than inference mode: torch.export takes no inference tensors as examples.
     """

@@ -78,7 +78,7 @@ def _run(exported: OnnxLangCell, inputs: dict[str, np.ndarray]) -> dict[str, np.
 
 
 def _shapes(exported: OnnxLangCell, seed: int) -> Iterator[AxisSizes]:
-    """The edges, the longest that is sensible, and random ones between."""
+    """Yield the edges, the longest that is sensible, and random ones between."""
     genes = min(_MOST_GENES, exported.config.cell_config.max_position_embeddings)
     tokens = min(_MOST_TOKENS, exported.config.text_config.max_position_embeddings)
     shapes = [*_EDGES, AxisSizes(2, genes, 3, tokens, 3)]

@@ -72,7 +72,7 @@ def check_audit_folder(folder: str | Path) -> Path:
 
 
 def audit_page(record: Mapping[str, Any], *, data_name: str = "") -> str:
-    """The page as text; the same record gives the same page."""
+    """Return the page as text; the same record gives the same page."""
     environment = Environment(
         loader=PackageLoader("langcell.reporting", "."), autoescape=select_autoescape(default=True), trim_blocks=True
     )

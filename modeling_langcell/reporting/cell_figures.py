@@ -122,7 +122,7 @@ def _points(cells: DrawnCells, chosen: np.ndarray, texts: list[str] | None, extr
 
 
 def _places(chosen: np.ndarray) -> dict[str, Any]:
-    """Where the cells of a trace stand among all that are drawn, so that a page can set their texts."""
+    """Return where the cells of a trace stand among all that are drawn, so that a page can set their texts."""
     if len(chosen) and np.array_equal(chosen, np.arange(chosen[0], chosen[0] + len(chosen))):
         return {"from": int(chosen[0]), "to": int(chosen[-1]) + 1}
     return {"at": chosen.tolist()}

@@ -140,7 +140,7 @@ def _texts(obs: pd.DataFrame, column: str, rows: np.ndarray) -> np.ndarray | Non
 
 
 def _own_map(source: Any) -> np.ndarray | None:
-    """The first two columns of the file's own UMAP; None where there is none, or one with missing places."""
+    """Return the first two columns of the file's own UMAP; None where there is none, or one with missing places."""
     try:
         places = read_obsm(source, OWN_MAP)
     except ValueError:
@@ -160,7 +160,7 @@ def drawn_rows(n_cells: int, most_drawn: int, *, seed: int) -> np.ndarray:
 
 
 def found_sample_column(table: CellTable) -> str | None:
-    """The column of obs that says which sample a cell is from, by its name; None where there is none."""
+    """Return the column of obs that says which sample a cell is from, by its name; None where there is none."""
     named = {column.casefold(): column for column in table.columns}
     for name in SAMPLE_COLUMNS:
         if name in named:

@@ -51,7 +51,7 @@ class DrawnCells:
         rows: np.ndarray | None = None,
         **columns: np.ndarray | None,
     ) -> "DrawnCells":
-        """The same cells, put into the order that the class asks for; rows are 0, 1, ... when None."""
+        """Return the same cells, put into the order that the class asks for; rows are 0, 1, ... when None."""
         labels_array = np.asarray(labels, dtype=object)
         rank = {name: i for i, name in enumerate(by_frequency(labels_array))}
         order = np.argsort([rank[name] for name in labels_array], kind="stable")
@@ -95,6 +95,6 @@ class DrawnCells:
 
 
 def by_frequency(labels: Sequence[str] | np.ndarray) -> list[str]:
-    """The different labels, the most frequent first; of equally frequent ones the first in the alphabet."""
+    """Return the different labels, the most frequent first; of equally frequent ones the first in the alphabet."""
     names, counts = np.unique(np.asarray(labels, dtype=str), return_counts=True)
     return [str(names[i]) for i in np.lexsort((names, -counts))]

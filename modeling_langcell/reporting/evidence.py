@@ -47,7 +47,7 @@ def read_evidence(path: str | Path) -> dict[str, Any]:
 
 
 def evidence_section(record: Mapping[str, Any] | None) -> Markup:
-    """All blocks under one heading, for the report; empty without evidence."""
+    """Return all blocks under one heading, for the report; empty without evidence."""
     if not record or not record["groups"]:
         return Markup("")
     heading = Markup("<h2>Genes for and against each label</h2>")
@@ -55,13 +55,13 @@ def evidence_section(record: Mapping[str, Any] | None) -> Markup:
 
 
 def shown_group(group: Mapping[str, Any], *, strong: float) -> dict[str, Any]:
-    """A group with its strong conflicts first among those shown, each marked."""
+    """Return a group with its strong conflicts first among those shown, each marked."""
     conflicts = [{**gene, "strong": gene["strength"] >= strong} for gene in group["conflicting"]]
     return {**group, "conflicting": conflicts, "n_strong": sum(gene["strong"] for gene in conflicts)}
 
 
 def genes_in_words(genes: Sequence[Mapping[str, Any]]) -> str:
-    """The first genes of a list in one line."""
+    """Return the first genes of a list in one line."""
     return ", ".join(str(gene["gene"]) for gene in genes[:MOST_GENES])
 
 

@@ -121,7 +121,7 @@ def render(
     seed: int = 0,
     sections: Sequence[str] = (),
 ) -> str:
-    """The page as text; see `write_report`. `sections` are further ones, as HTML, which follow the clusters."""
+    """Return the page as text; see `write_report`. `sections` are further ones, as HTML, which follow the clusters."""
     from jinja2 import Environment, PackageLoader, select_autoescape
     from markupsafe import Markup
 
@@ -168,7 +168,7 @@ def render(
 
 
 def cell_maps(named: NamedData, styles: dict[str, Style], *, hover: bool = False) -> dict[str, tuple[str, Any]]:
-    """The maps that there are data for: short name -> what it is coloured by, and the figure."""
+    """Return the maps that there are data for: short name -> what it is coloured by, and the figure."""
     drawn = named.drawn
     maps = {"by-label": ("cell type", label_map(drawn, styles, hover=hover))}
     if drawn.alone is not None:
@@ -186,13 +186,13 @@ def cell_maps(named: NamedData, styles: dict[str, Style], *, hover: bool = False
 
 
 def cluster_rows(named: NamedData) -> list[dict[str, Any]]:
-    """The rows of the table of clusters, numbers by their size: 2 before 10."""
+    """Return the rows of the table of clusters, numbers by their size: 2 before 10."""
     rows = [] if named.clusters is None else named.clusters.to_dict("records")
     return sorted(rows, key=lambda row: (not str(row["cluster"]).isdecimal(), len(str(row["cluster"])), row["cluster"]))
 
 
 def label_rows(named: NamedData, styles: dict[str, Style]) -> list[dict[str, Any]]:
-    """The rows of the table of labels, the most frequent first; labels without cells are left out."""
+    """Return the rows of the table of labels, the most frequent first; labels without cells are left out."""
     table = pd.DataFrame({"label": np.asarray(named.labels.astype(str)), "confidence": named.confidence})
     groups = table.groupby("label")["confidence"].agg(["size", "mean"])
     plain, term_ids = set(named.without_definition), named.term_ids
@@ -211,7 +211,7 @@ def label_rows(named: NamedData, styles: dict[str, Style]) -> list[dict[str, Any
 
 
 def command_of(settings: dict[str, Any]) -> str:
-    """The command that does the same again, told from uns["langcell"]; the data and the output are the user's.
+    """Return the command that does the same again, told from uns["langcell"]; the data and the output are the user's.
 
     >>> command_of({"model_id": "langcell-mini", "alpha": 0.1})
     'langcell annotate INPUT.h5ad -o NAMED.h5ad --labels-file labels.tsv --model langcell-mini --alpha 0.1'
@@ -240,14 +240,14 @@ def command_of(settings: dict[str, Any]) -> str:
 
 
 def labels_file(settings: dict[str, Any]) -> str:
-    """The candidate labels with their texts, as `--labels-file` reads them."""
+    """Return the candidate labels with their texts, as `--labels-file` reads them."""
     texts = settings.get("label_texts", settings["labels"])
     lines = [f"{name}\t{' '.join(str(text).split())}" for name, text in zip(settings["labels"], texts, strict=True)]
     return "\n".join(["label\ttext", *lines, ""])
 
 
 def _hover_data(named: NamedData) -> dict[str, Any]:
-    """What stands beside the pointer, once for all maps and far smaller than its texts."""
+    """Return what stands beside the pointer, once for all maps and far smaller than its texts."""
     drawn, labels = named.drawn, list(named.settings["labels"])
     code_of = {name: code for code, name in enumerate(labels)} | {"": -1}
     codes = np.array([[code_of[name] for name in row] for row in drawn.top_labels.tolist()], dtype="<i2")

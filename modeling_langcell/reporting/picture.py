@@ -34,7 +34,7 @@ def draw_picture(named: NamedData, *paths: str | Path, title: str = "Cells named
 
 
 def picture(named: NamedData, *, title: str = "Cells named by LangCell") -> "Figure":
-    """The picture as a Figure of matplotlib that no window shows."""
+    """Return the picture as a Figure of matplotlib that no window shows."""
     from matplotlib.figure import Figure
 
     labels = np.asarray(named.labels.astype(str))

@@ -56,12 +56,12 @@ def styles_of(labels: Sequence[str], *, grey: Sequence[str] = NO_LABELS) -> dict
 
 
 def shortened(name: str, most: int = _MOST_CHARACTERS) -> str:
-    """A name for a legend, escaped: long ones lose their middle, where names of cell types differ least."""
+    """Return a name for a legend, escaped: long ones lose their middle, where names of cell types differ least."""
     return html.escape(short_name(name, most))
 
 
 def short_name(name: str, most: int = _MOST_CHARACTERS) -> str:
-    """The same, not escaped.
+    """Return the same, not escaped.
 
     >>> short_name("naive thymus-derived CD4-positive, alpha-beta T cell", 26)
     'naive thymus…a-beta T cell'

@@ -152,7 +152,7 @@ def _from_store(root: Any, path: Path, close: Callable[[], None]) -> Contents:
 
 
 def _stored_log_base(root: Any) -> float | None:
-    """What scanpy notes in uns["log1p"]["base"]; None stands for e there."""
+    """Return what scanpy notes in uns["log1p"]["base"]; None stands for e there."""
     try:
         return _log_base({"log1p": {"base": read_elem(root["uns/log1p/base"])}})
     except Exception:  # a note that is not there, or not as scanpy writes it, says nothing
@@ -182,7 +182,7 @@ def _read_table(root: Any, key: str, path: Path) -> pd.DataFrame:
 
 
 def _read_part(part: Any, path: Path) -> Any:
-    """A table, or a column of one."""
+    """Return a table, or a column of one."""
     key = _MODALITY.sub("", part.name.strip("/"))
     try:
         with quiet():

@@ -143,7 +143,7 @@ def _zarr_format() -> int:
 
 
 def _unwritable(source: Source, output: Path) -> list[Unwritable]:
-    """What of the source the output cannot hold; nothing where the file is copied as it is."""
+    """Return what of the source the output cannot hold; nothing where the file is copied as it is."""
     is_zarr = output.suffix == ".zarr"
     with quiet():
         if isinstance(source, AnnData):

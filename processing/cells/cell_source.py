@@ -111,7 +111,7 @@ class CellSource:
         return self.obs.index
 
     def find_genes(self, vocabulary: GeneVocabulary, *, tell: bool = True) -> FoundGenes:
-        """Where the genes are in a vocabulary.
+        """Return where the genes are in a vocabulary.
 
         Args:
             vocabulary: Whose genes they shall be.
@@ -132,7 +132,7 @@ class CellSource:
         return found
 
     def names_read(self, vocabulary: GeneVocabulary) -> list[str]:
-        """The names by which `find_genes` finds the genes: `gene_names`, or a column of ids; one a gene."""
+        """Return the names by which `find_genes` finds the genes: `gene_names`, or a column of ids; one a gene."""
         column = self.find_genes(vocabulary).column
         return list(self.gene_names) if column is None else gene_names(self.var, column)
 

@@ -37,11 +37,11 @@ class Contents:
     log_base: float | None = None
 
     def var_of(self, location: str) -> pd.DataFrame:
-        """The gene table that belongs to a location: raw has its own."""
+        """Return the gene table that belongs to a location: raw has its own."""
         return self.raw_var if location == RAW and self.raw_var is not None else self.var
 
     def gene_rows_of(self, location: str) -> tuple[np.ndarray, str]:
-        """Which rows of that table are genes, and in words what the others are; see `gene_rows`."""
+        """Return which rows of that table are genes, and in words what the others are; see `gene_rows`."""
         table = self.var_of(location)
         is_gene, others = gene_rows(table)
         if table is not self.var and not others and self.var.index.is_unique:
@@ -58,12 +58,12 @@ def layer_names(adata: Any) -> list[str]:
 
 
 def layer_name(location: str) -> str:
-    """What `layer=` calls a location: "X", "raw", or the name of the layer."""
+    """Return what `layer=` calls a location: "X", "raw", or the name of the layer."""
     return "raw" if location == RAW else location.removeprefix("layers/")
 
 
 def shown(location: str) -> str:
-    """A location as AnnData users write it: `layers["counts"]`, `raw.X`."""
+    """Return a location as AnnData users write it: `layers["counts"]`, `raw.X`."""
     if location.startswith("layers/"):
         return f'layers["{location.removeprefix("layers/")}"]'
     return location.replace("/", ".")

@@ -101,7 +101,7 @@ class EmbeddingStore:
         return [found[name][0] for name in names]
 
     def check_rows(self, rows: Sequence[int]) -> list[int]:
-        """The rows, if they are there.
+        """Return the rows, if they are there.
 
         Raises:
             ValueError: one is not.
@@ -156,7 +156,7 @@ def save_embeddings(path: str | Path, store: EmbeddingStore, *, dtype: str = "fl
 
 
 def wanted_in(wanted: np.ndarray, start: int, stop: int) -> np.ndarray:
-    """Those of the sorted rows that are in a span."""
+    """Return those of the sorted rows that are in a span."""
     return wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, stop)]
 
 

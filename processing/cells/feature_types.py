@@ -33,7 +33,7 @@ _ROWS_PER_SAMPLE = 64
 
 
 def gene_rows(var: pd.DataFrame) -> tuple[np.ndarray, str]:
-    """Which rows of a gene table are genes, and in words what the others are.
+    """Return which rows of a gene table are genes, and in words what the others are.
 
     A row is left out where a column that says what rows are calls it something else than gene expression. Where no
     value of the column is known as a kind of feature (biotypes, missing values), it says nothing.
@@ -65,7 +65,7 @@ def _plain(name: object) -> str:
 
 
 def _other_kinds(values: set[str]) -> set[str]:
-    """Those of the values of a column that are no genes."""
+    """Return those of the values of a column that are no genes."""
     kinds = {value: " ".join(value.lower().replace("_", " ").replace("-", " ").split()) for value in values if value}
     if not _BIOTYPES.isdisjoint(kinds.values()):
         return set()
@@ -87,7 +87,7 @@ class ChosenColumns:
         return sparse.csr_matrix(self._rows.read(start, stop)[:, self._columns])
 
     def sample(self) -> Iterator[np.ndarray]:
-        """The values of the first, middle and last rows: what stands in the other columns does not count."""
+        """Yield the values of the first, middle and last rows: what stands in the other columns does not count."""
         n_rows = self.shape[0]
         for start in sorted({0, max(0, n_rows // 2 - _ROWS_PER_SAMPLE), max(0, n_rows - _ROWS_PER_SAMPLE)}):
             yield self.read(start, min(start + _ROWS_PER_SAMPLE, n_rows)).data

@@ -16,7 +16,7 @@ _LARGEST_SPREAD = 1e-3
 
 
 def find_log_base(rows: MatrixRows, x_is: XKind, *, stated: float | None) -> tuple[float | None, list[str]]:
-    """The base of the values, None where they are no logarithms, and lines on what was found.
+    """Return the base of the values, None where they are no logarithms, and lines on what was found.
 
     For log1p it is what uns["log1p"]["base"] says, else the base with which all cells have the same sum (as after
     scanpy's normalize_total), else e.

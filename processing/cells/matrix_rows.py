@@ -159,7 +159,7 @@ class CscRows:
 
 
 def _sample_spans(length: int, size: int) -> list[tuple[int, int]]:
-    """The first, middle and last `size` of `length` positions; everything where they would overlap."""
+    """Return the first, middle and last `size` of `length` positions; everything where they would overlap."""
     if length <= 3 * size:
         return [(0, length)] if length else []
     middle = (length - size) // 2

@@ -102,7 +102,7 @@ def refusal(summary: ValueSummary, x_is: XKind) -> str | None:
 
 
 def largest_logarithm(x_is: XKind) -> float:
-    """What no logarithm of this kind exceeds."""
+    """Return what no logarithm of this kind exceeds."""
     return LARGEST_LOG1P / math.log(LOG_BASES[x_is])
 
 

@@ -29,7 +29,7 @@ class RowBlocks:
     columns: Sequence[str] | None = None
 
     def to_memory(self, index: pd.Index) -> np.ndarray | pd.DataFrame:
-        """The whole matrix, as a DataFrame over `index` where the columns have names.
+        """Return the whole matrix, as a DataFrame over `index` where the columns have names.
 
         >>> blocks = RowBlocks(3, 2, lambda: [np.zeros((2, 2)), np.ones((1, 2))], columns=["B cell", "T cell"])
         >>> blocks.to_memory(pd.Index(["c1", "c2", "c3"]))["T cell"].tolist()
@@ -70,7 +70,7 @@ class RowBlocks:
 
 
 def regrouped(blocks: Iterable[np.ndarray], rows: int) -> Iterator[np.ndarray]:
-    """The same rows in blocks of `rows`; the last may have fewer.
+    """Yield the same rows in blocks of `rows`; the last may have fewer.
 
     >>> [block.tolist() for block in regrouped([np.arange(3), np.arange(3, 5)], 2)]
     [[0, 1], [2, 3], [4]]
@@ -91,7 +91,7 @@ def regrouped(blocks: Iterable[np.ndarray], rows: int) -> Iterator[np.ndarray]:
 
 
 def _create_array(group: Any, name: str, shape: tuple[int, ...], rows_per_chunk: int) -> Any:
-    """An empty float32 array with the marks by which anndata knows it."""
+    """Return an empty float32 array with the marks by which anndata knows it."""
     if isinstance(group, h5py.Group):
         array = group.create_dataset(name, shape=shape, dtype="f4")
     else:

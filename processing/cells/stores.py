@@ -17,7 +17,7 @@ GROUPS = (h5py.Group, zarr.Group)
 
 
 def open_store(path: Path) -> tuple[Any, Callable[[], None]]:
-    """The root group of an AnnData, to read from, and the function that closes it; see `containers.readable`.
+    """Return the root group of an AnnData, to read from, and the function that closes it; see `containers.readable`.
 
     Raises:
         FileNotFoundError: There is nothing at `path`.
@@ -47,12 +47,12 @@ def _open_zarr(form: Readable) -> tuple[Any, Callable[[], None]]:
 
 
 def is_hdf5(path: Path) -> bool:
-    """Whether a path is an HDF5 file."""
+    """Return whether a path is an HDF5 file."""
     return path.is_file() and h5py.is_hdf5(path)
 
 
 def is_legacy(root: Any) -> bool:
-    """Whether the tables are single compound arrays, as anndata wrote them before 0.7."""
+    """Return whether the tables are single compound arrays, as anndata wrote them before 0.7."""
     return not isinstance(root["obs"], GROUPS)
 
 

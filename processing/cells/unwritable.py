@@ -40,7 +40,7 @@ class Unwritable:
 
 
 def named(found: Sequence[Unwritable]) -> str:
-    """The entries in a line.
+    """Return the entries in a line.
 
     >>> named([Unwritable(("obs", "score"), "mixes int and str")])
     "obs['score'] mixes int and str"
@@ -50,7 +50,7 @@ def named(found: Sequence[Unwritable]) -> str:
 
 
 def find_unwritable(adata: Any, write: WriteElement) -> list[Unwritable]:
-    """The entries of an AnnData that an h5ad file cannot hold; zarr would make text of some without a word.
+    """Return the entries of an AnnData that an h5ad file cannot hold; zarr would make text of some without a word.
 
     Args:
         adata: the AnnData; large numeric matrices are not looked at.
@@ -67,7 +67,7 @@ def find_unwritable(adata: Any, write: WriteElement) -> list[Unwritable]:
 def find_unconvertible(
     root: Any, read: Callable[[Any], Any], write: WriteElement, *, is_zarr: bool = False
 ) -> list[Unwritable]:
-    """The elements of a file that cannot be written into one of the other format.
+    """Return the elements of a file that cannot be written into one of the other format.
 
     Args:
         root: the root group of the file.
@@ -96,7 +96,7 @@ def _failing(group: Any, place: tuple[str, ...], read: Callable[[Any], Any], tri
 
 
 def parts_of(adata: Any, *, without: Sequence[Unwritable] = ()) -> dict[str, Any]:
-    """The parts of an AnnData as they are written, but for some entries.
+    """Return the parts of an AnnData as they are written, but for some entries.
 
     Text columns with missing values become categories, as `AnnData.write_h5ad` makes them; the AnnData stays as it is.
     """
@@ -191,20 +191,20 @@ class _NotAColumn:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value is numbers, which can always be written, and may be large."""
+    """Return whether a value is numbers, which can always be written, and may be large."""
     dtype = getattr(value, "dtype", None)
     return isinstance(dtype, np.dtype) and dtype.kind in "biuf" and not isinstance(value, _NotAColumn)
 
 
 def _for_trial(values: pd.Series) -> Any:
-    """What stands for a column: of categories these alone."""
+    """Return what stands for a column: of categories these alone."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         return pd.Categorical.from_codes(np.zeros(0, dtype=np.int8), categories=values.cat.categories)
     return values.to_numpy() if isinstance(values.dtype, np.dtype) else values.array
 
 
 def _kinds_in_words(value: Any) -> str | None:
-    """What kinds of values stand side by side."""
+    """Return what kinds of values stand side by side."""
     if isinstance(value, _NotAColumn):
         return value.reason
     if isinstance(value, pd.Categorical):
@@ -228,7 +228,7 @@ def _is_missing(value: Any) -> bool:
 
 
 def _storable(table: pd.DataFrame) -> pd.DataFrame:
-    """A table whose text columns with missing values are categories."""
+    """Return a table whose text columns with missing values are categories."""
     plain = pd.DataFrame(table)
     changed = {}
     for position, name in enumerate(plain.columns if plain.columns.is_unique else ()):

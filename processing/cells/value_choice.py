@@ -63,7 +63,7 @@ class Choice:
 
 
 def find_values(contents: Contents, *, x_is: XKind, layer: str | None, gene_column: str | None = None) -> Choice:
-    """The values that are read.
+    """Return the values that are read.
 
     Counts are looked for in X, in layers that are called counts, and in raw. Of those that hold counts the one with
     the most genes is taken, before all one that has more than 0 and 1; among equals the first. Anything else is read
@@ -112,7 +112,7 @@ def _best(usable: Sequence[Finding]) -> Finding:
 
 
 def _has_one_depth(found: Finding) -> bool:
-    """Whether all cells have nearly the same sum: then whole numbers are rounded, rather than counted."""
+    """Return whether all cells have nearly the same sum: then whole numbers are rounded, rather than counted."""
     assert found.rows is not None
     depths = np.asarray(found.rows.read(0, min(_ROWS_FOR_DEPTH, found.rows.shape[0])).sum(axis=1), dtype=np.float64)
     depths = depths[depths > 0]
@@ -146,7 +146,7 @@ def _examine(contents: Contents, location: str, x_is: XKind, gene_column: str | 
 
 
 def _is_all_zero(rows: MatrixRows) -> bool:
-    """Whether there is no value but zero; looks at all of them, which nearly nobody's file needs."""
+    """Return whether there is no value but zero; looks at all of them, which nearly nobody's file needs."""
     starts = range(0, rows.shape[0], _ROWS_PER_SEARCH)
     return not any(rows.read(start, min(start + _ROWS_PER_SEARCH, rows.shape[0])).data.any() for start in starts)
 

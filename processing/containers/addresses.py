@@ -20,7 +20,7 @@ _HOW_TO_DOWNLOAD = {
 
 
 def is_address(place: str | Path) -> bool:
-    """Whether a place is an address such as hf://... or s3://..., and no path of this machine.
+    """Return whether a place is an address such as hf://... or s3://..., and no path of this machine.
 
     >>> is_address("hf://datasets/org/cells/cells.h5ad"), is_address(Path("s3://bucket/cells")), is_address("C:/cells")
     (True, True, False)

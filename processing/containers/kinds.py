@@ -32,7 +32,7 @@ _FOREIGN: Mapping[bytes, tuple[str, str]] = {
 
 
 def kind_of(path: Path) -> Kind:
-    """What a file or folder with cells is.
+    """Return what a file or folder with cells is.
 
     Raises:
         FileNotFoundError: there is nothing.
@@ -60,7 +60,7 @@ def kind_of(path: Path) -> Kind:
 
 
 def zip_root(path: Path) -> str | None:
-    """The folder of a zip that is a zarr group, "" for the zip itself; None where there is none."""
+    """Return the folder of a zip that is a zarr group, "" for the zip itself; None where there is none."""
     with zipfile.ZipFile(path) as file:
         names = [name for name in file.namelist() if not name.startswith("__MACOSX/")]
     roots = [name.rpartition("/")[0] for name in names if name.rpartition("/")[2] in ZARR_MARKS]
@@ -121,7 +121,7 @@ def _kind_of_root(root: Any, path: Path) -> Kind:
 
 
 def is_tenx_matrix(group: Any) -> bool:
-    """Whether a group of an HDF5 file is a matrix as Cell Ranger writes it."""
+    """Return whether a group of an HDF5 file is a matrix as Cell Ranger writes it."""
     return isinstance(group, h5py.Group) and {"data", "indices", "indptr", "barcodes"} <= set(group)
 
 

@@ -47,7 +47,7 @@ class MatrixFiles:
 
 
 def find_matrix(place: Path) -> Path | None:
-    """The one text matrix of a folder, or the file itself; None where there is none.
+    """Return the one text matrix of a folder, or the file itself; None where there is none.
 
     A file that ends in `matrix.mtx` goes before others, such as STARsolo's `UniqueAndMult-EM.mtx`.
 
@@ -67,7 +67,7 @@ def find_matrix(place: Path) -> Path | None:
 
 
 def matrix_files(place: Path) -> MatrixFiles:
-    """The files that make up the text matrix of a folder, or that belong to a matrix.
+    """Return the files that make up the text matrix of a folder, or that belong to a matrix.
 
     Raises:
         FileNotFoundError: one is missing; the message names those that would do.
@@ -98,7 +98,7 @@ def open_text(path: Path) -> IO[str]:
 
 
 def read_fields(path: Path) -> list[list[str]]:
-    """The lines of a table with tabs, without the quotes and blanks that R and spreadsheets put around fields.
+    """Return the lines of a table with tabs, without the quotes and blanks that R and spreadsheets put around fields.
 
     Lines without anything at the end are left out.
     """

@@ -17,7 +17,7 @@ _RNA = ("rna", "gex", "gene expression", "transcriptome")
 
 
 def rna_modality(names: Sequence[str], where: Path) -> str:
-    """The modality that holds RNA.
+    """Return the modality that holds RNA.
 
     Raises:
         ValueError: none is called so, and there are several.

@@ -50,7 +50,7 @@ class Readable:
 
 
 def readable(place: str | Path) -> Readable:
-    """The AnnData store for a container of cells, found by its content; see `kinds.Kind`.
+    """Return the AnnData store for a container of cells, found by its content; see `kinds.Kind`.
 
     What has to be converted first is written into a temporary folder (TMPDIR says where), once in this process, which
     a line in the log says. The folder is removed when the process ends.
@@ -83,7 +83,7 @@ def convert(path: Path, output: Path) -> None:
 
 
 def parts_of(path: Path) -> list[Path]:
-    """The files that a container consists of, sorted: those of the matrix of an mtx folder alone."""
+    """Return the files that a container consists of, sorted: those of the matrix of an mtx folder alone."""
     if path.is_file() and kind_of(path) != "mtx":
         return [path]
     if kind_of(path) == "mtx":
@@ -92,7 +92,7 @@ def parts_of(path: Path) -> list[Path]:
 
 
 def open_root(form: Readable) -> tuple[Any, Callable[[], None]]:
-    """The root group of a zarr store, in a folder or a zip, to read from, and the function that closes it."""
+    """Return the root group of a zarr store, in a folder or a zip, to read from, and the function that closes it."""
     if form.path.is_dir():
         root = zarr.open_group(form.path, mode="r", path=form.key or None)
         return root, root.store.close

@@ -71,7 +71,7 @@ def _tables(files: MatrixFiles) -> tuple[list[list[str]], list[list[str]]]:
 def _fitted(
     shape: tuple[int, int], features: list[list[str]], barcodes: list[list[str]], files: MatrixFiles
 ) -> tuple[bool, list[list[str]], list[list[str]]]:
-    """Whether genes come first, and both tables without a line of titles."""
+    """Return whether genes come first, and both tables without a line of titles."""
     for extra_genes, extra_cells in ((0, 0), (1, 1), (1, 0), (0, 1)):
         size = (len(features) - extra_genes, len(barcodes) - extra_cells)
         if shape in (size, size[::-1]):

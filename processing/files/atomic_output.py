@@ -127,7 +127,7 @@ def _remove(path: Path) -> None:
 
 
 def _is_no_room(error: BaseException) -> bool:
-    """Whether `error`, or one that it was raised from, is the system's word that there is no room.
+    """Return whether `error`, or one that it was raised from, is the system's word that there is no room.
 
     HDF5 reports a failed flush as a RuntimeError that has the number in its text alone.
     """

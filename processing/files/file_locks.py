@@ -6,7 +6,7 @@ from typing import IO
 
 
 def locked_file(path: Path, output: str | Path) -> IO[str]:
-    """A file that is locked as long as it is open; the system opens the lock when the process is killed.
+    """Return a file that is locked as long as it is open; the system opens the lock when the process is killed.
 
     Args:
         path: the file, which is made.

@@ -112,7 +112,7 @@ def find_genes(
 
 
 def _n_familiar(names: Sequence[str], vocabulary: GeneVocabulary) -> int:
-    """How many names are genes of the vocabulary, or of mice."""
+    """Return how many names are genes of the vocabulary, or of mice."""
     known = vocabulary.match(names) >= 0
     if not _is_of_humans(vocabulary):
         return int(known.sum())
@@ -127,7 +127,7 @@ def _is_of_humans(vocabulary: GeneVocabulary) -> bool:
 
 
 def _mouse_genes(given: Sequence[str], plain: Sequence[str]) -> np.ndarray:
-    """Which genes are called as those of mice, by the genome before the name or by the name itself."""
+    """Return which genes are called as those of mice, by the genome before the name or by the name itself."""
     found = [
         genome == "mouse" if (genome := genome_of(before)) else looks_like_mouse(name)
         for before, name in zip(given, plain, strict=True)

@@ -44,7 +44,7 @@ _VARIABLE_SEGMENT = re.compile(r"(IG[HKL]|TR[ABGD])[VDJ]\d.*")
 
 
 def looks_like_mouse(name: str) -> bool:
-    """Whether a name is written as mouse genes are: Cd3e, mt-Co1, ENSMUSG00000032093.
+    """Return whether a name is written as mouse genes are: Cd3e, mt-Co1, ENSMUSG00000032093.
 
     >>> [looks_like_mouse(name) for name in ("Cd3e", "CD3E", "C1orf112", "ENSMUSG00000032093.7", "C3")]
     [True, False, False, True, False]

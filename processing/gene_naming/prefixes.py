@@ -39,7 +39,7 @@ def plain_names(names: Sequence[str], n_known: Matches) -> tuple[list[str], list
 
 
 def genome_of(name: str) -> str:
-    """The species whose genome a name begins with: "human", "mouse", or "".
+    """Return the species whose genome a name begins with: "human", "mouse", or "".
 
     >>> genome_of("GRCh38_CD3D"), genome_of("mm10___Cd3d"), genome_of("CD3D")
     ('human', 'mouse', '')

@@ -61,7 +61,7 @@ def _alike(labels: Sequence[Label]) -> list[list[int]]:
 
 
 def _listed(labels: Sequence[Label], written: Sequence[str], group: Sequence[int]) -> str:
-    """The labels of a group as they were written; an id also with the name that it stands for."""
+    """Return the labels of a group as they were written; an id also with the name that it stands for."""
     shown = []
     for place in group:
         name, text = labels[place].name, written[place].strip()

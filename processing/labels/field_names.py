@@ -55,7 +55,7 @@ class FieldName:
 
 @cache
 def field_names() -> tuple[FieldName, ...]:
-    """All rows of the table."""
+    """Return all rows of the table."""
     with TABLE.open(encoding="utf-8", newline="") as file:
         return tuple(
             FieldName(
@@ -88,7 +88,7 @@ def find_field_name(name: str, *, context: Iterable[str] = ()) -> str | None:
 
 
 def rows_of(name: str) -> list[FieldName]:
-    """All rows with this name, whatever their context."""
+    """Return all rows with this name, whatever their context."""
     by_key, by_parts = _indexes()
     return [*(by_key.get(_key(name)) or by_parts.get(take_apart(name), ()))]
 
@@ -107,7 +107,7 @@ def context_words(texts: Iterable[str | None]) -> frozenset[str]:
 
 
 def _meant(rows: Sequence[FieldName], words: frozenset[str]) -> str | None:
-    """The term of the row whose context is around; else of the row that needs none."""
+    """Return the term of the row whose context is around; else of the row that needs none."""
     around = Counter({row.ontology_term_id: len(row.context & words) for row in rows if row.context & words})
     if around:
         (first, most), *others = around.most_common(2)
@@ -117,7 +117,7 @@ def _meant(rows: Sequence[FieldName], words: frozenset[str]) -> str | None:
 
 
 def _key(name: str) -> str:
-    """The form in which names are compared."""
+    """Return the form in which names are compared."""
     text = re.sub(r"(?<=\w)-(?=\w)(?!cd\d)", " ", normalize_name(name))
     text = re.sub(r"(?<=\w\w)(?<![sui])s$", "", text)
     shorter = re.sub(r" cell$", "", text)

@@ -8,7 +8,7 @@ _AT_THE_START = re.compile(rf"[\[({{]?\s*(?P<id>{_ID})\s*[\])}}]?\s*[|,;:({{\[-]
 
 
 def name_and_id(name: str) -> tuple[str, str] | None:
-    """The words of a name and the id that is in it; None where there is no id, or no words.
+    """Return the words of a name and the id that is in it; None where there is no id, or no words.
 
     >>> name_and_id("T cell (CL:0000084)"), name_and_id("CL_0000084 | T cell"), name_and_id("T cell")
     (('T cell', 'CL:0000084'), ('T cell', 'CL_0000084'), None)

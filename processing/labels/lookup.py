@@ -78,14 +78,14 @@ def look_up(entry: LabelEntry, ontology: Ontology, *, context: Iterable[str] = (
 
 
 def plain_label(name: str, *, remark: str | None = None) -> Label:
-    """A name that stands for itself."""
+    """Return a name that stands for itself."""
     return Label(name, describe_term("cell type", name), remark=remark)
 
 
 def read_name(
     name: str, ontology: Ontology, *, context: Iterable[str] = (), shortened: bool = True
 ) -> tuple[Term, LabelMatch] | None:
-    """The term that a name means: by the ontology's name, the table of names, an exact synonym, or a shorthand.
+    """Return the term that a name means: by the ontology's name, the table of names, an exact synonym, or a shorthand.
 
     Args:
         name: as it is written.
@@ -116,7 +116,7 @@ def find_term(name: str, ontology: Ontology) -> tuple[Term, MatchKind] | None:
 
 
 def term_at(text: str, ontology: Ontology) -> Term:
-    """The term that an id or a name means; of an obsolete id the successor.
+    """Return the term that an id or a name means; of an obsolete id the successor.
 
     Raises:
         ValueError: there is none.
@@ -129,7 +129,7 @@ def term_at(text: str, ontology: Ontology) -> Term:
 
 
 def current_term(term_id: str, ontology: Ontology) -> tuple[Term, str | None]:
-    """The term that stands for an id today, and a remark where it is not the id as given.
+    """Return the term that stands for an id today, and a remark where it is not the id as given.
 
     Raises:
         ValueError: the id is unknown, or obsolete without a successor at hand.
@@ -160,7 +160,7 @@ def _several(name: str, ontology: Ontology, context: Iterable[str]) -> Label | N
 
 
 def _of_several(name: str, terms: Sequence[Term], match: LabelMatch, *, text: str | None = None) -> Label:
-    """A label of several terms; it says which, since it has no id of its own."""
+    """Return a label of several terms; it says which, since it has no id of its own."""
     listed = " and ".join(f"{term.name} ({term.id})" for term in terms)
     return Label(name, text or describe_several(terms)[1], None, match, f"{name} is read as {listed}")
 
@@ -195,7 +195,7 @@ def _with_colon(term_id: str, ontology: Ontology) -> str:
 
 
 def _with_its_id(entry: LabelEntry) -> LabelEntry:
-    """The entry with an id in place of a text that is one."""
+    """Return the entry with an id in place of a text that is one."""
     if not isinstance(entry.text, str) or not looks_like_id(text := entry.text.strip()):
         return entry
     if entry.ontology_term_id not in (None, text):

@@ -62,7 +62,7 @@ def resolve_labels(
 
 
 def labels_under(root: str, *, among: Iterable[str], ontology: Ontology) -> list[Label]:
-    """The labels for a term and all terms below it, as far as they are in `among`, sorted by id.
+    """Return the labels for a term and all terms below it, as far as they are in `among`, sorted by id.
 
     Args:
         root: the term at the top, by id, such as CL:0000542, or by name, such as lymphocyte.

@@ -26,7 +26,7 @@ _ASPECT_OF = {
 
 
 def aspect_of(term_id: str) -> str:
-    """The aspect that this term is described under.
+    """Return the aspect that this term is described under.
 
     >>> aspect_of("UBERON:0000178"), aspect_of("CVCL_0030"), aspect_of("CL:0000236")
     ('tissue', 'tissue', 'cell type')
@@ -35,7 +35,7 @@ def aspect_of(term_id: str) -> str:
 
 
 def describe_in_its_aspect(term: Term) -> str:
-    """The text of a term under its own aspect.
+    """Return the text of a term under its own aspect.
 
     >>> describe_in_its_aspect(Term("CVCL_0030", "HeLa"))
     'tissue: cell line hela; '
@@ -45,7 +45,7 @@ def describe_in_its_aspect(term: Term) -> str:
 
 
 def parts_of(value: str) -> list[str]:
-    """The values in one field that say something, each once.
+    """Return the values in one field that say something, each once.
 
     >>> parts_of("Alzheimer disease || unknown || COVID-19"), parts_of("NK cell")
     (['Alzheimer disease', 'COVID-19'], ['NK cell'])
@@ -55,7 +55,7 @@ def parts_of(value: str) -> list[str]:
 
 
 def ids_in(value: str) -> list[str]:
-    """The ids in a field that has the sign of several; none where it has not, or holds names.
+    """Return the ids in a field that has the sign of several; none where it has not, or holds names.
 
     >>> ids_in("MONDO:0004975 || MONDO:0100096"), ids_in("MONDO:0004975"), ids_in("a || b")
     (['MONDO:0004975', 'MONDO:0100096'], [], [])
@@ -65,7 +65,7 @@ def ids_in(value: str) -> list[str]:
 
 
 def describe_several(terms: Sequence[Term]) -> tuple[str, str]:
-    """The names of several terms as one, and the pieces of their texts put together.
+    """Return the names of several terms as one, and the pieces of their texts put together.
 
     >>> from langcell.processing.ontology.terms import Ontology
     >>> ontology = Ontology.cellxgene()

@@ -68,7 +68,7 @@ def suggest(
     ontology: Ontology | None = None,
     most: int = 2,
 ) -> Suggestion | None:
-    """The terms that a label is nearest to; None where none is near.
+    """Return the terms that a label is nearest to; None where none is near.
 
     Args:
         label: a name that is not read as a term.
@@ -122,7 +122,7 @@ def suggestions(
 
 
 def accepted(labels: Sequence[Label], ontology: Ontology, *, tissue: str | None = None) -> list[Label]:
-    """The labels, each that is used as it is read as the first of its suggestions; of two with one, neither."""
+    """Return the labels, each that is used as it is read as the first of its suggestions; of two with one, neither."""
     offered = suggestions(labels, ontology=ontology, tissue=tissue)
     wanted = Counter(suggestion.term.id for suggestion in offered)
     term_of = {each.label: each.term for each in offered if wanted[each.term.id] == 1}
@@ -135,7 +135,7 @@ def accepted(labels: Sequence[Label], ontology: Ontology, *, tissue: str | None 
 
 
 def _from_the_table(label: str, ontology: Ontology, around: frozenset[str]) -> list[Candidate]:
-    """What the field's vocabularies mean by this name: first where its context is around, then elsewhere."""
+    """Return what the field's vocabularies mean by this name: first where its context is around, then elsewhere."""
     found = []
     for row in rows_of(label):
         if row.ontology_term_id in ontology:
@@ -186,7 +186,7 @@ class _NameIndex:
         return both / (sum(weight[word] for word in words) + 0.35 * missing)
 
     def share_of_context(self, term: Term, around: frozenset[str]) -> float:
-        """How much of the context a term's name and synonyms take up, 0 to 1."""
+        """Return how much of the context a term's name and synonyms take up, 0 to 1."""
         shared = sum(self._rarity_of_stem.get(stem, 0.0) for stem in self._about[term.id] & around)
         return 1 - math.exp(-shared / 8)
 
@@ -217,7 +217,7 @@ def _words(name: str) -> frozenset[str]:
 
 
 def _contradict(words: frozenset[str], others: frozenset[str]) -> bool:
-    """Whether a marker that one name has as negative is positive, high or low in the other."""
+    """Return whether a marker that one name has as negative is positive, high or low in the other."""
     for one, other in ((words, others), (others, words)):
         lacking = {marker[:-1] for marker in one if marker.endswith("-")}
         if any(re.split(r"[+-]|hi$|lo$|int$", marker)[0] in lacking for marker in other if not marker.endswith("-")):

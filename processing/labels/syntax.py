@@ -116,7 +116,7 @@ def _is_entry(item: Any) -> bool:
 
 
 def _unique_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; `json` alone would keep the last of two equal keys without a word."""
+    """Return a JSON object; `json` alone would keep the last of two equal keys without a word."""
     result = dict(pairs)
     if len(result) < len(pairs):
         names = [name for name, _ in pairs]

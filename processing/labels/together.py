@@ -39,7 +39,7 @@ def resolve_entries(
 
 
 def _around(place: int, labels: Sequence[Label], ontology: Ontology, tissue: str | None) -> frozenset[str]:
-    """The words around a label: the tissue, and names and terms of the other labels."""
+    """Return the words around a label: the tissue, and names and terms of the other labels."""
     others = [label for other, label in enumerate(labels) if other != place]
     terms = [ontology.term(label.ontology_term_id).name for label in others if label.ontology_term_id]
     return context_words([tissue, *(label.name for label in others), *terms])

@@ -77,7 +77,7 @@ class NameParts:
 
 
 def take_apart(name: str) -> NameParts:
-    """The words and markers of a cell type's name.
+    """Return the words and markers of a cell type's name.
 
     >>> parts = take_apart("CD4+/CD45RA+/CD25- Naive T cells")
     >>> sorted(parts.words), sorted(parts.markers)
@@ -118,7 +118,7 @@ class Abbreviations:
         self._add([(parts, term) for parts, term in by_synonym if parts not in taken])
 
     def find(self, name: str) -> Term | None:
-        """The term that a shortened name means; None when there is none, or no telling which.
+        """Return the term that a shortened name means; None when there is none, or no telling which.
 
         A running number at the end does not count. The first of these that finds a term decides:
 
@@ -139,7 +139,7 @@ class Abbreviations:
         return found
 
     def _closest(self, parts: NameParts) -> Term | None:
-        """The term with these words whose markers are nearest."""
+        """Return the term with these words whose markers are nearest."""
         candidates = self._by_words.get(parts.words, {}) if parts.words else {}
         if parts.markers in candidates:
             return _shortest(candidates[parts.markers].values())
@@ -167,14 +167,14 @@ class Abbreviations:
 
 
 def _shortest(terms: Iterable[Term]) -> Term | None:
-    """The term with the shortest name; None when two are as short."""
+    """Return the term with the shortest name; None when two are as short."""
     by_length = sorted(terms, key=lambda term: len(term.name))
     is_alone = len(by_length) < 2 or len(by_length[0].name) < len(by_length[1].name)
     return by_length[0] if by_length and is_alone else None
 
 
 def _with_its_kind(parts: NameParts) -> NameParts | None:
-    """A name without a term of its own, read as one of the kind of cells that its markers say."""
+    """Return a name without a term of its own, read as one of the kind of cells that its markers say."""
     if parts.words:
         is_of_t_cells = parts.markers & _T_CELL_MARKERS and "cd3-" not in parts.markers
         return NameParts(parts.words | {"t"}, parts.markers) if is_of_t_cells else None
@@ -187,13 +187,13 @@ def _with_its_kind(parts: NameParts) -> NameParts | None:
 
 
 def _may_come(added: frozenset[str], parts: NameParts) -> bool:
-    """Whether markers may be added: to a name with markers, and none that would make another type of it."""
+    """Return whether markers may be added: to a name with markers, and none that would make another type of it."""
     names = {re.sub(r"(?:[+-]|hi|lo|int)$", "", marker) for marker in added}
     return bool(parts.markers) and not any(names & _MADE_OF.get(word, set()) for word in parts.words)
 
 
 def _may_go(gone: frozenset[str], kept: frozenset[str], words: frozenset[str]) -> bool:
-    """Whether a type without these markers is still a true name: NK cells are what "CD56+ NK" are."""
+    """Return whether a type without these markers is still a true name: NK cells are what "CD56+ NK" are."""
     if any(marker.endswith(_LEVELS_THAT_MATTER) for marker in gone):
         return False
     missing = {marker[:-1] for marker in gone if marker.endswith("-")}
@@ -203,7 +203,7 @@ def _may_go(gone: frozenset[str], kept: frozenset[str], words: frozenset[str]) -
 
 
 def _words_of(piece: str) -> list[str]:
-    """A piece without its plural, written out."""
+    """Return a piece without its plural, written out."""
     for form in (piece, _singular(piece)):
         if form in _WRITTEN_OUT:
             return _WRITTEN_OUT[form]

@@ -90,7 +90,7 @@ def _names(pieces: Sequence[Piece], rng: np.random.Generator) -> str:
 
 
 def _reordered(pieces: Sequence[Piece], rng: np.random.Generator) -> str:
-    """The plain form with the pieces in another order."""
+    """Return the plain form with the pieces in another order."""
     return "".join(str(pieces[i]) for i in rng.permutation(len(pieces)))
 
 

@@ -49,7 +49,7 @@ _HEALTHY = "PATO:0000461"
 
 
 def describe_term(aspect: str, term: Term | str, *, form: TextForm = "full") -> str:
-    """The piece of text for one aspect.
+    """Return the piece of text for one aspect.
 
     Args:
         aspect: one of `ASPECTS`.
@@ -128,7 +128,7 @@ def describe(
     template: str = "plain",
     on_unknown: NameForUnknownId | None = None,
 ) -> str:
-    """The description of one cell, from its CELLxGENE obs columns (`DESCRIBED_COLUMNS`).
+    """Return the description of one cell, from its CELLxGENE obs columns (`DESCRIBED_COLUMNS`).
 
     Aspects without a column, with an unknown value ("unknown", "na", missing) or with a term that is true of every cell
     (CL:0000255, eukaryotic cell) are left out. Several terms ("A || B") give a piece each. An obsolete term gives way
@@ -164,7 +164,7 @@ def describe(
 
 
 def known_values(value: str) -> list[str]:
-    """The parts of a value that say something.
+    """Return the parts of a value that say something.
 
     >>> known_values("HANCESTRO:0005 || unknown || HANCESTRO:0568"), known_values("na")
     (['HANCESTRO:0005', 'HANCESTRO:0568'], [])
@@ -173,7 +173,7 @@ def known_values(value: str) -> list[str]:
 
 
 def _known_terms(aspect: str, value: Any, ontology: Ontology, on_unknown: NameForUnknownId | None) -> list[Term | str]:
-    """The terms in a value that say something of the cell, each once; names where the column holds names."""
+    """Return the terms in a value that say something of the cell, each once; names where the column holds names."""
     if not isinstance(value, str):
         if pd.api.types.is_scalar(value) and pd.isna(value):
             return []
@@ -189,7 +189,7 @@ def _known_terms(aspect: str, value: Any, ontology: Ontology, on_unknown: NameFo
 
 
 def _term(aspect: str, part: str, ontology: Ontology, on_unknown: NameForUnknownId | None) -> Term | str | None:
-    """The term of today with this id; of a tissue that is a culture by its note, the text of it.
+    """Return the term of today with this id; of a tissue that is a culture by its note, the text of it.
 
     What `on_unknown` gives stands for an id that there is not.
     """
@@ -210,7 +210,7 @@ def _piece(aspect: str, term: Term | str, kind: Any) -> str:
 
 
 def _name_of_tissue(term: Term, kind: str) -> Term | str:
-    """What to call a tissue of this type (`tissue_type`, or the note of an older schema); a tissue as it is."""
+    """Return what to call a tissue of this type (`tissue_type`, or the note of an older schema); a tissue as it is."""
     kind = " ".join(kind.casefold().split())
     if term.id.startswith("CVCL"):
         return f"cell line {term.name}"
@@ -222,13 +222,13 @@ def _name_of_tissue(term: Term, kind: str) -> Term | str:
 
 
 def _is_of_cell_line(obs_row: Mapping[str, Any]) -> bool:
-    """Whether the cell is one of a cell line, of which there is no healthy donor to speak of."""
+    """Return whether the cell is one of a cell line, of which there is no healthy donor to speak of."""
     values = (obs_row.get(TISSUE_TYPE_COLUMN), obs_row.get(ASPECT_COLUMNS["tissue"]))
     return any(isinstance(value, str) and value.startswith(("cell line", "CVCL_")) for value in values)
 
 
 def _in_order(aspects: Sequence[str]) -> list[str]:
-    """The aspects in the fixed order, whatever order they were asked for in."""
+    """Return the aspects in the fixed order, whatever order they were asked for in."""
     if unknown := [aspect for aspect in aspects if aspect not in ASPECTS]:
         raise ValueError(f"Unknown aspect {unknown[0]!r}. Choose among: {', '.join(ASPECTS)}.")
     return [aspect for aspect in ASPECTS if aspect in aspects]

@@ -31,7 +31,7 @@ _RUN_TOGETHER = re.compile(rf"(?<=\d)([a-z]?)({_LEVEL_ALONE})(?=cd\d|ig[adegm])"
 
 
 def take_markers(text: str) -> tuple[frozenset[str], str]:
-    """The markers of a name, each with its level, and what is left of the name.
+    """Return the markers of a name, each with its level, and what is left of the name.
 
     A marker without a level is positive; one that is both ("CD16+/-") says nothing. Beside a "++" a single "+" is low.
 
@@ -51,7 +51,7 @@ def take_markers(text: str) -> tuple[frozenset[str], str]:
 
 
 def _marker(found: re.Match[str], has_more: bool) -> str:
-    """The name and the level of a marker; `has_more` when the name has "++" somewhere."""
+    """Return the name and the level of a marker; `has_more` when the name has "++" somewhere."""
     name = found["spelled"] or found["cluster"] or found["negative"] or found["signed"] or found["bare"]
     level = found["level"] or found["short"] or found["minus"] or found["sign"] or "+"
     level = "lo" if has_more and level == "+" else level

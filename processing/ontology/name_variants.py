@@ -33,7 +33,7 @@ _NUMBER = re.compile(r"[ ._]*(?:\btype[ ._]*)?\b\d{1,2}$")
 
 
 def clean_name_variant(name: str) -> str:
-    """A name from a data set's own annotation as words: dots and underscores are blanks, a running number goes.
+    """Return a name from a data set's own annotation as words: dots and underscores are blanks, a running number goes.
 
     >>> clean_name_variant("Bcells.memory.1"), clean_name_variant("Endothelial_2"), clean_name_variant("CD8.T...NK")
     ('bcells memory', 'endothelial', 'cd8 t nk')
@@ -63,7 +63,7 @@ def name_variants(name: str) -> list[str]:
 
 
 def _spellings(name: str) -> Iterator[str]:
-    """The name with signs for words, without what is usually left out, and with markers in front or behind."""
+    """Yield the name with signs for words, without what is usually left out, and with markers in front or behind."""
     signed = _tidy(_MARKER.sub(lambda match: match[1] + _SIGN[match[2]], name))
     yield signed
     bare = _tidy(_LEFT_OUT.sub("", signed).replace(",", ""))

@@ -81,7 +81,7 @@ class CellxgeneSource:
         self.where = f"the CELLxGENE ontologies (schema {self._schema.version})"
 
     def get(self, term_id: str) -> Term | None:
-        """The term with this id, or None."""
+        """Return the term with this id, or None."""
         parser = self._parser
         if not parser.is_valid_term_id(term_id):
             return None
@@ -140,7 +140,7 @@ class FileSource:
         self.version = f"{Path(path).name}, {self._ontology.metadata.data_version or 'version not stated'}"
 
     def get(self, term_id: str) -> Term | None:
-        """The term with this id, or None."""
+        """Return the term with this id, or None."""
         return self._terms.get(term_id)
 
     def ids(self, prefix: str) -> Iterable[str]:
@@ -162,7 +162,7 @@ class FileSource:
         return set(related.to_set().ids) & self._terms.keys()
 
     def _id_in_file(self, term_id: str) -> str:
-        """The id of the term that a merged id is part of; any other id as it is."""
+        """Return the id of the term that a merged id is part of; any other id as it is."""
         merged = self._merged.get(term_id)
         return merged.replaced_by if merged and merged.replaced_by else term_id
 

@@ -25,7 +25,7 @@ _ID_LIKE = re.compile(r"[A-Za-z]+:\d{2,}|[A-Za-z]+_\d{7}|CVCL_[A-Z0-9]{4}|(?i:un
 
 
 def looks_like_id(text: str) -> bool:
-    """Whether a label is meant as an ontology id.
+    """Return whether a label is meant as an ontology id.
 
     >>> [looks_like_id(x) for x in ("CL:0000236", "CL_0000236", "CVCL_0023", "B cell", "cluster_12", "CD8_1")]
     [True, True, True, False, False, False]
@@ -34,7 +34,7 @@ def looks_like_id(text: str) -> bool:
 
 
 def normalize_name(text: str) -> str:
-    """The form in which names are compared: case, underscores, runs of blanks and typeset signs do not count.
+    """Return the form in which names are compared: case, underscores, runs of blanks and typeset signs do not count.
 
     Hyphens do: behind a marker they mean "negative" (`CD4-`).
 
@@ -46,7 +46,7 @@ def normalize_name(text: str) -> str:
 
 
 def _fold(normalized: str) -> str:
-    """The last resort: hyphens inside words become blanks, and the plural "s" of the last word goes.
+    """Return the last resort: hyphens inside words become blanks, and the plural "s" of the last word goes.
 
     Between two markers ("cd14-cd16+") a hyphen is a minus and stays.
     """
@@ -104,7 +104,7 @@ class Ontology:
         return sorted(self._source.ids(prefix))
 
     def term(self, term_id: str) -> Term:
-        """The term with this id, also when it is obsolete (see `current`).
+        """Return the term with this id, also when it is obsolete (see `current`).
 
         Raises:
             ValueError: there is none; a likely id is named where one differs only in case or separator.
@@ -124,7 +124,7 @@ class Ontology:
         return " Give the id of a term that it has."
 
     def current(self, term_id: str) -> Term:
-        """The term that stands for this id today: itself or, if obsolete, the last of its successors.
+        """Return the term that stands for this id today: itself or, if obsolete, the last of its successors.
 
         An obsolete term without a successor at hand comes back as it is (`.obsolete` is True).
 
@@ -191,7 +191,7 @@ class Ontology:
         return self._source.descendants(self.term(term_id).id)
 
     def _name_indexes(self, prefix: str) -> list[_NameIndex]:
-        """What `find` tries, in order: exact names, exact synonyms, folded names, folded synonyms."""
+        """Return what `find` tries, in order: exact names, exact synonyms, folded names, folded synonyms."""
         if prefix not in self._names:
             terms = [term for term_id in sorted(self._source.ids(prefix)) if (term := self._source.get(term_id))]
             terms = [term for term in terms if not term.obsolete]

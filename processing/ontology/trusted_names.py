@@ -36,7 +36,7 @@ _LONGEST_SYMBOL = 6
 
 
 def is_foreign(term: Term) -> bool:
-    """Whether no human cell is of this type, as far as the ontology says.
+    """Return whether no human cell is of this type, as far as the ontology says.
 
     >>> is_foreign(Term("CL:1", "striatal VIP interneuron (Primate)")), is_foreign(Term("CL:2", "B cell"))
     (True, False)
@@ -51,7 +51,7 @@ def is_foreign(term: Term) -> bool:
 
 
 def is_symbol(synonym: str) -> bool:
-    """Whether a synonym is a symbol rather than words.
+    """Return whether a synonym is a symbol rather than words.
 
     >>> [is_symbol(word) for word in ("DC2", "IC", "K cell", "pDC", "NK cell", "ovum", "B lymphocyte")]
     [True, True, True, True, False, False, False]
@@ -64,14 +64,14 @@ def is_symbol(synonym: str) -> bool:
 
 
 def trusted_synonyms(term: Term) -> tuple[str, ...]:
-    """The exact synonyms by which a label may mean this term: none of a foreign one, and no symbols."""
+    """Return the exact synonyms by which a label may mean this term: none of a foreign one, and no symbols."""
     if is_foreign(term):
         return ()
     return tuple(synonym for synonym in term.synonyms if synonym_is_words(synonym, term))
 
 
 def synonym_is_words(synonym: str, term: Term) -> bool:
-    """Whether a synonym is words, or the term's own name in another spelling ("B-cell" for "B cell").
+    """Return whether a synonym is words, or the term's own name in another spelling ("B-cell" for "B cell").
 
     >>> synonym_is_words("B-cell", Term("CL:0000236", "B cell"))
     True

@@ -13,7 +13,7 @@ _IN_BRACKETS = re.compile(r"(?<=\w)\(([+-]{1,2}|hi|high|lo|low|dim|bright|int)\)
 
 
 def plain_signs(text: str) -> str:
-    """The text with "+" and "-" for every typeset plus and minus, and without superscripts and their markup.
+    """Return the text with "+" and "-" for every typeset plus and minus, and without superscripts and their markup.
 
     >>> [plain_signs(name) for name in ("CD14⁻CD16⁺", "CD4− T", "CD56ᵇʳⁱᵍʰᵗ NK", "CD4<sup>+</sup>", "CD8(-) T")]
     ['CD14-CD16+', 'CD4- T', 'CD56bright NK', 'CD4+', 'CD8- T']

@@ -49,7 +49,7 @@ _NAMES_OF_EVERY_CELL = frozenset({"cell", "cells", "native cell", "animal cell",
 
 
 def says_nothing(word: object) -> bool:
-    """Whether a word of a column means that there is no value; case and blanks around it do not count.
+    """Return whether a word of a column means that there is no value; case and blanks around it do not count.
 
     It is one rule for descriptions, for label columns that a model is taught or judged by, and for labels that
     somebody types. A missing value (None, NaN, NA) says nothing either.
@@ -63,7 +63,7 @@ def says_nothing(word: object) -> bool:
 
 
 def names_no_type(name: str) -> bool:
-    """Whether a name in a column of types is that of every cell ("native cell"), and so no type.
+    """Return whether a name in a column of types is that of every cell ("native cell"), and so no type.
 
     >>> [names_no_type(name) for name in ("Native cell", "animal_cell", "CL:0000000", "B cell")]
     [True, True, True, False]
@@ -73,5 +73,5 @@ def names_no_type(name: str) -> bool:
 
 
 def is_of_every_cell(term: Term) -> bool:
-    """Whether a term is true of nearly every cell, such as CL:0000255 (eukaryotic cell)."""
+    """Return whether a term is true of nearly every cell, such as CL:0000255 (eukaryotic cell)."""
     return term.id in _OF_EVERY_CELL

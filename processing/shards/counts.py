@@ -36,7 +36,7 @@ class ShardCounts:
         return int(self.lengths.sum())
 
     def length_at(self, share: float) -> int:
-        """The length that this share of the cells does not exceed; 0.5 gives the median."""
+        """Return the length that this share of the cells does not exceed; 0.5 gives the median."""
         return int(np.searchsorted(np.cumsum(self.lengths), share * self.n_cells))
 
 

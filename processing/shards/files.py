@@ -175,7 +175,7 @@ def write_shard_in_parts(folder: str | Path, number: int, parts: Iterator[pa.Tab
 
 
 def _row_groups(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """The rows of the parts in tables of `ROWS_PER_GROUP`, one array a column; the last may have fewer."""
+    """Yield the rows of the parts in tables of `ROWS_PER_GROUP`, one array a column; the last may have fewer."""
     waiting: list[pa.Table] = []
     for part in parts:
         table = pa.concat_tables([*waiting, part])
@@ -237,7 +237,7 @@ def finish_folder(
 
 
 def read_descriptions(folder: str | Path) -> list[Description]:
-    """The texts of a folder of shards; item i has description id i."""
+    """Return the texts of a folder of shards; item i has description id i."""
     rows = pq.read_table(Path(folder) / DESCRIPTIONS_FILE).drop_columns("description_id").to_pylist()
     return [Description(**row) for row in rows]
 

@@ -58,7 +58,7 @@ class FileRecord:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "FileRecord":
-        """A record from what `dataclasses.asdict` made of it.
+        """Return a record from what `dataclasses.asdict` made of it.
 
         Raises:
             KeyError, TypeError: A field is missing or unknown.
@@ -146,7 +146,7 @@ def read_manifest(folder: str | Path) -> Manifest:
 
 
 def is_finished(folder: str | Path) -> bool:
-    """Whether shards in this folder were written to the end: the manifest comes last."""
+    """Return whether shards in this folder were written to the end: the manifest comes last."""
     return (Path(folder) / MANIFEST_FILE).exists()
 
 

@@ -46,7 +46,7 @@ def _gamma_poisson(rate: np.ndarray, cv: float, rng: np.random.Generator) -> np.
 
 
 def _invert(uniform: np.ndarray, rate: np.ndarray, cv: float) -> np.ndarray:
-    """The count k with P(count > k) <= uniform < P(count > k - 1), for negative binomials of mean `rate`."""
+    """Return the count k with P(count > k) <= uniform < P(count > k - 1), for negative binomials of mean `rate`."""
     dispersion = cv**2
     # log P(0) of the negative binomial; its limit without dispersion is that of the Poisson.
     log_zero = -np.log1p(dispersion * rate) / dispersion if dispersion > 0 else -rate

@@ -39,7 +39,7 @@ class ProfileTexts:
     weights: list[np.ndarray]
 
     def choose(self, profile: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """A description id for each cell, int32; `profile` is the row of the profiles it was drawn from."""
+        """Return a description id for each cell, int32; `profile` is the row of the profiles it was drawn from."""
         chosen = np.empty(len(profile), dtype=np.int32)
         for row in np.unique(profile):
             cells = np.flatnonzero(profile == row)
@@ -97,7 +97,7 @@ def tissue_ids(profiles: CellProfiles) -> np.ndarray:
 
 
 def _candidates(profiles: CellProfiles, ontology: Ontology) -> Iterator[dict[str, list[Description]]]:
-    """The texts of each profile by kind; those that depend on the type alone are made once for each type."""
+    """Yield the texts of each profile by kind; those that depend on the type alone are made once for each type."""
     cl_ids = profiles.obs["cl_id"].to_numpy(dtype=str)
     labels = profiles.obs.get("label_original")
     narrower = _narrower_types(set(cl_ids), ontology)
@@ -146,7 +146,7 @@ def _names_as_written(term: Term) -> Iterator[str]:
 
 
 def _as_written(names: Iterable[str], cl_id: str, form: str) -> Iterator[Description]:
-    """Each name alone, and as a label that the ontology does not know is described."""
+    """Yield each name alone, and as a label that the ontology does not know is described."""
     for name in dict.fromkeys(names):
         yield Description(name, cl_id, "", form)
         yield Description(describe_term("cell type", name), cl_id, "", form)

@@ -144,5 +144,5 @@ def _run(maker: _ShardMaker, jobs: Sequence[tuple], workers: int) -> Iterator[Fi
 
 
 def _plain(config: SimulationConfig) -> dict[str, Any]:
-    """The configuration as it reads back from JSON, where pairs are lists."""
+    """Return the configuration as it reads back from JSON, where pairs are lists."""
     return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()}

@@ -54,7 +54,7 @@ class CensusSelection:
 
 
 def resolve_census(uri_or_version: str) -> str:
-    """The URI of a Census: a public version ("stable", "latest", a date) is looked up, a folder made absolute.
+    """Return the URI of a Census: a public version ("stable", "latest", a date) is looked up, a folder made absolute.
 
     Raises:
         ValueError: No such version, or the extra is not installed.
@@ -69,7 +69,7 @@ def resolve_census(uri_or_version: str) -> str:
 
 
 def parse_joinids(text: str) -> tuple[int, int]:
-    """A range of `soma_joinid` from "start:stop".
+    """Return a range of `soma_joinid` from "start:stop".
 
     Raises:
         ValueError: It is none.
@@ -84,7 +84,7 @@ def parse_joinids(text: str) -> tuple[int, int]:
 
 
 def excludes_values(value_filter: str) -> bool:
-    """Whether a condition leaves out values, and so the cells without one too.
+    """Return whether a condition leaves out values, and so the cells without one too.
 
     >>> excludes_values("cell_type != 'B cell'"), excludes_values("cell_type == 'not !='")
     (True, False)
@@ -148,7 +148,7 @@ class CensusSource:
         self._opened.close()
 
     def find_genes(self, vocabulary: GeneVocabulary, *, tell: bool = True) -> FoundGenes:
-        """Where the genes are in a vocabulary; see `genes_of_census`."""
+        """Return where the genes are in a vocabulary; see `genes_of_census`."""
         return genes_of_census(self, vocabulary, tell=tell)
 
     def n_in_range(self) -> int:
@@ -184,7 +184,7 @@ class CensusSource:
                 yield table.iloc[start : start + rows_per_block]
 
     def counts_of(self, rows: np.ndarray) -> sparse.csr_matrix:
-        """The raw counts of some cells.
+        """Return the raw counts of some cells.
 
         Args:
             rows: int64, their `soma_joinid`s, ascending.
@@ -212,7 +212,7 @@ class CensusSource:
         return to_linear(sparse.csr_matrix((values, (cells, genes)), shape=shape), "counts")
 
     def _open(self) -> tuple[Any, Any]:
-        """What was opened, and the experiment in it."""
+        """Return what was opened, and the experiment in it."""
         context = _library("cellxgene_census").get_default_soma_context(
             {"soma.init_buffer_bytes": _BUFFER_BYTES, "py.init_buffer_bytes": _BUFFER_BYTES}
         )

@@ -195,7 +195,7 @@ def _values(
 
 
 def _columns(source: CellSource, ontology: Ontology, facts: dict[str, Any]) -> Iterator[Problem]:
-    """Every column of obs is read, and those with ids, labels and marks are looked into."""
+    """Yield every column of obs is read, and those with ids, labels and marks are looked into."""
     labels, ids = [], []
     for name in source.obs_columns:
         try:
@@ -303,7 +303,7 @@ def _elements(spec: SourceSpec) -> Iterator[Problem]:
 
 
 def _problem(error: Exception, name: str = "", *, advice: str = "") -> Problem:
-    """What an error says, in two parts: what is wrong, and what to do."""
+    """Return what an error says, in two parts: what is wrong, and what to do."""
     text = " ".join(str(error).split()) or type(error).__name__
     if name and f"{name}: " in text:
         text = text.partition(f"{name}: ")[2]

@@ -66,7 +66,7 @@ class HostedCensus:
         self._hosted.close()
 
     def find_genes(self, vocabulary: GeneVocabulary, *, tell: bool = True) -> FoundGenes:
-        """Where the genes are in a vocabulary; see `genes_of_census`."""
+        """Return where the genes are in a vocabulary; see `genes_of_census`."""
         return genes_of_census(self, vocabulary, tell=tell)
 
     def n_in_range(self) -> int:
@@ -86,5 +86,5 @@ class HostedCensus:
         yield from self._hosted.stream("metadata_blocks", after)
 
     def counts_of(self, rows: np.ndarray) -> sparse.csr_matrix:
-        """The raw counts of some cells, cells x genes; see `CensusSource.counts_of`."""
+        """Return the raw counts of some cells, cells x genes; see `CensusSource.counts_of`."""
         return self._hosted.call("counts_of", rows)

@@ -138,13 +138,13 @@ def refuse_unfit(faults: Sequence[tuple[str, Exception]], n_sources: int) -> Non
 
 
 def said_of(name: str, error: Exception) -> str:
-    """What an error says, with the name of its source in it."""
+    """Return what an error says, with the name of its source in it."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if name in text else f"{name}: {text}"
 
 
 def census_source(selection: CensusSelection) -> SourceSpec:
-    """A selection of a Census as a source.
+    """Return a selection of a Census as a source.
 
     >>> census_source(CensusSelection("s3://bucket/cell-census/2025-01-30/soma/")).name
     'cell-census/2025-01-30/soma homo_sapiens'

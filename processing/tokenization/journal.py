@@ -83,7 +83,7 @@ def check_same_plan(old: Mapping[str, Any], new: Mapping[str, Any], folder: Path
 
 
 def results_of(manifest: Manifest) -> dict[int, ShardResult]:
-    """The results behind a finished folder, by number of the shard."""
+    """Return the results behind a finished folder, by number of the shard."""
     assert manifest.tokenizing is not None
     results = [_result(fields) for fields in manifest.tokenizing["empty_shards"]]
     for record in manifest.shards:
@@ -93,7 +93,7 @@ def results_of(manifest: Manifest) -> dict[int, ShardResult]:
 
 
 def stands(result: ShardResult, folder: Path) -> bool:
-    """Whether the file of a result is there as it was written, or rightly absent."""
+    """Return whether the file of a result is there as it was written, or rightly absent."""
     path = folder / shard_path(result.number)
     if result.file is None:
         return not path.exists()
@@ -101,7 +101,7 @@ def stands(result: ShardResult, folder: Path) -> bool:
 
 
 def as_json(result: ShardResult) -> dict[str, Any]:
-    """A result as values that JSON can hold."""
+    """Return a result as values that JSON can hold."""
     return asdict(result)
 
 

@@ -32,7 +32,7 @@ class MetadataTexts:
         self.unknown: Counter[tuple[str, str]] = Counter()
 
     def text(self, combination: Metadata, names: Mapping[tuple[str, str], str]) -> str:
-        """The description of a combination.
+        """Return the description of a combination.
 
         Args:
             combination: values of `METADATA_COLUMNS`.
@@ -74,7 +74,7 @@ class MetadataTexts:
 
 
 def said_of_unknown(unknown: Mapping[tuple[str, str], int], ontology: Ontology) -> str:
-    """The unknown ids of a source in a line, with the cells that have them."""
+    """Return the unknown ids of a source in a line, with the cells that have them."""
     lines = []
     for (column, term_id), cells in list(unknown.items())[:_MOST_NAMED]:
         try:

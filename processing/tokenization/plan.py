@@ -102,7 +102,7 @@ class Plan:
         return sum(shard.read for shard in self.shards)
 
     def summary(self) -> dict[str, Any]:
-        """What has to agree for two runs to make the same shards; values that JSON can hold, but no places."""
+        """Return what has to agree for two runs to make the same shards; values that JSON can hold, but no places."""
         texts = json.dumps([asdict(text) for text in self.descriptions]).encode()
         options = asdict(self.options)
         if options["on_unknown_id"] == "error":  # as before there was a choice: those shards can be gone on with
@@ -181,7 +181,7 @@ class _Planner:
         self._id_of_text: dict[str, int] = {}
 
     def state(self) -> tuple[int, int, int]:
-        """How much there is, to go back to."""
+        """Return how much there is, to go back to."""
         return len(self.shards), len(self.descriptions), len(self.description_ids)
 
     def back_to(self, state: tuple[int, int, int]) -> None:
@@ -229,7 +229,7 @@ class _Planner:
         return planned
 
     def _id_of(self, text: str, combination: Metadata) -> int:
-        """The number of a text, a new one where it is new."""
+        """Return the number of a text, a new one where it is new."""
         if text not in self._id_of_text:
             row = dict(zip(METADATA_COLUMNS, combination, strict=True))
             self._id_of_text[text] = len(self.descriptions)

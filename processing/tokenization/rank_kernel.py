@@ -37,7 +37,7 @@ def rank_encode_compiled(
     max_length: int | None = 2048,
     add_cls: bool = True,
 ) -> RankedCells:
-    """What `rank_encode` gives, four times as fast; arguments and errors are its own.
+    """Return what `rank_encode` gives, four times as fast; arguments and errors are its own.
 
     Matrices in which genes may repeat, or columns do not ascend, are ranked by `rank_encode`.
     """
@@ -73,7 +73,7 @@ def rank_encode_compiled(
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as machine code, kept on the disk; other threads run beside it."""
+    """Return the function as machine code, kept on the disk; other threads run beside it."""
     try:
         return numba.njit(nogil=True, cache=True)(function)
     except RuntimeError:  # no folder that the machine code could be kept in

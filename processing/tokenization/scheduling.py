@@ -23,7 +23,7 @@ def run_tasks(
     preload: str | None = None,
     may_crash: bool = False,
 ) -> Iterator[Result]:
-    """The results of all tasks, in the order in which they are finished.
+    """Yield the results of all tasks, in the order in which they are finished.
 
     Args:
         function: What to do, from a module that the workers can import.

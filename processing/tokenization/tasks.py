@@ -164,7 +164,7 @@ class _Cells:
 def _tables(
     source: RowSource, cells: _Cells, task: ShardTask, dropped: dict[str, int], totals: dict[str, float]
 ) -> Iterator[pa.Table]:
-    """The cells as tables, chunk by chunk; counts in `dropped` and `totals` what became of them."""
+    """Yield the cells as tables, chunk by chunk; counts in `dropped` and `totals` what became of them."""
     options, rank = task.options, rank_encode_compiled if task.compiled else rank_encode
     gene_index = _gene_index(source, cells.vocabulary, task)
     for reason in (TOO_FEW_GENES, NO_KNOWN_GENE):
@@ -186,7 +186,7 @@ def _tables(
 
 
 def _some(ranked: RankedCells, kept: np.ndarray) -> RankedCells:
-    """The cells that are kept."""
+    """Return the cells that are kept."""
     if kept.all():
         return ranked
     lengths = ranked.lengths
@@ -221,7 +221,7 @@ def _gene_index(source: RowSource, vocabulary: GeneVocabulary, task: ShardTask) 
 
 @lru_cache(maxsize=1)
 def _description_ids(path: str, source: int, plan_sha256: str) -> dict[Metadata, int]:
-    """The text ids of one source; `plan_sha256` keeps those of another plan apart."""
+    """Return the text ids of one source; `plan_sha256` keeps those of another plan apart."""
     table = pq.read_table(path, filters=[("source", "=", source)]).to_pydict()
     return dict(
         zip(zip(*(table[name] for name in METADATA_COLUMNS), strict=True), table["description_id"], strict=True)

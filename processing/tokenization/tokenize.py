@@ -161,7 +161,7 @@ def _note_what_is_missing(plan: Plan) -> None:
 
 
 def _earlier_results(folder: Path, plan: Plan, *, overwrite: bool) -> dict[int, ShardResult]:
-    """What an earlier run finished, by number of the shard; a folder with another plan is emptied or refused."""
+    """Return what an earlier run finished, by number of the shard; a folder with another plan is emptied or refused."""
     work = folder / WORK_FOLDER
     try:
         if is_finished(folder):
@@ -244,7 +244,7 @@ def _finish(folder: Path, plan: Plan, vocabulary: GeneVocabulary, results: dict[
 
 
 def _source_record(plan: Plan, number: int, results: Sequence[ShardResult]) -> dict[str, Any]:
-    """What the manifest says of a source: every row of it was written, or dropped for a reason."""
+    """Return what the manifest says of a source: every row of it was written, or dropped for a reason."""
     planned = plan.sources[number]
     own = [result for result in results if result.origin.source == number]
     dropped = Counter({OUTSIDE_FILTER: planned.outside_filter})
@@ -277,7 +277,7 @@ def _unknown_ids(cells_of: Mapping[tuple[str, str], int]) -> dict[str, dict[str,
 
 
 def _plain(value: Any) -> Any:
-    """A value as it reads back from JSON, where tuples are lists."""
+    """Return a value as it reads back from JSON, where tuples are lists."""
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value

@@ -96,14 +96,14 @@ class MedianSketch:
         self._histogram[genes] += other._histogram
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """What was counted, to be stored: places in the histogram that are not empty, and their counts."""
+        """Return what was counted, to be stored: places in the histogram that are not empty, and their counts."""
         flat = self._histogram.ravel()
         place = np.flatnonzero(flat)
         return {"n_genes": np.array(len(self)), "place": place, "count": flat[place]}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "MedianSketch":
-        """A sketch from what `to_arrays` gave."""
+        """Return a sketch from what `to_arrays` gave."""
         sketch = cls(int(arrays["n_genes"]))
         sketch._histogram.ravel()[arrays["place"]] = arrays["count"]
         return sketch
@@ -155,7 +155,7 @@ def make_vocabulary(
     keep: np.ndarray,
     min_cells: int = 1,
 ) -> GeneVocabulary:
-    """The gene vocabulary of a corpus.
+    """Return the gene vocabulary of a corpus.
 
     Args:
         sketch: What was counted, one row a gene.
@@ -191,7 +191,7 @@ def fit_vocabulary_from_profiles(
     min_cells: int = 10,
     progress: bool = True,
 ) -> GeneVocabulary:
-    """The gene vocabulary of simulated cells and, if given, real ones: the genes of `profiles.in_vocabulary`.
+    """Yield the gene vocabulary of simulated cells and, if given, real ones: the genes of `profiles.in_vocabulary`.
 
     Args:
         profiles: What the cells are drawn from.

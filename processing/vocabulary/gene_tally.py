@@ -51,7 +51,7 @@ class GeneTally:
 
     @classmethod
     def merged(cls, parts: Iterable["GeneTally"]) -> "GeneTally":
-        """The tally of all parts; in whichever order they come, it is that of one pass.
+        """Return the tally of all parts; in whichever order they come, it is that of one pass.
 
         Args:
             parts: taken one by one, so that a generator keeps no more than one beside the result.
@@ -124,7 +124,7 @@ class GeneTally:
         keep: Collection[str] = KEPT_BIOTYPES,
         min_cells: int = 1,
     ) -> tuple[GeneVocabulary, list[dict[str, Any]]]:
-        """The gene vocabulary: genes of some biotypes that were found in enough cells, sorted by their ids.
+        """Return the gene vocabulary: genes of some biotypes that were found in enough cells, sorted by their ids.
 
         Args:
             table: biotypes, symbols and synonyms by Ensembl id; without it, what the sources say.
@@ -170,5 +170,5 @@ class GeneTally:
 
 
 def _most(counts: Counter[str]) -> str:
-    """The entry with most cells, the first by name among equals; "" of none."""
+    """Return the entry with most cells, the first by name among equals; "" of none."""
     return min(counts, key=lambda name: (-counts[name], name), default="")

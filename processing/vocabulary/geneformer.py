@@ -54,7 +54,7 @@ def read_geneformer_v1(
 
 
 def is_published_v1(vocabulary: GeneVocabulary) -> bool:
-    """Whether genes and medians are exactly the published ones of Geneformer V1."""
+    """Return whether genes and medians are exactly the published ones of Geneformer V1."""
     return vocabulary.fingerprint == PUBLISHED_V1_FINGERPRINT
 
 

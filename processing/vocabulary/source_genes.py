@@ -83,7 +83,7 @@ def tally_genes(
 def _genes_of_all(
     sources: Sequence[SourceSpec], options: ReadOptions, work: Path, table: Mapping[str, GeneEntry]
 ) -> list[SourceGenes]:
-    """The genes of all sources; what is wrong with any of them is said at once, before the cells are counted."""
+    """Return the genes of all sources; what is wrong with any of them is said at once, before the cells are counted."""
     genes: list[SourceGenes] = []
     faults: list[tuple[str, Exception]] = []
     for spec in sources:
@@ -116,7 +116,7 @@ def _count(
 
 
 def _place(spec: SourceSpec) -> str:
-    """What tells sources apart where they are read on several machines."""
+    """Return what tells sources apart where they are read on several machines."""
     if spec.census is None:
         return spec.path
     start, stop = spec.census.joinids or ("", "")
@@ -150,7 +150,7 @@ def _source_genes(spec: SourceSpec, options: ReadOptions, work: Path, table: Map
 
 
 def _first_column(var: pd.DataFrame, names: Iterable[str]) -> list[str] | None:
-    """The first of some columns that the gene table has with anything in it."""
+    """Return the first of some columns that the gene table has with anything in it."""
     columns = (gene_names(var, name) for name in names if name in var.columns)
     return next((values for values in columns if any(values)), None)
 

@@ -24,7 +24,7 @@ class HostedObject:
         self._numbers = count()
 
     def call(self, method: str, *arguments: Any) -> Any:
-        """The result of a method.
+        """Return the result of a method.
 
         Raises:
             OSError: The process died three times over this call.
@@ -33,11 +33,11 @@ class HostedObject:
         return self._repeated(lambda: self._ask("call", 0, method, arguments))
 
     def attributes(self, *names: str) -> tuple[Any, ...]:
-        """The values of attributes of the object; raises what `call` raises."""
+        """Return the values of attributes of the object; raises what `call` raises."""
         return self._repeated(lambda: self._ask("get", 0, "", names))
 
     def stream(self, method: str, arguments_after: Callable[[Any], tuple[Any, ...]]) -> Iterator[Any]:
-        """What a method yields, one by one; raises what `call` raises.
+        """Yield what a method yields, one by one; raises what `call` raises.
 
         Args:
             method: A method that gives an iterator.

@@ -27,7 +27,7 @@ def run_in_processes(
     preload: Sequence[str] = (),
     finish_begun: bool = True,
 ) -> Iterator[tuple[int, Result]]:
-    """The number and the result of each task, in the order in which they are finished.
+    """Yield the number and the result of each task, in the order in which they are finished.
 
     Args:
         function: What to do, the same wherever and however often it runs; it can be pickled.
@@ -113,7 +113,7 @@ class _Pool(Generic[Task, Result]):
         return bool(self._busy)
 
     def _next(self) -> _Job[Task] | None:
-        """The task that can be started now."""
+        """Return the task that can be started now."""
         if len(self._busy) == self._workers or any(job.is_alone for job in self._busy.values()):
             return None
         if not self._lost:

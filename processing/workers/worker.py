@@ -102,12 +102,12 @@ class Worker:
 
 
 def is_expendable() -> bool:
-    """Whether this process may die: it is a worker, of ours or of another library, and cannot have children."""
+    """Return whether this process may die: it is a worker, of ours or of another library, and cannot have children."""
     return bool(multiprocessing.current_process().daemon)
 
 
 def _how(code: int | None) -> str:
-    """What an exit code says.
+    """Return what an exit code says.
 
     >>> _how(-9), _how(3)
     ('SIGKILL, perhaps for want of memory', 'exit code 3')
@@ -119,7 +119,7 @@ def _how(code: int | None) -> str:
 
 
 def _context(modules: list[str]) -> Any:
-    """How processes are started: from a server that has imported all they need, so that they share that memory.
+    """Return how processes are started: from a server that has imported all they need, so that they share that memory.
 
     They are not forked from this process, which may have threads that hold locks.
     """
@@ -160,7 +160,7 @@ def _end_with_parent() -> None:
 
 
 def _picklable(error: Exception) -> Exception:
-    """The error itself, or its text where it would not arrive."""
+    """Return the error itself, or its text where it would not arrive."""
     try:
         pickle.loads(pickle.dumps(error))
         return error

@@ -46,7 +46,7 @@ def write_checkpoint(folder: Path, *, step: int, keep: int, fill: Callable[[Path
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint of a run; a damaged newer one is passed over with a warning."""
+    """Return the newest whole checkpoint of a run; a damaged newer one is passed over with a warning."""
     for checkpoint in reversed(_checkpoints(folder)):
         damage = _damage(checkpoint)
         if damage is None:
@@ -65,7 +65,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _damage(checkpoint: Path) -> str | None:
-    """What is wrong with a checkpoint, or None."""
+    """Return what is wrong with a checkpoint, or None."""
     try:
         sizes = json.loads((checkpoint / FILES).read_text())
     except (OSError, ValueError):

@@ -19,7 +19,7 @@ _LIBRARIES = ("langcell", "torch", "transformers", "accelerate")
 
 
 def describe_origin(config: PretrainConfig, *, start_folder: Path) -> dict[str, Any]:
-    """What a checkpoint says of its origin besides the config; read once, when the run starts.
+    """Return what a checkpoint says of its origin besides the config; read once, when the run starts.
 
     Args:
         config: of the run.

@@ -36,7 +36,7 @@ class BlockReader:
         self.close()
 
     def read(self, ranges: Sequence[RowRange]) -> pa.Table:
-        """The rows of all ranges in order; columns `COLUMNS`.
+        """Return the rows of all ranges in order; columns `COLUMNS`.
 
         Raises:
             ValueError: a file has fewer rows than are asked for.

@@ -37,7 +37,7 @@ def require_descriptions(places: Sequence[ShardLocation], code_maps: Sequence[di
 
 
 def count_cells(files: Sequence[str], ids: Collection[int]) -> int:
-    """How many cells of some shard files have one of these description ids."""
+    """Return how many cells of some shard files have one of these description ids."""
     return sum(_count_in(file, np.array(sorted(ids))) for file in files)
 
 

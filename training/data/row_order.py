@@ -56,7 +56,7 @@ class RowOrder:
         self._orders: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def ranges(self, start: int, stop: int) -> list[RowRange]:
-        """Where the rows `start` to `stop` of this part lie, in order."""
+        """Return where the rows `start` to `stop` of this part lie, in order."""
         found: list[RowRange] = []
         while start < stop:
             stretch, within = divmod(start, self.share)
@@ -67,7 +67,7 @@ class RowOrder:
         return found
 
     def _locate(self, first: int, last: int) -> Iterator[RowRange]:
-        """Where the rows with these numbers in the whole sequence lie."""
+        """Yield where the rows with these numbers in the whole sequence lie."""
         while first < last:
             epoch, row = divmod(first, self.n_rows)
             blocks, ends = self._order_of(epoch)
@@ -79,7 +79,7 @@ class RowOrder:
             first += count
 
     def _order_of(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """The blocks in the order of an epoch, and the number of rows up to the end of each."""
+        """Return the blocks in the order of an epoch, and the number of rows up to the end of each."""
         if epoch not in self._orders:
             blocks = self._blocks[np.random.default_rng([self.seed, epoch]).permutation(len(self._blocks))]
             earlier = {epoch - 1: self._orders[epoch - 1]} if epoch - 1 in self._orders else {}

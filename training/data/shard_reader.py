@@ -46,7 +46,7 @@ class ShardReader:
         self.taken = 0
 
     def plan(self, count: int) -> list[RowRange]:
-        """Where the next `count` cells lie; they count as taken."""
+        """Return where the next `count` cells lie; they count as taken."""
         start, self.taken = self.taken, self.taken + count
         return self.order.ranges(start, self.taken)
 
@@ -59,7 +59,7 @@ class ShardReader:
         return pa.table({"input_ids": table["input_ids"], "code": codes})
 
     def take(self, count: int) -> CellBatch:
-        """The next `count` cells, from as many epochs as it needs."""
+        """Return the next `count` cells, from as many epochs as it needs."""
         return as_cells(self.read(self.plan(count)))
 
     def state_dict(self) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def open_shards(
     rank: int = 0,
     world_size: int = 1,
 ) -> list[ShardReader]:
-    """A reader for each finished shard folder.
+    """Return a reader for each finished shard folder.
 
     Args:
         folders: folders, ids of datasets on the Hub, or what `ShardLocation.find` found.

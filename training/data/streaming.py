@@ -125,7 +125,7 @@ class CellBatches:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the next batch stands."""
+        """Return where the next batch stands."""
         return {
             "window": self._at.index,
             "next_batch": self._next_batch,

@@ -65,7 +65,7 @@ class Descriptions:
         return Descriptions([text for text, _ in code_of], cell_types, terms, frozenset(fixed)), maps
 
     def paraphrased(self, variants: int, *, seed: int, dropout: float = 0.0) -> "Descriptions":
-        """The same descriptions with several texts each.
+        """Return the same descriptions with several texts each.
 
         Args:
             variants: texts of each description, the plain one among them.
@@ -84,18 +84,18 @@ class Descriptions:
         return replace(self, variants=variants, seed=seed, dropout=dropout)
 
     def text(self, row: int) -> str:
-        """The text in a row; the same in every run with this seed."""
+        """Return the text in a row; the same in every run with this seed."""
         code, variant = divmod(row, self.variants)
         variant = 0 if code in self.fixed else variant
         return paraphrase(self.texts[code], variant, seed=self.seed, dropout=self.dropout)
 
     def all_texts(self) -> list[str]:
-        """The texts of all rows, for a text encoder that is frozen."""
+        """Return the texts of all rows, for a text encoder that is frozen."""
         return [self.text(row) for row in range(len(self.texts) * self.variants)]
 
 
 def choose_variants(codes: np.ndarray, *, variants: int, draw: int) -> np.ndarray:
-    """A variant for each code; equal codes get the same one, so that a batch holds each description in one form.
+    """Return a variant for each code; equal codes get the same one, so that a batch holds each description in one form.
 
     Args:
         codes: int64.

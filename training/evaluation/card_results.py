@@ -13,7 +13,7 @@ _NEEDED = ("task", "model", "data", "methods")
 
 
 def measurement(report: Mapping[str, Any], *, dataset_name: str | None = None) -> Measurement:
-    """What a card says of an evaluation: model-index entries, the methods side by side, and every cell type.
+    """Return what a card says of an evaluation: model-index entries, the methods side by side, and every cell type.
 
     Args:
         report: what a task returned, or its JSON read back.

@@ -102,7 +102,7 @@ def check_folder(output: str | Path) -> Path:
 
 
 def check_results(folder: Path, inputs: EvaluationInputs) -> dict[str, dict[str, Any]]:
-    """The reports that lie in a folder, by task, if they are on the same data and model.
+    """Return the reports that lie in a folder, by task, if they are on the same data and model.
 
     Raises:
         ValueError: they are on others, which would be lost, or a file with the name of a report is none.

@@ -72,7 +72,7 @@ class SuiteOutcome:
 
 
 def find_columns(obs: pd.DataFrame, given: FoundColumns) -> FoundColumns:
-    """The columns that were named, and for the others the first known name whose column has two values or more.
+    """Return the columns that were named, and for the others the first known name whose column has two values or more.
 
     A column of ontology ids is never looked for; see `label_reading`.
 
@@ -88,7 +88,7 @@ def find_columns(obs: pd.DataFrame, given: FoundColumns) -> FoundColumns:
 
 
 def make_plans(columns: FoundColumns, options: Mapping[str, Any]) -> list[Plan]:
-    """What can be run with these columns and options, in the order of `tasks.TASKS`.
+    """Return what can be run with these columns and options, in the order of `tasks.TASKS`.
 
     Args:
         columns: see `find_columns`.
@@ -169,7 +169,7 @@ def _n_values(values: Any) -> int:
 
 
 def _for_disease(context: EvaluationContext, column: str | None, labels_file: str | Path | None) -> EvaluationContext:
-    """The same cells and model with the diseases as labels; what is already computed of the cells is shared."""
+    """Return the same cells and model with the diseases as labels; what is already computed of the cells is shared."""
     return context.with_labels(label_column=column, label_ids_column=None, labels_file=labels_file)
 
 
@@ -195,7 +195,7 @@ def _write_suite(
 def _overview(
     title: str, revision: str, outcomes: Mapping[str, TaskOutcome], skipped: Mapping[str, str]
 ) -> list[Section]:
-    """Every task's methods side by side, what is not better than chance, and what was not run."""
+    """Return every task's methods side by side, what is not better than chance, and what was not run."""
     text = (
         f"Model revision {revision}. Each table has a task's methods, the model's own first, then what stands beside "
         "it; the best is bold. Of ECE, risk-coverage and ontology distance less is better."

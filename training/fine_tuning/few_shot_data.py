@@ -160,7 +160,7 @@ class RankedRows:
         return self.ranked.n_known_genes[self.positions] > 0
 
     def subset(self, cells: np.ndarray, codes: np.ndarray) -> "RankedRows":
-        """Some of the cells, with codes of their own."""
+        """Return some of the cells, with codes of their own."""
         return RankedRows(self.ranked, codes, self.extractor, self.positions[cells])
 
     def views(

@@ -217,14 +217,14 @@ def _tune(
 
 
 def _classifier(base: LoadedLangCell) -> LangCellForCellClassification:
-    """The base's cell encoder with a new head, one output for each label of the config."""
+    """Return the base's cell encoder with a new head, one output for each label of the config."""
     classifier = LangCellForCellClassification(base.config)
     classifier.cell_encoder.load_state_dict(base.model.cell_encoder.state_dict())
     return classifier.to(base.model.device)  # pyright: ignore[reportArgumentType]  # decorated without its types
 
 
 def _are_cell_types(labels: Sequence[Label]) -> bool:
-    """Whether more than half of the labels are terms of the Cell Ontology."""
+    """Return whether more than half of the labels are terms of the Cell Ontology."""
     return 2 * sum((label.ontology_term_id or "").startswith("CL:") for label in labels) > len(labels)
 
 

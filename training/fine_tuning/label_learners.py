@@ -51,7 +51,7 @@ class TextLearner(nn.Module):
         return similarity_loss(similarity, codes) + label_matching_loss(match, torch.zeros_like(codes))
 
     def scores(self, batch: Batch) -> Tensor:
-        """The score of naming at the model's alpha, (cells, labels)."""
+        """Return the score of naming at the model's alpha, (cells, labels)."""
         similarity, cell_states, before_cell = self._compare(batch)
         everything = torch.arange(similarity.shape[1], device=similarity.device).expand(similarity.shape)
         match = self._match(batch, cell_states, before_cell, everything).float().softmax(-1)[..., 1]

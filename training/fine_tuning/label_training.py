@@ -98,7 +98,7 @@ def _draw_back(learner: nn.Module, started: dict[str, Tensor], *, strength: floa
 
 
 def _groups(learner: TextLearner | ClassLearner, options: TuningOptions) -> list[dict[str, Any]]:
-    """What is trained, with learning rates: that of a classification head is its own."""
+    """Return what is trained, with learning rates: that of a classification head is its own."""
     rates = {False: options.learning_rate, True: options.head_learning_rate}
     weights: dict[bool, list[nn.Parameter]] = {False: [], True: []}
     for name, weight in learner.named_parameters():
@@ -170,7 +170,7 @@ class _EarlyStopping:
         self.best: list[Tensor] | None = None
 
     def ends_after(self, loss: float) -> bool:
-        """Whether the training ends after a look with this loss."""
+        """Return whether the training ends after a look with this loss."""
         if loss < self.lowest:
             self.lowest, self.looks_since = loss, 0
             self.best = [weight.detach().clone() for weight in self.weights]
@@ -197,7 +197,7 @@ def _to_device(batch: dict[str, Any], module: nn.Module) -> dict[str, Tensor]:
 
 
 def _products(module: nn.Module, options: TuningOptions) -> AbstractContextManager[Any]:
-    """Where products are computed in the number format of the options."""
+    """Return where products are computed in the number format of the options."""
     device = _device_of(module)
     dtype = as_dtype(options.dtype, device)
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype is torch.bfloat16)

@@ -67,7 +67,7 @@ def check_label_column(
 
 
 def column_in(data: AnnData | str | Path, label_column: str) -> str:
-    """How a message calls a column of a data set.
+    """Return how a message calls a column of a data set.
 
     >>> column_in("cells.h5ad", "cell_type")
     "cells.h5ad: obs['cell_type']"
@@ -76,7 +76,7 @@ def column_in(data: AnnData | str | Path, label_column: str) -> str:
 
 
 def _labelled(column: pd.Series) -> pd.Series:
-    """The values that are types; numbers as numbers, also where they are categories or among missing values."""
+    """Return the values that are types; numbers as numbers, also where they are categories or among missing values."""
     column = column.dropna()
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype)

@@ -13,7 +13,7 @@ LABEL_IDS_COLUMNS = ("cell_type_ontology_term_id", "cell_ontology_id", "cl_id")
 
 
 def ids_beside(obs: pd.DataFrame, label_column: str) -> str | None:
-    """The first column that gives each type one ontology id and each id one type; None where there is none.
+    """Return the first column that gives each type one ontology id and each id one type; None where there is none.
 
     Args:
         obs: columns of the cells.

@@ -51,7 +51,7 @@ class LabelledCells:
         return self.truth >= 0
 
     def names_of(self, cells: np.ndarray) -> list[str]:
-        """The type of each of these labelled cells."""
+        """Return the type of each of these labelled cells."""
         return [self.names[code] for code in self.truth[cells]]
 
     @property
@@ -60,7 +60,7 @@ class LabelledCells:
         return np.bincount(self.truth[self.has_label], minlength=len(self.labels))
 
     def facts(self) -> list[dict[str, Any]]:
-        """What a report says of the labels; see `label_facts`."""
+        """Return what a report says of the labels; see `label_facts`."""
         return label_facts(self.labels, self.support.tolist())
 
 
@@ -119,14 +119,14 @@ def read_labelled_cells(
 
 
 def _text_column(obs: pd.DataFrame, column: str, where: str) -> list[str]:
-    """The column as text, "" for a cell without a value."""
+    """Return the column as text, "" for a cell without a value."""
     if column not in obs.columns:
         raise ValueError(f"{where}: unknown column {column!r}; obs has {[str(name) for name in obs.columns]}")
     return ["" if says_nothing(value) else str(value) for value in obs[column]]
 
 
 def _ids_by_type(values: list[str], ids: list[str], types: Sequence[str], column: str) -> dict[str, str]:
-    """The id of each type that has just one; several ids of a type count for none, which is said."""
+    """Return the id of each type that has just one; several ids of a type count for none, which is said."""
     found: dict[str, set[str]] = {name: set() for name in types}
     today = {term_id: _current_ids(term_id) for term_id in sorted(set(ids))}
     for value, term_id in zip(values, ids, strict=True):
@@ -143,7 +143,7 @@ def _ids_by_type(values: list[str], ids: list[str], types: Sequence[str], column
 
 
 def _current_ids(value: str) -> str:
-    """The ids in a field as they are today, without those that say nothing; "" where there is none."""
+    """Return the ids in a field as they are today, without those that say nothing; "" where there is none."""
     ontology = Ontology.cellxgene()
     known = [ontology.current(term_id).id if term_id in ontology else term_id for term_id in parts_of(value)]
     return SEVERAL.join(term_id for term_id in dict.fromkeys(known) if not names_no_type(term_id))

@@ -95,7 +95,7 @@ def _draw(similarity: Tensor, negative: Tensor, count: int, generator: torch.Gen
 
 
 def cell_text_matching_loss(match_logits: Tensor, targets: Tensor, *, of_cells: int = 2) -> tuple[Tensor, Tensor]:
-    """The match loss of all processes.
+    """Return the match loss of all processes.
 
     Args:
         match_logits: `[P, 2]`; class 1 says that the text describes the cell.

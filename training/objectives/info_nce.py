@@ -23,7 +23,7 @@ from langcell.training.objectives.relations import Relations
 
 
 def multi_positive_info_nce(similarity: Tensor, relations: Relations) -> Tensor:
-    """The loss of every row of `similarity`, mean over the rows that have a positive.
+    """Return the loss of every row of `similarity`, mean over the rows that have a positive.
 
     Args:
         similarity: `[R, C]`, already divided by the temperature.

@@ -26,7 +26,7 @@ def similarity_loss(similarity: Tensor, codes: Tensor) -> Tensor:
 
 
 def label_matching_loss(match_logits: Tensor, own: Tensor) -> Tensor:
-    """Both parts of the match loss of every cell, `[B]`.
+    """Return both parts of the match loss of every cell, `[B]`.
 
     Args:
         match_logits: `[B, M, 2]` of each cell with M labels, its own among them.
@@ -46,7 +46,7 @@ def label_matching_loss(match_logits: Tensor, own: Tensor) -> Tensor:
 
 
 def hardest_labels(similarity: Tensor, codes: Tensor, most: int) -> Tensor:
-    """The labels whose match is trained for each cell: its own first, then the most similar others.
+    """Return the labels whose match is trained for each cell: its own first, then the most similar others.
 
     Args:
         similarity: `[B, L]`.

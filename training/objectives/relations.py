@@ -25,7 +25,7 @@ class Relations(NamedTuple):
     negative: Tensor
 
     def transpose(self) -> "Relations":
-        """The same pairs seen from the columns."""
+        """Return the same pairs seen from the columns."""
         return Relations(self.positive.T, self.negative.T)
 
 
@@ -77,7 +77,7 @@ def _same(rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def related_cell_types(term_ids: Sequence[str], *, ancestors: Callable[[str], Iterable[str]]) -> Tensor:
-    """Which cell types are the same as, an ancestor of, or a descendant of which.
+    """Return which cell types are the same as, an ancestor of, or a descendant of which.
 
     Args:
         term_ids: ontology ids in the order of their codes, for example `["CL:0000236", "CL:0000084"]`.

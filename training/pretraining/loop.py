@@ -195,7 +195,7 @@ class Pretrainer:
         return self.folder / EXPORT
 
     def _is_exported(self) -> bool:
-        """Whether the model of this step has been written; a card may have been added to it since."""
+        """Return whether the model of this step has been written; a card may have been added to it since."""
         written = self.export_folder / PROVENANCE_FILE
         return written.is_file() and json.loads(written.read_text())["step"] == self.step
 
@@ -212,11 +212,11 @@ class Pretrainer:
         return self.step % every == 0 or self.step == self.config.steps
 
     def _exported_weights(self) -> AbstractContextManager[None]:
-        """A block in which the model has the weights that the run would end with now."""
+        """Return a block in which the model has the weights that the run would end with now."""
         return self.average.in_place() if self.average else nullcontext()
 
     def _gather_exported(self) -> dict[str, Tensor]:
-        """Those weights, whole, on the main process; every process calls it."""
+        """Return those weights, whole, on the main process; every process calls it."""
         with self._exported_weights():
             return whole_tensors(self.stage.model.state_dict(), keep=self.accelerator.is_main_process)
 

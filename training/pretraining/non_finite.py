@@ -23,7 +23,7 @@ class NonFiniteSteps:
         self.in_total = self.in_a_row = 0
 
     def judge(self, *, loss: Tensor, norm: Tensor, step: int, batches: Sequence[dict[str, Tensor]]) -> bool:
-        """Whether the weights may move.
+        """Return whether the weights may move.
 
         Args:
             loss: mean over all processes, 0-dimensional.

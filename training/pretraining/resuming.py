@@ -98,7 +98,7 @@ class ResumePoint:
 def changes_since(
     checkpoint: Path, *, config: PretrainConfig, origin: Mapping[str, Any], step: int, allowed: bool
 ) -> list[Change]:
-    """What the run that wrote a checkpoint had changed before, and what is changed now.
+    """Return what the run that wrote a checkpoint had changed before, and what is changed now.
 
     Args:
         checkpoint: folder with the config and the origin of that run.

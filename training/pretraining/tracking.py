@@ -68,7 +68,7 @@ def stop_trackers(accelerator: Accelerator) -> None:
 
 
 def flatten(tree: dict[str, Any], *, prefix: str = "") -> dict[str, Any]:
-    """A nested config as one level with dots; lists as text.
+    """Return a nested config as one level with dots; lists as text.
 
     Example:
         >>> flatten({"batch": {"size": 8}, "freeze": ["a"]})

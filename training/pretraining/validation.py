@@ -75,7 +75,7 @@ def read_held_out(config: PretrainConfig, *, vocabulary_fingerprint: str) -> Hel
 def build_validation(
     config: PretrainConfig, model_config: LangCellConfig, *, tokenizer: PreTrainedTokenizerBase | None
 ) -> "Validation | None":
-    """The validation that a config asks for; None where it names no folder."""
+    """Return the validation that a config asks for; None where it names no folder."""
     if not config.validation.path:
         return None
     held_out = read_held_out(config, vocabulary_fingerprint=str(model_config.vocabulary_fingerprint))
@@ -194,7 +194,7 @@ class Validation:
     def _answers(
         self, stage: nn.Module, accelerator: Accelerator, task: Task, batches: Sequence[dict[str, Tensor]]
     ) -> list[dict[str, Tensor]]:
-        """What `task` says to each batch; the processes share the batches."""
+        """Return what `task` says to each batch; the processes share the batches."""
         rank, processes = accelerator.process_index, accelerator.num_processes
         mine: list[tuple[int, dict[str, Tensor]]] = []
         # Every process calls the model equally often, as weights that are spread over processes ask for.

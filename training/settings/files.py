@@ -66,7 +66,7 @@ def save_config(config: PretrainConfig, path: Path) -> None:
 
 
 def config_tree(config: PretrainConfig) -> dict[str, Any]:
-    """The config as yaml knows it: dictionaries, lists and values."""
+    """Return the config as yaml knows it: dictionaries, lists and values."""
     tree = dataclasses.asdict(config)
     tree["optimizer"]["betas"] = list(config.optimizer.betas)
     return tree
@@ -108,7 +108,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _build(cls: type, tree: dict, *, where: str) -> Any:
-    """A dataclass from a dict, with every key known and every value of its type."""
+    """Return a dataclass from a dict, with every key known and every value of its type."""
     hints = typing.get_type_hints(cls)
     for key in tree:
         if key not in hints:
@@ -122,7 +122,7 @@ def _build(cls: type, tree: dict, *, where: str) -> Any:
 
 
 def _nearest_key(key: str, legal: list[str], *, where: str) -> str:
-    """The legal key that was probably meant, in its section or in another.
+    """Return the legal key that was probably meant, in its section or in another.
 
     >>> _nearest_key("learning_rate", ["steps", "seed"], where="")
     'optimizer.lr'
@@ -159,7 +159,7 @@ def _initials(name: str) -> str:
 
 
 def _all_keys(cls: type, *, where: str = "") -> Iterator[str]:
-    """Every key and section, with the sections that it is in; lists are not entered."""
+    """Yield every key and section, with the sections that it is in; lists are not entered."""
     for name, hint in typing.get_type_hints(cls).items():
         yield f"{where}{name}"
         if dataclasses.is_dataclass(hint):
@@ -193,7 +193,7 @@ def _value(hint: Any, value: Any, *, where: str) -> Any:
 
 
 def _legal_values(hint: Any) -> str:
-    """A type in words: `int`, `one of no, bf16`, `a list of str`, `[float, float]`."""
+    """Return a type in words: `int`, `one of no, bf16`, `a list of str`, `[float, float]`."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
         return f"one of {', '.join(map(str, arguments))}"

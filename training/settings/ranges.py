@@ -99,7 +99,7 @@ def check_ranges(config: Any) -> None:
 
 
 def _values(node: Any, path: list[str], *, where: str = "") -> Iterator[tuple[str, float]]:
-    """Each number that a path of the table stands for, with its key."""
+    """Yield each number that a path of the table stands for, with its key."""
     if not path:
         yield where.removesuffix("."), node
         return

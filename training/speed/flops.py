@@ -143,7 +143,7 @@ class TrainedParts:
 
     @classmethod
     def of_stage(cls, stage: PretrainingStage) -> "TrainedParts":
-        """What of this stage is trained."""
+        """Return what of this stage is trained."""
         parameters = list(stage.model.named_parameters())
 
         def any_of(*, begin: str, cross: bool) -> bool:
@@ -214,7 +214,7 @@ def step_flops(
 
 
 def cell_passes(on: Collection[str]) -> tuple[int, int]:
-    """How often the cell encoder reads each cell with hidden genes, and whole, with these losses on."""
+    """Return how often the cell encoder reads each cell with hidden genes, and whole, with these losses on."""
     masked = int("masked_gene" in on)
     whole = 2 if "cell_cell" in on and not masked else int(bool(set(on) - {"masked_gene"}))
     return masked, whole
@@ -227,7 +227,7 @@ def _encoder(config: Any, tokens: float, squared: float) -> float:
 
 
 def _linear(forward: float, *, trained: bool, input_trained: bool) -> OperationCounts:
-    """A product of activations and weights."""
+    """Return a product of activations and weights."""
     return OperationCounts(forward, forward * (trained + input_trained))
 
 

@@ -52,12 +52,12 @@ LOADS = (
 
 @cache
 def base_config(stage: int) -> PretrainConfig:
-    """The config of a stage at the paper's size."""
+    """Return the config of a stage at the paper's size."""
     return load_config(Path(__file__).parents[1] / "configs" / f"stage{stage}-base.yaml")
 
 
 def counts_of(load: TypicalInputs, *, cells: int, negatives: int) -> BatchCounts:
-    """A batch of equal cells, each with a text of its own: as many texts as there can be."""
+    """Return a batch of equal cells, each with a text of its own: as many texts as there can be."""
     lengths, words = torch.full((cells,), load.genes), torch.full((cells,), load.words)
     return BatchCounts.of_lengths(lengths, words, torch.arange(cells), negatives=negatives)
 
@@ -93,7 +93,7 @@ def activation_bytes(
     checkpointing: bool = False,
     model: LangCellConfig | None = None,
 ) -> float:
-    """What a forward pass with gradients keeps, in bytes, in bf16 autocast with fused attention.
+    """Return what a forward pass with gradients keeps, in bytes, in bf16 autocast with fused attention.
 
     Counted from what autograd keeps of each layer (h wide, f inside, n ids a cell, a heads), in bytes a token:
     cell encoder 28 h + 2 f + 2 n + 4 a + 16; text encoder 28 d + 4 f + 4 a + 18. A layer that reads a cell keeps
@@ -132,7 +132,7 @@ def days(cells: int, flops: float, *, gpus: int, peak: float, mfu: float) -> flo
 
 
 def tables() -> str:
-    """All tables, as Markdown."""
+    """Return all tables, as Markdown."""
     return "\n\n".join([_operations(), _memory(), _passes(), _paper()])
 
 
@@ -202,7 +202,7 @@ def _passes() -> str:
 
 
 def _paper() -> str:
-    """The paper's budget, counted in passes of ours."""
+    """Return the paper's budget, counted in passes of ours."""
     peak, load = _peak("A100"), LOADS[1]
     operations = [4 * 50 * 86_400 * peak * mfu for mfu in MFU]
     a_cell = [sum(flops_a_cell(base_config(stage), load).values()) for stage in (1, 2)]

@@ -22,7 +22,7 @@ from langcell.training.stage.stage import PretrainingStage
 
 
 def asks_for_fsdp() -> bool:
-    """Whether this run was launched with FSDP.
+    """Return whether this run was launched with FSDP.
 
     Raises:
         ValueError: with version 1 of it.
@@ -97,7 +97,7 @@ def whole_tensors(tensors: Mapping[str, Tensor], *, keep: bool = True) -> dict[s
 
 
 def spread_like(whole: Tensor, like: Tensor) -> Tensor:
-    """A whole tensor that every process has, spread over them as `like` is, on its device."""
+    """Return a whole tensor that every process has, spread over them as `like` is, on its device."""
     whole = whole.to(device=like.device, dtype=like.dtype)
     if not isinstance(like, DTensor):
         return whole
@@ -109,6 +109,6 @@ def _whole(tensor: Tensor) -> Tensor:
 
 
 def describe(stage: nn.Module, processes: int) -> str:
-    """How a distributed stage runs, in a few words for the log."""
+    """Return how a distributed stage runs, in a few words for the log."""
     kind = "FSDP" if isinstance(stage, FSDPModule) else "DistributedDataParallel"
     return "one process" if processes == 1 else f"{processes} processes ({kind})"

@@ -97,7 +97,7 @@ class _ChunkedPass:
         self.parts: ResultParts = {}
 
     def run(self) -> dict[str, Tensor]:
-        """Both rounds."""
+        """Return both rounds."""
         with torch.no_grad():
             self.embedded = self._embed()
         for name, embeds in self.embedded.items():
@@ -235,7 +235,7 @@ def _chunks(count: int, largest: int, *, device: torch.device) -> list[Tensor]:
 
 
 def _pairs_of(pairs: MatchingPairs, rows: Tensor) -> MatchingPairs:
-    """The pairs of some neighbouring cells, whose numbers begin at 0."""
+    """Return the pairs of some neighbouring cells, whose numbers begin at 0."""
     of_cells, others = pairs.targets.tensor_split([pairs.texts_of_cells.numel()])
     first, inside = int(rows[0]), torch.isin(pairs.cells, rows)
     return MatchingPairs(

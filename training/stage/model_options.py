@@ -18,7 +18,7 @@ logger = logging.getLogger("langcell")
 
 
 def find_start_folder(options: ModelSection) -> Path:
-    """The folder of the model that a config names, downloaded where it is on the Hub.
+    """Return the folder of the model that a config names, downloaded where it is on the Hub.
 
     Raises:
         ValueError: there is none.
@@ -58,7 +58,7 @@ def load_start_model(options: ModelSection) -> LangCellForPreTraining:
 
 
 def _read(options: ModelSection) -> LangCellForPreTraining:
-    """The model as its files have it.
+    """Return the model as its files have it.
 
     Raises:
         ValueError: there is none, or weights are missing for which there are no new ones.

@@ -159,7 +159,7 @@ class PretrainingStage(nn.Module):
         return bool(self.on.keys() & {"cell_text", "cell_text_matching"})
 
     def hide_genes(self, batch: dict[str, Tensor], *, draw: int) -> MaskedCells:
-        """The cells with genes hidden for `masked_gene`."""
+        """Return the cells with genes hidden for `masked_gene`."""
         return mask_genes(
             batch["cell_input_ids"],
             gene_ids=self.gene_ids,
@@ -169,7 +169,7 @@ class PretrainingStage(nn.Module):
         )
 
     def read_cells(self, batch: dict[str, Tensor], *, draw: int, for_contrast_alone: bool = False) -> CellPass:
-        """All passes of the cell encoder over a batch.
+        """Return all passes of the cell encoder over a batch.
 
         Args:
             batch: its cells.
@@ -311,14 +311,14 @@ class PretrainingStage(nn.Module):
         return self.model.match_head(torch.cat(read))
 
     def summed(self, parts: ResultParts) -> dict[str, Tensor]:
-        """What `forward` returns, from each loss and its accuracy."""
+        """Return what `forward` returns, from each loss and its accuracy."""
         losses = {name: parts[name][0] for name in self.on}
         total = torch.stack([self.on[name] * loss for name, loss in losses.items()]).sum()
         return {"loss": total} | losses | {f"{name}_accuracy": parts[name][1].detach() for name in self.on}
 
 
 def active_losses(objectives: Objectives) -> dict[str, float]:
-    """The losses whose weight is above 0, with their weights."""
+    """Return the losses whose weight is above 0, with their weights."""
     weights = {field.name: getattr(objectives, field.name).weight for field in dataclasses.fields(objectives)}
     return {name: weight for name, weight in weights.items() if weight > 0}
 

@@ -80,7 +80,7 @@ def _aspect(aspect: str, names: dict[str, int]) -> Table:
 
 
 def length_bars(lengths: np.ndarray, *, width: int = 40) -> list[str]:
-    """A histogram of lengths as lines of bars.
+    """Return a histogram of lengths as lines of bars.
 
     Args:
         lengths: int, entry n is the number of cells with n ids.

@@ -100,7 +100,7 @@ def _called(verdict: Any) -> str:
 
 
 def _lines(group: Any) -> list[str]:
-    """What there is to say of a group besides the table: words, genes against it, clusters."""
+    """Return what there is to say of a group besides the table: words, genes against it, clusters."""
     lines = [word.text for word in group.words if word.kind not in ("synonym",)]
     if strong := group.evidence.strong_conflicts:
         lines.append("genes against it: " + ", ".join(f"{gene.gene} ({gene.speaks_for})" for gene in strong[:5]))

@@ -94,7 +94,7 @@ def _print_published(published: Any, *, size: str, tag: str | None) -> None:
 
 
 def _measurements(folder: Path, kind: Any, results: list[Path]) -> list[Any]:
-    """The evaluations, each of the very weights in the folder."""
+    """Return the evaluations, each of the very weights in the folder."""
     if not results:
         return []
     from langcell.hub_cards.cards.repository_kinds import ADAPTER, MODEL

@@ -65,7 +65,7 @@ class AuditedGroup:
         return self.status in ("wrong", "mixed") or any(word.is_wrong for word in self.words)
 
     def record(self) -> dict[str, Any]:
-        """All of it as JSON can hold it."""
+        """Return all of it as JSON can hold it."""
         called = None if self.evidence_called is None else self.evidence_called.record()
         verdict = None if self.verdict is None else asdict(self.verdict)
         words = [{**asdict(word), "is_wrong": word.is_wrong} for word in self.words]
@@ -100,7 +100,7 @@ class Audit:
         return pd.DataFrame([_row(group) for group in self.groups])
 
     def record(self) -> dict[str, Any]:
-        """All of it as JSON can hold it."""
+        """Return all of it as JSON can hold it."""
         return {
             "label_column": self.label_column,
             "wrong": self.n_wrong,
@@ -205,7 +205,7 @@ def _audited(
 
 
 def _candidates(read: Sequence[ReadLabel], more: str | None, ontology: Ontology) -> list[Label]:
-    """The different types that the labels stand for, and those that the user adds."""
+    """Return the different types that the labels stand for, and those that the user adds."""
     found: list[Label] = []
     given = [one.label for one in read if not any(word.kind == "no type" for word in one.words)]
     given += [look_up(LabelEntry(name), ontology) for name in ([] if more is None else split_labels(more))]
@@ -218,7 +218,7 @@ def _candidates(read: Sequence[ReadLabel], more: str | None, ontology: Ontology)
 
 
 def _same(one: Label, other: Label) -> bool:
-    """Whether two labels are the same candidate to the model, which reads their texts alone."""
+    """Return whether two labels are the same candidate to the model, which reads their texts alone."""
     return normalize_name(one.text) == normalize_name(other.text)
 
 
@@ -231,7 +231,7 @@ def _pieces(groups: CellGroups, clusters: CellGroups) -> VotingGroups:
 
 
 def _ids(source: CellSource, groups: CellGroups, column: str | None) -> dict[str, set[str]]:
-    """The ontology ids that the file gives the cells of each label."""
+    """Return the ontology ids that the file gives the cells of each label."""
     if column is not None and column not in source.obs_columns:
         raise ValueError(f"unknown id column {column!r}; obs has {[str(name) for name in source.obs_columns]}")
     column = column or next((name for name in ID_COLUMNS if name in source.obs_columns), None)

@@ -144,7 +144,7 @@ class _Voter:
         return found.similarity, text, self._near(text, weights)
 
     def _near(self, text: Tensor, weights: Tensor | None) -> Tensor:
-        """How near the nearest reference cell of each candidate is, (cells, candidates)."""
+        """Return how near the nearest reference cell of each candidate is, (cells, candidates)."""
         near = torch.zeros_like(text)
         for column, member in enumerate(self._members if weights is not None else ()):
             if weights is not None and len(member):

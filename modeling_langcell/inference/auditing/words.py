@@ -134,7 +134,7 @@ def _shared(one: ReadLabel, read: Sequence[ReadLabel]) -> list[WordFinding]:
 
 
 def _by_id(name: str, ids: Sequence[str], ontology: Ontology) -> Label:
-    """The label by the first of its ids that there is; by its name alone where there is none."""
+    """Return the label by the first of its ids that there is; by its name alone where there is none."""
     for term_id in ids:
         try:
             return look_up(LabelEntry(name, None, term_id), ontology)

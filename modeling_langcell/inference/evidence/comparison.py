@@ -59,11 +59,11 @@ class Comparison:
     notes: tuple[str, ...] = field(default=())
 
     def of_kind(self, kind: str) -> list[ComparedGene]:
-        """The genes of one kind, strongest first."""
+        """Return the genes of one kind, strongest first."""
         return [gene for gene in self.genes if gene.kind == kind]
 
     def record(self) -> dict[str, Any]:
-        """All of it as JSON can hold it."""
+        """Return all of it as JSON can hold it."""
         genes = [vars(gene) for gene in self.genes]
         return {**vars(self), "genes": genes, "notes": list(self.notes)}
 

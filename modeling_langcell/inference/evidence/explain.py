@@ -74,7 +74,7 @@ def _explain_groups(
 def _read_groups(
     source: CellSource, asked: EvidenceOptions, settings: Mapping[str, Any]
 ) -> tuple[CellGroups | None, CellGroups | None]:
-    """The cells by label and by cluster; clusters where these are asked for."""
+    """Return the cells by label and by cluster; clusters where these are asked for."""
     column = asked.cluster_column
     if asked.cluster is not None and column is None:
         column = settings.get("cluster_column") or "leiden"

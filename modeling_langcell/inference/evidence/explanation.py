@@ -59,7 +59,7 @@ class Explanation:
         return pd.DataFrame(rows, columns=pd.Index(COLUMNS))
 
     def record(self) -> dict[str, Any]:
-        """All of it as JSON can hold it."""
+        """Return all of it as JSON can hold it."""
         found: dict[str, Any] = {
             "column": self.column,
             "strong_conflict": STRONG_CONFLICT,

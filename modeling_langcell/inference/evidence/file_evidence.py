@@ -78,7 +78,7 @@ class FileEvidence:
         self._top = top
 
     def of(self, place: int, label: str) -> LabelEvidence:
-        """What speaks for and against a label, in the cells of the group at a place."""
+        """Return what speaks for and against a label, in the cells of the group at a place."""
         contrast = self.moments.contrast(place)
         own, notes = self.types.get(label), []
         others = self._others(label) if own is not None else []
@@ -104,7 +104,7 @@ class FileEvidence:
         )
 
     def compared(self, place: int, called: Sequence[str], against: str) -> Comparison:
-        """The genes between a group and another label, which the file need not have.
+        """Return the genes between a group and another label, which the file need not have.
 
         Args:
             place: of the group.
@@ -136,7 +136,7 @@ class FileEvidence:
         return Comparison(self.groups.names[place], other.name, int(self.moments.cells[place]), n, genes, tuple(notes))
 
     def _others(self, label: str) -> list[TypeRanks]:
-        """The types that a label is compared with: others of the file, and where these are few, near types."""
+        """Return the types that a label is compared with: others of the file, and where these are few, near types."""
         assert self.profiles is not None
         own, found = self.types[label], dict[str, TypeRanks]()
         for other in self.types.values():
@@ -160,7 +160,7 @@ def file_gene_index(source: CellSource, loaded: LoadedModel) -> np.ndarray:
 
 
 def profiles_in(source: CellSource, loaded: LoadedModel) -> Profiles | None:
-    """The reference profiles of a model in the genes of a file; None where it has none."""
+    """Return the reference profiles of a model in the genes of a file; None where it has none."""
     extractor = loaded.processor.feature_extractor
     if extractor.reference_cells is None:
         return None
@@ -169,7 +169,7 @@ def profiles_in(source: CellSource, loaded: LoadedModel) -> Profiles | None:
 
 
 def _symbols(source: CellSource, loaded: LoadedModel, index: np.ndarray) -> list[str]:
-    """What genes are called: the symbol of the vocabulary, or the name in the file."""
+    """Return what genes are called: the symbol of the vocabulary, or the name in the file."""
     symbols = loaded.processor.feature_extractor.vocabulary.symbols
     return [
         (symbols[place] if place >= 0 else "") or name for place, name in zip(index, source.gene_names, strict=True)
@@ -179,7 +179,7 @@ def _symbols(source: CellSource, loaded: LoadedModel, index: np.ndarray) -> list
 def _marker_lists(
     path: str | Path | None, labels: Sequence[str], ontology: Ontology, genes: Set[str]
 ) -> dict[str, frozenset[str]]:
-    """The marker lists of labels, of which what is not used is said."""
+    """Return the marker lists of labels, of which what is not used is said."""
     if path is None:
         return {}
     lists = read_marker_lists(path)

@@ -54,7 +54,7 @@ class CellGroups:
         return cls(column, np.array([place.get(text, -1) for text in texts], dtype=np.int32), names)
 
     def place_of(self, name: str, ontology: Ontology) -> int:
-        """The place of a group by its name, or by another name of the same type.
+        """Return the place of a group by its name, or by another name of the same type.
 
         Raises:
             ValueError: there is no such group.
@@ -82,7 +82,7 @@ class CellGroups:
 
 
 def term_id_of(name: str, ontology: Ontology) -> str:
-    """The ontology id that a label means; "" where it means none, or several."""
+    """Return the ontology id that a label means; "" where it means none, or several."""
     try:
         return look_up(LabelEntry(name), ontology).ontology_term_id or ""
     except ValueError:
@@ -90,7 +90,7 @@ def term_id_of(name: str, ontology: Ontology) -> str:
 
 
 def stored_term_ids(settings: Mapping[str, Any]) -> dict[str, str]:
-    """The ids of the labels that a file was named with, by uns["langcell"]."""
+    """Return the ids of the labels that a file was named with, by uns["langcell"]."""
     names: Sequence[Any] = list(settings.get("labels", ()))
     ids: Sequence[Any] = list(settings.get("label_ontology_term_ids", ()))
     return {str(name): str(term_id) for name, term_id in zip(names, ids, strict=False) if str(term_id)}

@@ -100,7 +100,7 @@ class LabelEvidence:
         return float(np.mean([gene.strength for gene in self.supporting])) if self.supporting else 0.0
 
     def record(self) -> dict[str, Any]:
-        """All of it as JSON can hold it."""
+        """Return all of it as JSON can hold it."""
         return {**asdict(self), "support": round(self.support, 4), "strong_conflicts": len(self.strong_conflicts)}
 
 
@@ -225,5 +225,5 @@ def _specific(own: TypeRanks, others: Sequence[TypeRanks]) -> np.ndarray:
 
 
 def _strength(high: np.ndarray, specific: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """The square root of the product where both are above 0, rounded, so that chunks of cells do not show."""
+    """Return the square root of the product where both are above 0, rounded, so that chunks of cells do not show."""
     return np.where(seen, np.sqrt(np.maximum(high, 0) * np.maximum(specific, 0)), 0.0).round(5)

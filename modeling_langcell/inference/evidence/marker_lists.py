@@ -29,7 +29,7 @@ def read_marker_lists(path: str | Path) -> dict[str, frozenset[str]]:
 
 
 def lists_of_labels(lists: MarkerLists, labels: Sequence[str], ontology: Ontology) -> dict[str, frozenset[str]]:
-    """The markers of each label, by its name or by the term that both mean; none for a label without a list."""
+    """Return the markers of each label, by its name or by the term that both mean; none for a label without a list."""
     by_name = {normalize_name(name): genes for name, genes in lists.items()}
     by_term = {term_id_of(name, ontology): genes for name, genes in lists.items()}
     found = {}

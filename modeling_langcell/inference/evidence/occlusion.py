@@ -88,7 +88,7 @@ class CellExplanation:
         return table
 
     def record(self) -> dict[str, Any]:
-        """All of it as JSON can hold it."""
+        """Return all of it as JSON can hold it."""
         return asdict(self)
 
 
@@ -158,7 +158,7 @@ def explain_cell(
 
 
 def find_cell(source: CellSource, cell: str) -> tuple[int, str]:
-    """The row and the name of a cell, by its name, else by its row.
+    """Return the row and the name of a cell, by its name, else by its row.
 
     Raises:
         ValueError: there is no such cell, or several have the name.
@@ -175,7 +175,7 @@ def find_cell(source: CellSource, cell: str) -> tuple[int, str]:
 
 
 def without_each(ids: np.ndarray, n: int) -> list[np.ndarray]:
-    """The whole list, then the list without its first gene, without its second, ...; `<cls>` stays first.
+    """Return the whole list, then the list without its first gene, without its second, ...; `<cls>` stays first.
 
     Args:
         ids: token ids of a cell, `<cls>` first.
@@ -219,7 +219,7 @@ def _labels(
     ontology: Ontology,
     own: str | None,
 ) -> list[Label]:
-    """The labels that the cell was named with, else those of the column, and those that were asked for."""
+    """Return the labels that the cell was named with, else those of the column, and those that were asked for."""
     texts = settings.get("label_texts", [])
     found = [
         Label(str(name), str(text), match="given")

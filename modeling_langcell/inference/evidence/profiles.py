@@ -81,7 +81,7 @@ class Profiles:
         return [f"{self.types[row] or 'profile'} #{row}" for row in rows]
 
     def of_type(self, term_id: str, name: str, *, beside: Iterable[str] = ()) -> TypeRanks:
-        """The profiles of a type and of the types below it; else those of the types nearest in the ontology.
+        """Return the profiles of a type and of the types below it; else those of the types nearest in the ontology.
 
         Args:
             term_id: ontology id of the type.
@@ -127,7 +127,7 @@ class Profiles:
 
 
 def in_line(one: str, other: str, ontology: Ontology) -> bool:
-    """Whether two types are the same, or one is a kind of the other."""
+    """Return whether two types are the same, or one is a kind of the other."""
     return one == other or one in ontology.ancestors(other) or other in ontology.ancestors(one)
 
 

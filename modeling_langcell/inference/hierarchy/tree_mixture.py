@@ -153,7 +153,7 @@ class TreeMixture:
     def _shares(
         self, groups: np.ndarray, components: np.ndarray, below: np.ndarray, fitted: LabelMixture | None
     ) -> np.ndarray:
-        """What each label below has of the cells of the label above, shape (cells, labels below)."""
+        """Return what each label below has of the cells of the label above, shape (cells, labels below)."""
         if fitted is not None:
             return fitted.posterior(groups, components)
         heard = np.isfinite(groups).all(axis=1, keepdims=True)
@@ -161,7 +161,7 @@ class TreeMixture:
         return np.where(heard, shares, 0.0)[:, : len(below)]
 
     def _known_at(self, known: np.ndarray, below: np.ndarray) -> np.ndarray:
-        """Which of the labels below a known cell is of, -1 where of none or not known."""
+        """Return which of the labels below a known cell is of, -1 where of none or not known."""
         found = np.full(len(known), -1, dtype=np.int64)
         for place, child in enumerate(below):
             found[np.isin(known, self.text.tree.branch(child))] = place

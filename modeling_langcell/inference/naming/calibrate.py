@@ -51,7 +51,7 @@ class CalibrationRun:
         return risk_coverage(self.confidence, self.correct)
 
     def report(self) -> dict[str, Any]:
-        """What was measured on the held-out cells, ready for JSON."""
+        """Return what was measured on the held-out cells, ready for JSON."""
         coverage, risk = self.curve.at_threshold(self.calibration.threshold)
         return {
             "cells": len(self.correct),
@@ -164,7 +164,7 @@ def fitting_facts(
     label_column: str,
     absent_types: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """What a calibration is fitted with: what `Calibration.check_used_with` compares, and the data, for people.
+    """Return what a calibration is fitted with: what `Calibration.check_used_with` compares, and the data, for people.
 
     Args:
         loaded: the model, by whose way of scoring (`score_data`) the scores were made.

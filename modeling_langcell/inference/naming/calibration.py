@@ -78,7 +78,7 @@ class Calibration:
             temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
 
     def to_dict(self) -> dict[str, Any]:
-        """What the file holds; `load` reads it from any JSON file that has these keys among others."""
+        """Return what the file holds; `load` reads it from any JSON file that has these keys among others."""
         return {"calibration_format": _FORMAT, **asdict(self)}
 
     def probabilities(self, similarity: np.ndarray) -> np.ndarray:
@@ -150,7 +150,7 @@ class RiskCoverage(NamedTuple):
         return (float(self.coverage[kept - 1]), float(self.risk[kept - 1])) if kept else (0.0, 0.0)
 
     def threshold_for(self, target_risk: float) -> float:
-        """The lowest threshold at which the risk is at most the target.
+        """Return the lowest threshold at which the risk is at most the target.
 
         Raises:
             ValueError: no threshold reaches it.
@@ -221,7 +221,7 @@ def fit_temperature(similarity: np.ndarray, truth: np.ndarray) -> float:
 
 
 def confidence_of(unknown: float | str | Path | None) -> tuple[Calibration | None, float]:
-    """The calibration (None where there is none) and the least confidence that `unknown` stands for.
+    """Return the calibration (None where there is none) and the least confidence that `unknown` stands for.
 
     Raises:
         ValueError: it is neither a number from 0 to 1 nor a calibration.
@@ -300,7 +300,7 @@ def _target(target_risk: float | None, target_accuracy: float | None) -> float:
 
 
 def _known_rows(similarity: np.ndarray) -> np.ndarray:
-    """Which cells have similarities, bool, (cells,)."""
+    """Return which cells have similarities, bool, (cells,)."""
     if similarity.ndim != 2 or not similarity.shape[1]:
         raise ValueError(f"similarity has the shape {similarity.shape}; give (cells, labels).")
     return np.logical_not(np.isnan(similarity).any(axis=1))
@@ -314,7 +314,7 @@ def _check_cells(confidence: np.ndarray, correct: np.ndarray) -> None:
 
 
 def _is_same(key: str, fitted: Any, used: Any) -> bool:
-    """Whether scores made with one value are of the same kind as those with another."""
+    """Return whether scores made with one value are of the same kind as those with another."""
     if key == "reference_cells":  # in the genes of one file there may be one more of them than in another's
         return bool(fitted) == bool(used)
     return math.isclose(fitted, used, abs_tol=1e-9) if isinstance(used, float) else fitted == used

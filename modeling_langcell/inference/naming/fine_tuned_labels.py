@@ -15,7 +15,7 @@ _MOST_NAMED = 5
 
 
 def config_of(model: Any, adapter: str | Path | None = None) -> Any:
-    """The configuration of a model, or of what an adapter makes of it, without reading weights.
+    """Return the configuration of a model, or of what an adapter makes of it, without reading weights.
 
     Args:
         model: folder, Hub id, None for the default, or a loaded model.
@@ -30,7 +30,7 @@ def config_of(model: Any, adapter: str | Path | None = None) -> Any:
 
 
 def fine_tuned_labels(config: Any) -> list[Label]:
-    """The labels that a model learned to name by their texts, in its order; none where it was not fine-tuned.
+    """Return the labels that a model learned to name by their texts, in its order; none where it was not fine-tuned.
 
     Args:
         config: of the model.
@@ -58,7 +58,7 @@ def own_labels(config: Any) -> list[Label]:
 
 
 def note_on_others(labels: Sequence[Label], config: Any) -> str | None:
-    """A line where a fine-tuned model is given labels that it was not taught, which is legal; else None.
+    """Return a line where a fine-tuned model is given labels that it was not taught, which is legal; else None.
 
     A label is known by its text, which is all that the model reads of it.
     """

@@ -9,7 +9,7 @@ _MOST_NAMED = 5
 
 
 def difference_of_labels(fitted: Mapping[str, Any], used: Mapping[str, Any]) -> str | None:
-    """What differs between two lists of labels, as a part of a sentence; None where nothing does.
+    """Return what differs between two lists of labels, as a part of a sentence; None where nothing does.
 
     Args:
         fitted: "labels", names, and "label_texts", their texts in the same order; what is not there is not compared.
@@ -39,6 +39,6 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def short(value: Any) -> str:
-    """A value as a message shows it."""
+    """Return a value as a message shows it."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

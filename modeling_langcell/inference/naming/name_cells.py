@@ -49,7 +49,7 @@ class NamedCells:
     fine: np.ndarray | None = None
 
     def obs(self) -> dict[str, Any]:
-        """The columns of obs."""
+        """Return the columns of obs."""
         used = sorted({self.term_ids[code] for code in np.unique(self.codes)})
         place = np.array([used.index(term_id) if term_id in used else -1 for term_id in self.term_ids])
         columns = {
@@ -82,7 +82,7 @@ class NamedCells:
 
 
 def storable(labels: list[Label], options: NamingOptions) -> list[Label]:
-    """The labels, if the results can hold them as categories.
+    """Return the labels, if the results can hold them as categories.
 
     Raises:
         ValueError: a name is one that the results use themselves.
@@ -95,7 +95,7 @@ def storable(labels: list[Label], options: NamingOptions) -> list[Label]:
 
 
 def masked_scores(parts: ResultParts) -> Iterator[np.ndarray]:
-    """The scores of all cells block by block, NaN where a cell has no known gene."""
+    """Yield the scores of all cells block by block, NaN where a cell has no known gene."""
     for scores, known in parts.read("scores", "known"):
         yield np.where(known[:, None], scores, np.float32(np.nan))
 
@@ -120,7 +120,7 @@ class FileVoices:
 
 
 def confidence_is_probability(options: NamingOptions, voices: FileVoices) -> bool:
-    """Whether a confidence of 0.8 means that about eight of ten such names are right."""
+    """Return whether a confidence of 0.8 means that about eight of ten such names are right."""
     calibrated = confidence_of(options.unknown)[0] is not None
     plain = options.smooth is None and options.ontology_backoff is None
     return calibrated or (plain and voices.confidence is not None)
@@ -264,7 +264,7 @@ class _Namer:
         self.code_of = {name: code for code, name in enumerate(self.term_ids)}
 
     def read(self, parts: ResultParts) -> Iterator[_Block]:
-        """The cells, block by block."""
+        """Yield the cells, block by block."""
         if self.calibration is None:
             yield from (_Block(known, scores, None) for known, scores in parts.read("known", "scores"))
             return
@@ -292,7 +292,7 @@ class _Namer:
     def rejected(
         self, codes: np.ndarray, confidence: np.ndarray, known: np.ndarray, novelty: np.ndarray | None
     ) -> np.ndarray:
-        """The codes, with that of "unknown" where a cell is called so.
+        """Return the codes, with that of "unknown" where a cell is called so.
 
         Raises:
             ValueError: cells are to be called so by novelty, and there is none.

@@ -53,7 +53,7 @@ def name_clusters(adata: Any, *, cluster_column: str) -> pd.DataFrame:
 
 
 def _labels(adata: Any, facts: dict[str, Any]) -> list[str]:
-    """The candidates, and other names that cells got."""
+    """Return the candidates, and other names that cells got."""
     labels = [str(label) for label in facts["labels"]]
     others = sorted(set(adata.obs["langcell_label"].dropna().astype(str)) - {*labels, UNKNOWN, UNASSIGNED})
     return labels + others

@@ -70,7 +70,7 @@ def back_off(
 
 
 def common_parent(one: str, other: str, *, ontology: Ontology) -> Term | None:
-    """The lowest common ancestor of two siblings; None where the terms are no siblings (see above).
+    """Return the lowest common ancestor of two siblings; None where the terms are no siblings (see above).
 
     >>> ontology = Ontology.cellxgene()
     >>> common_parent("CL:0000236", "CL:0000084", ontology=ontology).name  # B cell, T cell
@@ -104,7 +104,7 @@ def _two_best(scores: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray
 
 
 def _lowest(terms: set[str], ontology: Ontology) -> set[str]:
-    """Those of the terms that are above no other of them."""
+    """Return those of the terms that are above no other of them."""
     above: set[str] = set().union(*(ontology.ancestors(term) for term in terms))
     return terms - above
 

@@ -70,7 +70,7 @@ def values_for_cells(values: Any, cell_names: pd.Index) -> pd.Series:
 
 
 def _names_cells(values: Any, cell_names: pd.Index) -> bool:
-    """Whether the index of a Series says which cells are meant, rather than its order."""
+    """Return whether the index of a Series says which cells are meant, rather than its order."""
     return (
         isinstance(values, pd.Series)
         and not isinstance(values.index, pd.RangeIndex)

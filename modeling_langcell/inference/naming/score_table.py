@@ -6,7 +6,7 @@ import pandas as pd
 
 
 def score_table(adata: Any) -> pd.DataFrame:
-    """The scores of named cells as a table, a row a cell and a column a label, in the order of the labels.
+    """Return the scores of named cells as a table, a row a cell and a column a label, in the order of the labels.
 
     obsm["langcell_scores"] itself is a plain array, because CELLxGENE opens no file with a table in obsm.
 

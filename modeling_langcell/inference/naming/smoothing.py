@@ -65,7 +65,7 @@ def smooth_scores(
 
 
 def knn_graph(embeddings: np.ndarray, *, neighbors: int, seed: int = 0) -> sparse.csr_array:
-    """The symmetric kNN graph of cosine: 1 where either of two cells is among the nearest of the other.
+    """Return the symmetric kNN graph of cosine: 1 where either of two cells is among the nearest of the other.
 
     Args:
         embeddings: (cells, dim), any length but 0.

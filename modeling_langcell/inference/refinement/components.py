@@ -109,7 +109,7 @@ def _log_normalised(block: sparse.csr_matrix, depth: float) -> sparse.csr_matrix
 
 
 def _most_variable(values: sparse.csr_matrix, n_genes: int) -> np.ndarray:
-    """The columns with the greatest variance, rising; those that do not vary are left out."""
+    """Return the columns with the greatest variance, rising; those that do not vary are left out."""
     mean = np.asarray(values.mean(axis=0)).ravel()
     variance = np.asarray(values.multiply(values).mean(axis=0)).ravel() - mean**2
     order = np.argsort(-variance, kind="stable")[:n_genes]

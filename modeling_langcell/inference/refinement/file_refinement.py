@@ -88,7 +88,7 @@ class FileRefinement:
         return found
 
     def _heard(self, block: Block) -> np.ndarray:
-        """What is heard of cells before the mixture: the text, and what known cells teach."""
+        """Return what is heard of cells before the mixture: the text, and what known cells teach."""
         if self.known is None:
             return block.similarity
         assert block.places is not None

@@ -98,7 +98,7 @@ class KnownCells:
         return cls(_regression().fit(placed, codes), scale, n_labels, *weights, settings)
 
     def joined(self, similarity: np.ndarray, components: np.ndarray) -> np.ndarray:
-        """The similarities that `LabelMixture` takes instead of the text's, float64, shape (cells, labels).
+        """Return the similarities that `LabelMixture` takes instead of the text's, float64, shape (cells, labels).
 
         A cell without components keeps what the text says.
         """
@@ -132,7 +132,7 @@ def _log_probabilities(regression: "LogisticRegression", placed: np.ndarray, n_l
 
 
 def _chosen_weights(text: np.ndarray, placed: np.ndarray, codes: np.ndarray, seed: int) -> tuple[float, float]:
-    """The pair with the least log loss on known cells that were left out; the first of equals."""
+    """Return the pair with the least log loss on known cells that were left out; the first of equals."""
     counts = np.bincount(codes)
     enough = np.isin(codes, np.flatnonzero(counts >= CELLS_TO_CHOOSE))
     if len(np.unique(codes[enough])) < 2:

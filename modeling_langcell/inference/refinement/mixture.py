@@ -174,7 +174,7 @@ class _State:
     present: np.ndarray
 
     def rao_diversity(self) -> float:
-        """The chance that two cells are of labels that lie apart; Rao's quadratic entropy (1982)."""
+        """Return the chance that two cells are of labels that lie apart; Rao's quadratic entropy (1982)."""
         share = np.where(self.present, np.exp(self.log_shares), 0.0)
         placed = self.means @ self.whitening.T
         distance = ((placed[:, None] - placed[None]) ** 2).sum(axis=2)
@@ -182,7 +182,7 @@ class _State:
 
 
 def _expectation_maximisation(cells: _Cells, centre: np.ndarray, settings: MixtureSettings) -> _State:
-    """The rounds, from what the text says."""
+    """Return the rounds, from what the text says."""
     n_labels = cells.similarity.shape[1]
     present = np.ones(n_labels, dtype=bool)
     never_dropped = np.isin(np.arange(n_labels), cells.known)
@@ -222,7 +222,7 @@ def _maximised(components: np.ndarray, q: np.ndarray, present: np.ndarray, setti
 def _least_agreed(
     similarity: np.ndarray, q: np.ndarray, present: np.ndarray, kept: np.ndarray, least: float
 ) -> int | None:
-    """The label with the least support of the text in its own territory, if that is too little."""
+    """Return the label with the least support of the text in its own territory, if that is too little."""
     labels = np.flatnonzero(present)
     similarity, q = similarity[:, labels], q[:, labels]
     nearest = similarity == similarity.max(axis=1, keepdims=True)
@@ -247,7 +247,7 @@ def _squared_distances(components: np.ndarray, means: np.ndarray, whitening: np.
 
 
 def _n_components(n_cells: int, given: int) -> int:
-    """The first components of a small file, all of a large one."""
+    """Return the first components of a small file, all of a large one."""
     return max(1, min(given, max(2, n_cells // _CELLS_PER_COMPONENT)))
 
 
@@ -264,7 +264,7 @@ def _usable(similarity: np.ndarray, components: np.ndarray) -> np.ndarray:
 
 
 def _checked(similarity: np.ndarray, components: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both as float64.
+    """Return both as float64.
 
     Raises:
         ValueError: see `LabelMixture.fit`.

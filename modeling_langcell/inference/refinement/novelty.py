@@ -102,7 +102,7 @@ class Novelty:
 
 
 def is_unknown(novelty: np.ndarray, above: float = UNKNOWN_ABOVE) -> np.ndarray:
-    """Which cells are called unknown, bool, shape (cells,).
+    """Return which cells are called unknown, bool, shape (cells,).
 
     Raises:
         ValueError: `above` is outside 0 to 1.

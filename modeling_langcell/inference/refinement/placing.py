@@ -225,7 +225,7 @@ def known_labels(given: Iterable[object], where: str, labels: Sequence[Label]) -
 
 
 def _term_id_of(name: str) -> str | None:
-    """The Cell Ontology term that a word means; None where it means none, or several."""
+    """Return the Cell Ontology term that a word means; None where it means none, or several."""
     try:
         return look_up(LabelEntry(name), Ontology.cellxgene()).ontology_term_id
     except ValueError:
@@ -257,7 +257,7 @@ def _join(blocks: list[Block]) -> Block:
 
 
 def _batch_offsets(places: np.ndarray, batches: np.ndarray) -> dict[str, np.ndarray]:
-    """How far the mean of each batch lies from that of all cells, in components.
+    """Return how far the mean of each batch lies from that of all cells, in components.
 
     Types that one batch alone has are moved with it: an integrated matrix is better where batches differ much.
     """

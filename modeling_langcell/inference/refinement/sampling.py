@@ -88,7 +88,7 @@ class CellSample:
 
 
 def sample_of(blocks: Iterable[sparse.csr_matrix], most_cells: int, *, seed: int = 0) -> sparse.csr_matrix:
-    """The sample of all blocks; see `CellSample`."""
+    """Return the sample of all blocks; see `CellSample`."""
     sample = CellSample(most_cells, seed=seed)
     for block in blocks:
         sample.add(block)

@@ -100,7 +100,7 @@ def for_each_batch(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there is no memory: on an accelerator, on the CPU, or in numpy."""
+    """Return whether an error says that there is no memory: on an accelerator, on the CPU, or in numpy."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _CPU_ALLOCATOR_WORDS)
@@ -113,7 +113,7 @@ def _run_batch(
     function: BatchFunction,
     weights: np.ndarray | None,
 ) -> list[np.ndarray] | None:
-    """What `function` makes of these rows, as float32; None where there is no memory for it."""
+    """Return what `function` makes of these rows, as float32; None where there is no memory for it."""
     arrays = [*loaded.processor.feature_extractor.pad([ranked[row] for row in rows]).values()]
     arrays += [] if weights is None else [weights[rows]]
     try:

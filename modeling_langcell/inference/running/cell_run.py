@@ -53,7 +53,7 @@ class InferenceRun:
         return gene_index_of(self.source, self.loaded.processor.feature_extractor)
 
     def notes(self) -> list[str]:
-        """What there is to say of how the cells were read: matrix, rows that are no genes, names, species."""
+        """Return what there is to say of how the cells were read: matrix, rows that are no genes, names, species."""
         found = self.source.find_genes(self.loaded.processor.feature_extractor.vocabulary)
         return [*self.source.notes, *found.notes]
 
@@ -80,7 +80,7 @@ class FinishedRun:
 
 
 def run_in_memory(run: InferenceRun) -> FinishedRun:
-    """All cells by this process, the results kept in memory."""
+    """Return all cells by this process, the results kept in memory."""
     parts, gene_index = MemoryParts(), run.gene_index()
     _fill(parts, run, gene_index, run.starts(), run.budget(), _progress(run, run.starts()))
     return _finished(parts, run, gene_index)
@@ -135,7 +135,7 @@ class _Plan:
 def _plan(
     run: InferenceRun, output: Path, arguments: Mapping[str, Any], processes: Processes
 ) -> tuple[_Plan, ResumableRun | None]:
-    """The plan, and in rank 0 the folder that it holds."""
+    """Return the plan, and in rank 0 the folder that it holds."""
     mine = plan = None
     with processes.together():
         _refuse_disagreement(processes.gather({**arguments, "input": None}))
@@ -185,7 +185,7 @@ def _fill(
 
 
 def _progress(run: InferenceRun, todo: Sequence[int], processes: Processes | None = None) -> tqdm:
-    """A bar with cells/s and time left, over the cells of this process; only rank 0 shows one."""
+    """Return a bar with cells/s and time left, over the cells of this process; only rank 0 shows one."""
     processes = processes or Processes()
     n_cells, rows = run.source.n_cells, run.options.rows_per_chunk
     n_todo = sum(min(start + rows, n_cells) - start for start in todo)

@@ -134,7 +134,7 @@ class InferenceJob:
             )
 
     def load(self) -> tuple[LoadedScorer, torch.dtype]:
-        """The model, and the dtype that it shall compute in.
+        """Return the model, and the dtype that it shall compute in.
 
         A model that is loaded here comes in float32: labels are encoded once, and their embeddings are worth it. Let it
         `compute_in` the dtype before the cells.
@@ -203,7 +203,7 @@ def put_into(table: Table, obs: Mapping[str, Any], obsm: Mapping[str, Any], uns:
 
 
 def settings(run: InferenceRun, coverage: Coverage) -> dict[str, Any]:
-    """What uns["langcell"] says on model and data."""
+    """Return what uns["langcell"] says on model and data."""
     return {
         **_computed_with(run),
         "values_from": run.source.location,
@@ -215,7 +215,7 @@ def settings(run: InferenceRun, coverage: Coverage) -> dict[str, Any]:
 
 
 def row_blocks(parts: ResultParts, name: str, n_cells: int) -> RowBlocks:
-    """A column of the parts as a matrix that is read when it is written."""
+    """Return a column of the parts as a matrix that is read when it is written."""
     (first,) = next(parts.read(name))
     return RowBlocks(n_cells, first.shape[1], lambda: (block for (block,) in parts.read(name)))
 
@@ -226,7 +226,7 @@ def _computed_with(run: InferenceRun) -> dict[str, str]:
 
 
 def model_facts(loaded: LoadedModel) -> dict[str, str]:
-    """Which model it is."""
+    """Return which model it is."""
     return {
         "model_id": loaded.model_id,
         "model_revision": loaded.revision,

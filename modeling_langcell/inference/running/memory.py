@@ -64,7 +64,7 @@ def free_bytes(device: torch.device) -> int:
 
 
 def _room_in_cgroup(folder: Path = _CGROUP) -> list[int]:
-    """What a container's limit leaves (cgroup v2), or nothing where there is none."""
+    """Return what a container's limit leaves (cgroup v2), or nothing where there is none."""
     try:
         limit = (folder / "memory.max").read_text().strip()
         used = int((folder / "memory.current").read_text())

@@ -118,7 +118,7 @@ class ResumableRun:
             temporary.write_text(content)
 
     def _take_over(self, arguments: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """What the earlier run found, if this one goes on with its parts; else empties the folder."""
+        """Return what the earlier run found, if this one goes on with its parts; else empties the folder."""
         if (self.path / _RUN_FILE).is_file():
             earlier = json.loads((self.path / _RUN_FILE).read_text())
             changed = _differences(earlier["arguments"], json.loads(json.dumps(arguments)))
@@ -145,13 +145,13 @@ class ResumableRun:
 
 
 def parts_path(output: Path) -> Path:
-    """The parts folder of an output, beside it."""
+    """Return the parts folder of an output, beside it."""
     target = Path(os.path.realpath(output))
     return target.with_name(f"{target.name}.parts")
 
 
 def file_fingerprint(path: Path) -> dict[str, Any]:
-    """What tells whether a file or folder is still the one that it was: bytes and time of the last change."""
+    """Return what tells whether a file or folder is still the one that it was: bytes and time of the last change."""
     files = [path] if path.is_file() else [below for below in path.rglob("*") if below.is_file()]
     stats = [file.stat() for file in files]
     return {

@@ -9,7 +9,7 @@ Item = TypeVar("Item")
 
 
 def prefetched(items: Iterable[Item], *, depth: int = 2) -> Generator[Item]:
-    """The items in their order, produced by a thread that stays at most `depth` of them ahead.
+    """Yield the items in their order, produced by a thread that stays at most `depth` of them ahead.
 
     An error in the thread is raised here, in its place. When the generator is closed early the thread is stopped and
     waited for, so that a file that it reads can be closed afterwards.

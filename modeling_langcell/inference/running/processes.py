@@ -37,7 +37,7 @@ class Processes:
 
     @classmethod
     def launched(cls) -> "Processes":
-        """Those that a launcher started (by RANK and WORLD_SIZE in the environment); every one has to call this.
+        """Return those that a launcher started (by RANK and WORLD_SIZE in the environment); every one has to call this.
 
         Use it as a context manager, so that the conversation is ended in good order.
 
@@ -71,13 +71,13 @@ class Processes:
         return items[self.rank * len(items) // self.world_size : (self.rank + 1) * len(items) // self.world_size]
 
     def device(self, device: str | None) -> str | None:
-        """The device asked for, or this process's own GPU where the launcher started one process a GPU."""
+        """Return the device asked for, or this process's own GPU where the launcher started one process a GPU."""
         if device is None and self.world_size > 1 and torch.cuda.is_available():
             return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
         return device
 
     def gather(self, value: Any) -> list[Any]:
-        """The values of all processes, in the order of their ranks; every process waits for the last.
+        """Return the values of all processes, in the order of their ranks; every process waits for the last.
 
         Raises:
             OSError: one of them has ended.

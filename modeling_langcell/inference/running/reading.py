@@ -66,7 +66,7 @@ def ranked_chunks(
     reference: MeasuredReference | None = None,
     facts_of: ChunkFacts | None = None,
 ) -> Generator[RankedChunk]:
-    """The chunks of ranked cells; one thread reads ahead, another tokenizes.
+    """Return the chunks of ranked cells; one thread reads ahead, another tokenizes.
 
     Args:
         source: the opened data.

@@ -20,7 +20,7 @@ _TOKENS_PER_BATCH = 4096  # of cells alone; more is slower on CPUs
 
 
 def measured_reference(loaded: LoadedScorer, source: CellSource) -> MeasuredReference | None:
-    """The reference cells as a file would have shown them; None where cells are not compared with them.
+    """Return the reference cells as a file would have shown them; None where cells are not compared with them.
 
     Args:
         loaded: the model.
@@ -67,5 +67,5 @@ def with_reference(loaded: LoadedScorer, labels: EncodedLabels, reference: Measu
 
 @torch.inference_mode()
 def embed_batch(encoders: Encoders, cell_input_ids: Tensor, cell_attention_mask: Tensor) -> tuple[Tensor, ...]:
-    """The embeddings of a batch of cells, as a `BatchFunction`."""
+    """Return the embeddings of a batch of cells, as a `BatchFunction`."""
     return (encoders.encode_cells(cell_input_ids, cell_attention_mask, for_match=False).embeds,)

@@ -57,7 +57,7 @@ def embed_texts(texts: Sequence[str], *, dtype: str | None = None, **options: An
 
 
 def embed_with(loaded: LoadedScorer, texts: Sequence[str]) -> np.ndarray:
-    """What `embed_texts` returns, by a loaded model."""
+    """Return what `embed_texts` returns, by a loaded model."""
     blocks = [np.empty((0, loaded.config.projection_dim), dtype=np.float32)]
     for begin in range(0, len(texts), _TEXTS_AT_ONCE):
         some = texts[begin : begin + _TEXTS_AT_ONCE]
@@ -66,5 +66,5 @@ def embed_with(loaded: LoadedScorer, texts: Sequence[str]) -> np.ndarray:
 
 
 def encode_label_texts(loaded: LoadedScorer, labels: Sequence[Label]) -> EncodedTexts:
-    """The texts of the labels, for similarity and match, encoded in whatever the model computes in."""
+    """Return the texts of the labels, for similarity and match, encoded in whatever the model computes in."""
     return encode_texts(loaded.encoders, loaded.processor, [label.text for label in labels])

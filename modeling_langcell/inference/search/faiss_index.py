@@ -121,7 +121,7 @@ class FaissIndex:
 
 
 def store_facts(store: EmbeddingStore) -> dict[str, Any]:
-    """What tells stores apart: model, size, and a digest of rows at the begin, in the middle and at the end."""
+    """Return what tells stores apart: model, size, and a digest of rows at the begin, in the middle and at the end."""
     digest = hashlib.sha256()
     for start in sorted({0, store.n_cells // 2, max(0, store.n_cells - _SAMPLED_ROWS)}):
         digest.update(np.ascontiguousarray(store.vectors[start : start + _SAMPLED_ROWS]).tobytes())

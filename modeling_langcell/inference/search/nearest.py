@@ -16,7 +16,7 @@ _MOST_ROWS = {"cpu": 8192, "cuda": 65_536}
 def search_exact(
     blocks: Iterable[tuple[int, np.ndarray]], queries: np.ndarray, k: int, *, device: torch.device | str = "cpu"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k rows with the greatest inner product with each query.
+    """Return the k rows with the greatest inner product with each query.
 
     Of rows with the same product, the first wins, so that the result depends on neither blocks nor device but by
     rounding. Products are computed in float32, whatever the rows are stored in.

@@ -38,7 +38,7 @@ class CellEmbeddings:
 
 
 def source_options(reading: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the reading options that `open_cells` takes."""
+    """Return those of the reading options that `open_cells` takes."""
     return {name: reading[name] for name in READ_FIELDS if name in reading}
 
 
@@ -95,7 +95,7 @@ def embed_cells(cells: AnnData, loaded: LoadedLangCell, reading: Mapping[str, An
 
 
 def _read_rows(source: CellSource, rows: np.ndarray) -> sparse.csr_matrix:
-    """The chosen rows, ascending, read chunk by chunk."""
+    """Return the chosen rows, ascending, read chunk by chunk."""
     parts = []
     for chunk in source.chunks():
         n_rows = len(chunk.counts.indptr) - 1

@@ -51,7 +51,7 @@ class EvaluationContext(EvaluationInputs):
 
     @classmethod
     def of(cls, inputs: EvaluationInputs) -> "EvaluationContext":
-        """The inputs, with what can be computed of it."""
+        """Return the inputs, with what can be computed of it."""
         context = cls(inputs.data)
         context.__dict__.update(inputs.__dict__)
         return context
@@ -96,7 +96,7 @@ class EvaluationContext(EvaluationInputs):
         return self.read_labels()
 
     def read_labels(self, **changes: Any) -> LabelledCells:
-        """The true types as `read_labelled_cells` reads them; `changes` replaces its options.
+        """Return the true types as `read_labelled_cells` reads them; `changes` replaces its options.
 
         Raises:
             ValueError: no label column was named, or see `check_label_column` and `read_labelled_cells`.
@@ -160,7 +160,7 @@ class EvaluationContext(EvaluationInputs):
         return principal_components(self.log_counts, seed=self.seed)
 
     def describe(self, task: str, settings: dict[str, Any], labelled: LabelledCells | None = None) -> dict[str, Any]:
-        """The facts that every report starts with: task, model, data, labels, seed, versions.
+        """Return the facts that every report starts with: task, model, data, labels, seed, versions.
 
         Args:
             task: name of the task.

@@ -54,7 +54,7 @@ def digest_of_code() -> str:
 
 
 def result_key(task: str, **parts: Any) -> str:
-    """The name under which a result is kept: the task and 16 digits over everything that decides it.
+    """Return the name under which a result is kept: the task and 16 digits over everything that decides it.
 
     >>> result_key("zero-shot", data="a", seed=0) == result_key("zero-shot", seed=0, data="a")
     True

@@ -52,7 +52,7 @@ class EvaluationInputs:
     def with_labels(
         self, *, label_column: str | None, label_ids_column: str | None, labels_file: str | Path | None
     ) -> Self:
-        """The same cells and model with other labels; what is computed of the cells by now is shared."""
+        """Return the same cells and model with other labels; what is computed of the cells by now is shared."""
         other = copy.copy(self)
         other.label_column, other.label_ids_column, other.labels_file = label_column, label_ids_column, labels_file
         other.__dict__.pop("labelled", None)

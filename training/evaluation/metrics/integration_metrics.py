@@ -72,7 +72,7 @@ def overall(avg_bio: float, avg_batch: float) -> float:
 
 
 def neighbours(embeddings: np.ndarray) -> Any:
-    """The 15 nearest neighbours of each cell (Euclidean, exact), as scib-metrics has them."""
+    """Return the 15 nearest neighbours of each cell (Euclidean, exact), as scib-metrics has them."""
     from scib_metrics.nearest_neighbors import NeighborsResults
     from sklearn.neighbors import NearestNeighbors
 
@@ -82,7 +82,7 @@ def neighbours(embeddings: np.ndarray) -> Any:
 
 
 def import_scib_metrics() -> Any:
-    """The library.
+    """Return the library.
 
     Raises:
         ValueError: it is not installed; the text says how to.

@@ -126,7 +126,7 @@ def score_predictions(
     draws: int = BOOTSTRAP_DRAWS,
     credit: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """All that is measured of one method's predictions, ready for JSON.
+    """Return all that is measured of one method's predictions, ready for JSON.
 
     Args:
         truth: int64, shape (cells,); codes 0 to len(names) - 1.
@@ -185,7 +185,7 @@ def mean_per_type(runs: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, 
 
 
 def computed(metric: evaluate.Metric, **inputs: Any) -> dict[str, Any]:
-    """What a metric says of these inputs."""
+    """Return what a metric says of these inputs."""
     result = metric.compute(**inputs)
     assert result is not None  # None only in the other processes of a distributed metric
     return result

@@ -47,13 +47,13 @@ class TermDistances:
         return self._ancestors[term_id]
 
     def _parents(self, term_id: str) -> list[str]:
-        """The nearest ancestors: those that are above no other ancestor."""
+        """Return the nearest ancestors: those that are above no other ancestor."""
         above = self._above(term_id)
         covered = set().union(*(self._above(other) for other in above)) if above else set()
         return sorted(above - covered)
 
     def _steps_up(self, term_id: str) -> dict[str, int]:
-        """The term itself (0) and each ancestor, with the fewest steps up to it."""
+        """Return the term itself (0) and each ancestor, with the fewest steps up to it."""
         steps, frontier = {term_id: 0}, [term_id]
         while frontier:
             reached = {parent for term in frontier for parent in self._parents(term)} - steps.keys()
@@ -68,7 +68,7 @@ class TermDistances:
         return min((up[term] + other[term] for term in up.keys() & other.keys()), default=None)
 
     def credit(self, truth: str, predicted: str) -> float:
-        """What the answer `predicted` counts where `truth` is right; see the rule at the top of this file."""
+        """Return what the answer `predicted` counts where `truth` is right; see the rule at the top of this file."""
         if truth in self.steps_up(predicted):  # the same term, or a finer one
             return 1.0
         steps = self.steps_up(truth).get(predicted)
@@ -76,7 +76,7 @@ class TermDistances:
 
 
 def credit_matrix(labels: Sequence[Label], ontology: Ontology) -> np.ndarray:
-    """What each label counts for each true type.
+    """Return what each label counts for each true type.
 
     Args:
         labels: the candidates; those whose id the ontology lacks are scored strictly.

@@ -125,5 +125,5 @@ def score_ranks(
 
 
 def _retrieval(ranks: np.ndarray) -> dict[str, float]:
-    """The measure itself, without the bookkeeping of evaluate."""
+    """Return the measure itself, without the bookkeeping of evaluate."""
     return Retrieval()._compute(predictions=ranks.tolist())

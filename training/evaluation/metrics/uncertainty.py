@@ -17,7 +17,7 @@ DRAWS_OF_CELLS = "draws of the cells with replacement"
 
 
 def uncertainty_text(repeats: int, over: str, seed: int) -> str:
-    """The sentence of a report that says what ± is.
+    """Return the sentence of a report that says what ± is.
 
     Args:
         repeats: number of them.

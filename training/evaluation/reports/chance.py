@@ -45,14 +45,14 @@ class ChanceComparison:
         return self.value - self.chance > (self.sd or 0.0)
 
     def text(self, written: str) -> str:
-        """The sentence on it; `written` is how people write the measure."""
+        """Return the sentence on it; `written` is how people write the measure."""
         how = "worse than" if self.value < self.chance else "no better than"
         found = f"{self.method}: {written} {plus_minus(self.value, self.sd)} is {how} {self.chance:.4f}"
         return f"{found}, which is what comes of {self.by}."
 
 
 def comparisons(report: Mapping[str, Any]) -> list[ChanceComparison]:
-    """The model's own measures that chance could reach; none for a task without such a measure (integration)."""
+    """Return the model's own measures that chance could reach; none for a task without such a measure (integration)."""
     return [
         ChanceComparison(method, measure, scores[measure], scores.get(f"{measure}_sd"), level, by)
         for method, measure, level, by in _levels(report)
@@ -61,12 +61,12 @@ def comparisons(report: Mapping[str, Any]) -> list[ChanceComparison]:
 
 
 def facts(found: Sequence[ChanceComparison]) -> list[dict[str, Any]]:
-    """The comparisons as JSON has them."""
+    """Return the comparisons as JSON has them."""
     return [asdict(one) | {"better_than_chance": one.is_better} for one in found]
 
 
 def chance_section(task: str, found: Sequence[ChanceComparison]) -> Section | None:
-    """What is not better than chance; None where all is."""
+    """Return what is not better than chance; None where all is."""
     sentences = [one.text(HEADLINES[task][one.measure][1]) for one in found if not one.is_better]
     return Section(HEADING, " ".join(sentences)) if sentences else None
 
@@ -92,7 +92,7 @@ def _levels(report: Mapping[str, Any]) -> Iterator[tuple[str, str, float, str]]:
 
 
 def _best_constant(labels: Sequence[Mapping[str, Any]]) -> tuple[float, str]:
-    """The accuracy of naming all cells alike, or of a guess among the labels where that is higher."""
+    """Return the accuracy of naming all cells alike, or of a guess among the labels where that is higher."""
     support = [label["support"] for label in labels]
     shares = [cells / max(sum(support), 1) for cells in support]
     commonest = max(range(len(labels)), key=shares.__getitem__)

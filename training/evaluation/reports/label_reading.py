@@ -22,7 +22,7 @@ _HOW = {
 
 
 def label_section(report: Mapping[str, Any], *, reads_texts: bool) -> Section:
-    """Which columns gave labels and texts, and each type with what it was read as.
+    """Return which columns gave labels and texts, and each type with what it was read as.
 
     Args:
         report: of a task; without "labels" where the task has none.
@@ -58,7 +58,7 @@ def label_section(report: Mapping[str, Any], *, reads_texts: bool) -> Section:
 
 
 def _origin(data: Mapping[str, Any]) -> str:
-    """Where terms and texts come from."""
+    """Return where terms and texts come from."""
     ids = data["label_ids_column"]
     if data.get("labels_file"):
         return f"Texts: {data['labels_file']}." + (f" Ontology ids: obs[{ids!r}]." if ids else "")

@@ -26,7 +26,7 @@ class Table:
     bold: frozenset[tuple[int, int]] = frozenset()
 
     def markdown(self) -> str:
-        """The table in Markdown.
+        """Return the table in Markdown.
 
         >>> print(Table(("method", "F1"), [("a|b", "0.5")], bold=frozenset({(0, 1)})).markdown())
         | method | F1 |
@@ -50,7 +50,7 @@ class Section:
     table: Table | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The section as JSON has it."""
+        """Return the section as JSON has it."""
         if self.table is None:
             return {"title": self.title, "text": self.text, "table": None}
         table = {"head": self.table.head, "rows": self.table.rows, "left": self.table.left}
@@ -58,7 +58,7 @@ class Section:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> "Section":
-        """What `to_dict` returned, maybe by way of JSON."""
+        """Return what `to_dict` returned, maybe by way of JSON."""
         table = stored["table"]
         if table is not None:
             bold = frozenset((row, column) for row, column in table["bold"])
@@ -119,7 +119,7 @@ def _escaped(row: Sequence[str]) -> list[str]:
 
 
 def _alternative(picture: str | Path) -> str:
-    """What stands for a picture where it cannot be seen."""
+    """Return what stands for a picture where it cannot be seen."""
     return Path(picture).stem.replace("-", " ")
 
 

@@ -68,7 +68,7 @@ def draw_per_type(report: Mapping[str, Any], *, beside: str = "nearest profile")
 def draw_curves(
     curves: Mapping[str, Mapping[Any, Mapping[str, float]]], measure: str, *, xlabel: str, ylabel: str, title: str
 ) -> Figure:
-    """A measure with its standard deviation over a number, one line a method.
+    """Return a measure with its standard deviation over a number, one line a method.
 
     Args:
         curves: method -> number -> {measure: mean, <measure>_sd: standard deviation}.

@@ -124,12 +124,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def methods_table(report: Mapping[str, Any]) -> str:
-    """What the model and the baselines beside it measured, as a Markdown table."""
+    """Return what the model and the baselines beside it measured, as a Markdown table."""
     return summary_table(report["task"], report["methods"]).markdown()
 
 
 def summary_table(task: str, methods: Mapping[str, Mapping[str, Any]], *, first: str = "method") -> Table:
-    """The headline measures of each method: mean ± standard deviation where there is one, the best in bold.
+    """Return the headline measures of each method: mean ± standard deviation where there is one, the best in bold.
 
     A measure that no method has is left out; one that a method cannot have is a dash.
 
@@ -162,7 +162,7 @@ def best_methods(methods: Mapping[str, Mapping[str, Any]], measure: str) -> list
 
 
 def with_sd(scores: Mapping[str, Any], key: str, *, digits: int = 4) -> str:
-    """A measure as text, with its standard deviation where `scores` has one.
+    """Return a measure as text, with its standard deviation where `scores` has one.
 
     >>> with_sd({"f1": 0.5, "f1_sd": 0.02}, "f1"), with_sd({"f1": 0.5, "f1_sd": None}, "f1"), with_sd({}, "f1")
     ('0.5000 ± 0.0200', '0.5000', '–')
@@ -172,7 +172,7 @@ def with_sd(scores: Mapping[str, Any], key: str, *, digits: int = 4) -> str:
 
 
 def plus_minus(value: float, sd: float | None, *, digits: int = 4) -> str:
-    """A number with its standard deviation, which is None where there is none."""
+    """Return a number with its standard deviation, which is None where there is none."""
     return f"{value:.{digits}f}" if sd is None else f"{value:.{digits}f} ± {sd:.{digits}f}"
 
 
@@ -204,7 +204,7 @@ def eval_results(report: Mapping[str, Any], *, dataset_name: str | None = None) 
 
 
 def model_scores(report: Mapping[str, Any]) -> dict[str, Any]:
-    """What was measured of the model itself, which every task puts first."""
+    """Return what was measured of the model itself, which every task puts first."""
     return next(iter(report["methods"].values()))
 
 
@@ -230,7 +230,7 @@ class Expectation:
             raise ValueError(f"The tolerance is {self.tolerance}; give 0 or more, such as 0.005.")
 
     def check(self, report: Mapping[str, Any]) -> str:
-        """The line that says that the measured accuracy fits.
+        """Return the line that says that the measured accuracy fits.
 
         Raises:
             ValueError: it does not; the message says what was measured.

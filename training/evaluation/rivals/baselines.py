@@ -60,7 +60,7 @@ def _probabilities(train: Any, classes: np.ndarray, test: Any, n_classes: int) -
 
 
 def nearest_centroid(train: np.ndarray, classes: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """The class whose mean training embedding is nearest (Euclidean); int64, shape (test cells,)."""
+    """Return the class whose mean training embedding is nearest (Euclidean); int64, shape (test cells,)."""
     # scikit-learn's NearestCentroid divides by zero where every class has one cell.
     present = np.unique(classes)
     centroids = np.stack([train[classes == code].mean(axis=0) for code in present])

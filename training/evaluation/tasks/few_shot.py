@@ -102,7 +102,7 @@ def run(
 
 
 def check_shots(shots: Sequence[int]) -> tuple[int, ...]:
-    """The Ks in rising order, each once.
+    """Return the Ks in rising order, each once.
 
     Raises:
         ValueError: none, or one below 1.

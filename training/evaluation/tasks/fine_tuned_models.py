@@ -32,7 +32,7 @@ class FineTuningSettings:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def facts(self) -> dict[str, Any]:
-        """What a report says of it."""
+        """Return what a report says of it."""
         return {"method": self.method, "steps": self.steps, **self.options}
 
     def learn(
@@ -44,7 +44,7 @@ class FineTuningSettings:
         seed: int,
         model: LoadedLangCell | None = None,
     ) -> FineTuned:
-        """A model that learned from these rows of the context's cells.
+        """Return a model that learned from these rows of the context's cells.
 
         Args:
             context: data, labels and the model to start from.
@@ -74,7 +74,7 @@ class FineTuningSettings:
 
 
 def training_reading(context: EvaluationContext) -> dict[str, Any]:
-    """The context's reading options that `finetune` and `FineTuned.score` share."""
+    """Return the context's reading options that `finetune` and `FineTuned.score` share."""
     return {name: value for name, value in context.memory_reading.items() if name != "progress"}
 
 
@@ -84,7 +84,7 @@ def score_rows(context: EvaluationContext, tuned: FineTuned, rows: np.ndarray) -
 
 
 def score_parts(context: EvaluationContext, tuned: FineTuned) -> ScoredCells:
-    """Both parts of the score of all cells by a model that was fine-tuned on texts, each cell alone."""
+    """Return both parts of the score of all cells by a model that was fine-tuned on texts, each cell alone."""
     assert isinstance(tuned.model, LoadedLangCell)
     return score_data(
         context.cells, tuned.labels, loaded=tuned.model, refine=False, progress=False, **training_reading(context)
@@ -92,24 +92,24 @@ def score_parts(context: EvaluationContext, tuned: FineTuned) -> ScoredCells:
 
 
 def joined_scores(parts: ScoredCells, tuned: FineTuned) -> np.ndarray:
-    """The score of `annotate` at the model's alpha, shape (cells, labels); NaN without a known gene."""
+    """Return the score of `annotate` at the model's alpha, shape (cells, labels); NaN without a known gene."""
     similarity, match = torch.from_numpy(parts.similarity), torch.from_numpy(parts.match)
     scores = combine_scores(similarity, match, alpha=tuned.config.alpha).numpy()
     return np.where(parts.known[:, None], scores, np.float32(np.nan))
 
 
 def similarity_of(parts: ScoredCells) -> np.ndarray:
-    """The similarities, shape (cells, labels); NaN without a known gene."""
+    """Return the similarities, shape (cells, labels); NaN without a known gene."""
     return np.where(parts.known[:, None], parts.similarity, np.float32(np.nan))
 
 
 def rows_of(context: EvaluationContext, rows: np.ndarray) -> AnnData:
-    """Some of the context's cells as an AnnData of their own."""
+    """Return some of the context's cells as an AnnData of their own."""
     return context.cells[rows.tolist()].copy()
 
 
 def by_name(scores: np.ndarray, tuned: FineTuned, names: list[str], *, missing: float = 0.0) -> np.ndarray:
-    """The scores with a column for each of `names`.
+    """Return the scores with a column for each of `names`.
 
     Args:
         scores: of the tuned model, shape (cells, labels).
@@ -124,18 +124,18 @@ def by_name(scores: np.ndarray, tuned: FineTuned, names: list[str], *, missing: 
 
 
 def best_codes(scores: np.ndarray) -> np.ndarray:
-    """The best label of each row; the number of labels for a cell without scores."""
+    """Return the best label of each row; the number of labels for a cell without scores."""
     best = best_labels(scores)
     return np.where(best < 0, scores.shape[1], best)
 
 
 def named_codes(scores: np.ndarray, tuned: FineTuned, names: list[str]) -> np.ndarray:
-    """The best label of each row as code among `names`; len(names) for a cell without scores."""
+    """Return the best label of each row as code among `names`; len(names) for a cell without scores."""
     return best_codes(by_name(scores, tuned, names))
 
 
 def random_weights(loaded: LoadedLangCell, *, seed: int) -> LoadedLangCell:
-    """The same architecture, processor and vocabulary with freshly drawn weights."""
+    """Return the same architecture, processor and vocabulary with freshly drawn weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model: Any = LangCellModel(loaded.config)

@@ -98,7 +98,7 @@ def score_gene_sets(log_counts: sparse.csr_matrix, columns: Mapping[str, np.ndar
 
 
 def call_active(scores: np.ndarray, *, share: float) -> np.ndarray:
-    """The cells with the highest scores of each set.
+    """Return the cells with the highest scores of each set.
 
     Args:
         scores: shape (cells, sets).

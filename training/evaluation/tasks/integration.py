@@ -111,7 +111,7 @@ def harmonize(components: np.ndarray, batches: np.ndarray, *, seed: int) -> np.n
 
 
 def _measure(values: np.ndarray, truth: np.ndarray, batches: np.ndarray, repeats: int, seed: int):
-    """The measures of each draw of the cells."""
+    """Yield the measures of each draw of the cells."""
     types, codes = np.unique(truth, return_inverse=True)[1], np.unique(batches, return_inverse=True)[1]
     for repeat in range(repeats):
         rng = np.random.default_rng([seed, repeat])
@@ -140,7 +140,7 @@ def _check_cells(labelled: LabelledCells, batches: np.ndarray, cells: np.ndarray
 
 
 def _draw_maps(embeddings: dict[str, np.ndarray], batches: np.ndarray, types: list[str], seed: int) -> Figure:
-    """A UMAP of each embedding, above by batch and below by type."""
+    """Return a UMAP of each embedding, above by batch and below by type."""
     rows = drawn_cells(len(batches), seed=seed)
     figure = Figure(figsize=(4.5 * len(embeddings) + 3, 9))
     axes = figure.subplots(2, len(embeddings))

@@ -43,7 +43,7 @@ def left_out_aurocs(scored: ScoredCells, labelled: LabelledCells) -> dict[str, f
 
 
 def left_out_section(aurocs: Mapping[str, float], support: Mapping[str, int]) -> Section:
-    """The table of the types.
+    """Return the table of the types.
 
     Args:
         aurocs: what `left_out_aurocs` returned.

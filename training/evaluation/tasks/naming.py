@@ -54,7 +54,7 @@ class Measure:
 
 
 def credit_of(labels: Sequence[Label]) -> np.ndarray | None:
-    """The credit matrix of labels, None where fewer than two have an ontology id."""
+    """Return the credit matrix of labels, None where fewer than two have an ontology id."""
     if sum(label.ontology_term_id is not None for label in labels) < 2:
         return None
     return credit_matrix(labels, Ontology.cellxgene())
@@ -67,18 +67,18 @@ def best_labels(scored: ScoredCells, alpha: float) -> np.ndarray:
 
 
 def majority(labelled: LabelledCells) -> np.ndarray:
-    """The most frequent type for every labelled cell; of equals the first in order."""
+    """Return the most frequent type for every labelled cell; of equals the first in order."""
     return np.full(int(labelled.has_label.sum()), labelled.support.argmax())
 
 
 def sweep_row(alpha: float, measured: Mapping[str, Any]) -> dict[str, float | None]:
-    """What the alpha sweep keeps of one weight: the measures, and their standard deviations."""
+    """Return what the alpha sweep keeps of one weight: the measures, and their standard deviations."""
     kept = {key: measured[key] for name in _SWEPT for key in (name, f"{name}_sd")}
     return {"alpha": alpha, **kept}
 
 
 def naming_sections(report: Mapping[str, Any]) -> list[Section]:
-    """The page: the methods, every type, and the weight of the similarity."""
+    """Return the page: the methods, every type, and the weight of the similarity."""
     model, data = report["model"], report["data"]
     text = (
         f"{data['labelled_cells']:,} cells of {len(report['labels'])} types in obs[{data['label_column']!r}]; "
@@ -109,7 +109,7 @@ def naming_sections(report: Mapping[str, Any]) -> list[Section]:
 
 
 def refinement_text(facts: Mapping[str, Any]) -> str:
-    """What a page says of the refined rows, or why there is none."""
+    """Return what a page says of the refined rows, or why there is none."""
     if facts["refined"]:
         return (
             " Refined: the cells of the file name each other, as langcell annotate does by default; every method in "

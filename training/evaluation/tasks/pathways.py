@@ -82,7 +82,7 @@ def run(
 
 
 def _usable(active: np.ndarray, names: list[str]) -> tuple[np.ndarray, list[str]]:
-    """The sets that are on in some cells and off in others: without both there is nothing to tell apart."""
+    """Return the sets that are on in some cells and off in others: without both there is nothing to tell apart."""
     mixed = np.flatnonzero((active.sum(axis=0) >= 2) & ((1 - active).sum(axis=0) >= 2))
     if not len(mixed):
         raise ValueError("No gene set is active in some cells and not in others; give other sets, or more cells.")
@@ -105,7 +105,7 @@ def _measure_all(
 
 
 def _by_set(runs: list[dict[str, float]]) -> dict[str, dict[str, float | None]]:
-    """The AUROC of each gene set over repeats, mean and standard deviation."""
+    """Return the AUROC of each gene set over repeats, mean and standard deviation."""
     return {
         "auroc_by_set": {name: float(np.mean([run[name] for run in runs])) for name in runs[0]},
         "auroc_by_set_sd": {name: sd_of([run[name] for run in runs]) for name in runs[0]},

@@ -80,7 +80,7 @@ def _rows(cells: Block, rows: np.ndarray) -> Block:
 
 
 def _sample(used: np.ndarray, codes: np.ndarray, seed: int) -> np.ndarray:
-    """The cells that the mixture is fitted to, rising; known ones are all among them where there is room."""
+    """Return the cells that the mixture is fitted to, rising; known ones are all among them where there is room."""
     if len(used) <= MOST_CELLS:
         return used
     order = np.random.default_rng(seed).permutation(used)

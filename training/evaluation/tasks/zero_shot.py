@@ -84,7 +84,7 @@ def evaluate_zero_shot(
     profiles: str | Path | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """The report of `run` without plots, for scripts; `options` are those of `EvaluationContext`.
+    """Return the report of `run` without plots, for scripts; `options` are those of `EvaluationContext`.
 
     Returns:
         task, model, data, labels, alpha, repeats, seed, methods (name to what `score_predictions` returns),
@@ -106,7 +106,7 @@ def name_and_measure(
     rivals: Mapping[str, Rival],
     repeats: int = BOOTSTRAP_DRAWS,
 ) -> dict[str, Any]:
-    """The report of a task that names cells by text.
+    """Return the report of a task that names cells by text.
 
     Args:
         context: data and model.
@@ -164,7 +164,7 @@ def _refined_labels(scored: ScoredCells) -> np.ndarray:
 def _measured_rivals(
     rivals: Mapping[str, Rival], measure: Measure, labelled: LabelledCells, scored: ScoredCells
 ) -> dict[str, dict[str, Any]]:
-    """Each rival alone and, where the model was refined, in the same components."""
+    """Return each rival alone and, where the model was refined, in the same components."""
     found = {}
     for name, rival in rivals.items():
         found[name] = measure(best_codes(rival.scores)) | rival.facts
