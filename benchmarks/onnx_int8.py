@@ -25,7 +25,7 @@ import langcell
 from langcell.processing.labels.resolve import Label, resolve_labels
 from langcell.sample_data import sample_cells
 
-# Way -> what `annotate` is given; of the torch ways the model is loaded anew, for bfloat16 rounds its weights.
+# Way -> what `annotate` is given; of the torch ways the model is loaded again, for bfloat16 rounds its weights.
 REFERENCE = "torch float32"
 
 

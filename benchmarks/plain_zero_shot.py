@@ -1,8 +1,8 @@
 """Zero-shot naming as plainly as the released code does it: the reference of `benchmarks/zero_shot.py`.
 
 Cells in the order in which they come, in batches of 32 that are padded to their longest; eager attention; float32; one
-label at a time, for which the whole text encoder runs anew for every cell, and keys and values of the cell with it.
-Written anew after the method (Zhao et al. 2024), on the weights of the model that is measured. A batch is computed a
+label at a time, for which the whole text encoder runs again for every cell, and keys and values of the cell with it.
+Written again after the method (Zhao et al. 2024), on the weights of the model that is measured. A batch is computed a
 few cells at a time: eager attention over 32 long cells would need ten gigabytes, and the work is the same.
 """
 

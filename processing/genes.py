@@ -19,7 +19,7 @@ LEAST_KNOWN_GENES = 0.05
 LEAST_KNOWN_COUNTS = 0.2
 # Where so many of the names are Ensembl ids, the others are no symbols: antibodies, guides, spiked-in sequences.
 _ID_COLUMN = 0.9
-# What names that are no human genes look like, and what to do about it; the first with the most names is told.
+# What names that are no human genes look like, and what to do about it; the first with the most names is reported.
 _CAUSES: dict[str, str] = {
     r"ENSMUSG\d+(\.\d+)?": "these look like mouse genes, and this model knows human genes: read them with "
     "--species mouse (species='mouse'), or map them to human orthologs first",

@@ -26,7 +26,7 @@ MASKED_GENE_HEAD = {
     "cell_bert/cls.predictions.bias": "masked_gene_head.bias",
 }
 
-# What may stand in a checkpoint without a place in ours: positions are counted anew, poolers and language-model heads
+# What may stand in a checkpoint without a place in ours: positions are counted again, poolers and language-model heads
 # take no part in any of LangCell's outputs.
 IGNORABLE = (
     re.compile(r"^(cell|text)_bert/embeddings\.position_ids$"),

@@ -31,7 +31,7 @@ _OPSETS = range(18, 22)
 # Protobuf files end at 2 GiB.
 _MOST_BYTES = 2**31 - 2**20
 _EXAMPLE = AxisSizes(cells=3, genes=7, labels=4, tokens=9, chosen=2)
-# torch names optional libraries that are not there, and meets its own deprecated calls: nothing a user can mend.
+# torch names optional libraries that are not there, and meets its own deprecated calls: nothing that a user can change.
 _NOISY_LOGGERS = ("torch.onnx", "torch.onnx._internal.exporter._registration", "onnxscript")
 
 

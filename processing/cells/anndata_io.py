@@ -120,7 +120,7 @@ def open_elements(path: str | Path) -> Iterator[tuple[Any, Callable[[Any], Any]]
     root, close = open_store(path := Path(path))
     try:
         if is_legacy(root):
-            raise ValueError(f"{path}: written before anndata 0.7; read it and write it anew with anndata")
+            raise ValueError(f"{path}: written before anndata 0.7; read it and write it again with anndata")
         yield root, partial(_read_part, path=path)
     finally:
         close()

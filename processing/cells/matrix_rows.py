@@ -211,10 +211,10 @@ def _check_indptr(indptr: Any, *, n_pointers: int, data: Any, indices: Any) -> N
         whole &= bool(block[0] == 0 if start == 0 else block[0] >= last) and bool(np.all(np.diff(block) >= 0))
         last = int(block[-1])
     if not whole or last > min(data.shape[0], indices.shape[0]):
-        raise ValueError("the sparse matrix is damaged (its row or column pointers do not fit); write the file anew")
+        raise ValueError("the sparse matrix is damaged (its row or column pointers do not fit); write the file again")
 
 
 def _check_indices(indices: np.ndarray, length: int, what: str) -> None:
     # scipy trusts indices: one out of range would crash the process later, far from the damaged file.
     if len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < length:
-        raise ValueError(f"the sparse matrix is damaged (it names a {what} beyond the {length}); write the file anew")
+        raise ValueError(f"the sparse matrix is damaged (it names a {what} beyond the {length}); write the file again")

@@ -1,4 +1,4 @@
-"""What people are told of the labels that they gave."""
+"""Notes for people on how their labels were read."""
 
 import re
 from collections.abc import Iterable, Sequence

@@ -41,7 +41,7 @@ def distinct_metadata(texts: pd.DataFrame) -> tuple[list[Metadata], np.ndarray]:
     combination = np.zeros(len(texts), dtype=np.int64)
     for name in METADATA_COLUMNS:
         column = texts[name].cat
-        # Numbered anew after each column, so that the product stays far from the int64 limit.
+        # Numbered again after each column, so that the product stays far from the int64 limit.
         combination, _ = pd.factorize(combination * len(column.categories) + column.codes.to_numpy())
     _, first = np.unique(combination, return_index=True)
     columns = [np.asarray(texts[name].iloc[first], dtype=object) for name in METADATA_COLUMNS]

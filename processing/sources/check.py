@@ -161,7 +161,7 @@ def _genes(source: CellSource, vocabulary: GeneVocabulary, facts: dict[str, Any]
 def _known(source: CellSource, vocabulary: GeneVocabulary) -> np.ndarray:
     try:
         return source.find_genes(vocabulary).index >= 0
-    except ValueError:  # which is told as a fault of the genes
+    except ValueError:  # which is reported as a fault of the genes
         return vocabulary.match(source.gene_names) >= 0
 
 

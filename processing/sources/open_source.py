@@ -89,7 +89,7 @@ def find_sources(
 ) -> list[SourceSpec]:
     """The sources that paths, globs and addresses stand for, in the order given; the matches of a glob are sorted.
 
-    What each is, is told by its content; see `containers.kinds`. All that is wrong is said at once.
+    Its content says what each is; see `containers.kinds`. All that is wrong is said at once.
 
     Args:
         patterns: Paths, globs, addresses on the Hub.

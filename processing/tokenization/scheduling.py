@@ -74,7 +74,7 @@ def _run_on_dask(function: Callable[[Task], Result], tasks: Sequence[Task], sche
                 yield result
         except KilledWorker as error:
             raise OSError(
-                "One worker of the Dask cluster after the other died over the same task (for want of memory?). What is "
+                "One worker of the Dask cluster after the other died over the same task (out of memory?). What is "
                 "finished is kept: run the same command again."
             ) from error
         finally:

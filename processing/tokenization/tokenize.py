@@ -1,7 +1,7 @@
 """Raw counts and CELLxGENE metadata to tokenized shards: plan, tasks, manifest.
 
 A run that was stopped, however it was, goes on when the same call is made again, and a finished folder is checked and
-mended by it: shards that stand and verify are not made again. The bytes of the shards depend on the sources, the gene
+repaired by it: shards that stand and verify are not made again. The bytes of the shards depend on the sources, the gene
 vocabulary and the options alone.
 """
 
@@ -69,7 +69,7 @@ def tokenize(
     skip_unfit: bool = False,
     progress: bool = True,
 ) -> Manifest:
-    """Write cells as tokenized shards, or finish or mend what an earlier call with the same arguments wrote.
+    """Write cells as tokenized shards, or finish or repair what an earlier call with the same arguments wrote.
 
     Args:
         sources: From `find_sources` and `census_source`.

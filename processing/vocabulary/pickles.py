@@ -114,7 +114,7 @@ class _DictionaryUnpickler(pickle.Unpickler):
     """Knows the three names that pickled numpy scalars contain; any other is an error."""
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
-        """Return what the file may name, made anew each time, so that one entry cannot change it for the next."""
+        """Return what the file may name, made again each time, so that one entry cannot change it for the next."""
         match module_name, global_name:
             case ("numpy", "dtype"):
                 return _NumpyDtype()

@@ -110,12 +110,12 @@ def _how(code: int | None) -> str:
     """Return what an exit code says.
 
     >>> _how(-9), _how(3)
-    ('SIGKILL, perhaps for want of memory', 'exit code 3')
+    ('SIGKILL, perhaps because memory ran out', 'exit code 3')
     """
     if code is None or code >= 0:
         return f"exit code {code}"
     name = next((each.name for each in signal.Signals if each == -code), f"signal {-code}")
-    return f"{name}, perhaps for want of memory" if name == "SIGKILL" else name
+    return f"{name}, perhaps because memory ran out" if name == "SIGKILL" else name
 
 
 def _context(modules: list[str]) -> Any:

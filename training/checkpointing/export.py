@@ -8,7 +8,7 @@ from torch import Tensor
 
 from langcell.modeling_langcell import LangCellForPreTraining
 
-# What the start folder says about the model itself, and its weights: these are written anew.
+# What the start folder says about the model itself, and its weights: these are written again.
 _OWN_FILES = ("config.json", "generation_config.json", "README.md")
 
 

@@ -49,7 +49,7 @@ class ResumePoint:
     """Where a run begins: found, and all that speaks against it said, before anything takes long.
 
     Attributes:
-        checkpoint: that it goes on from; None for a run that begins anew.
+        checkpoint: that it goes on from; None for a run that starts from the beginning.
         counters: `run.json` of the checkpoint.
         origin: from `describe_origin`, with what has changed on the way.
     """

@@ -124,7 +124,7 @@ class ResumableRun:
             changed = _differences(earlier["arguments"], json.loads(json.dumps(arguments)))
             if not changed:
                 return earlier["found"]
-            logger.info("%s is of a run with other arguments (%s); starting anew.", self.path, ", ".join(changed))
+            logger.info("%s is of a run with other arguments (%s); starting again.", self.path, ", ".join(changed))
         for path in self.path.iterdir():
             if path.name != _LOCK_FILE:
                 path.unlink()

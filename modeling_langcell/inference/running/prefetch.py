@@ -46,7 +46,7 @@ def prefetched(items: Iterable[Item], *, depth: int = 2) -> Generator[Item]:
             offer("error", error)
         finally:
             if isinstance(items, Generator):
-                items.close()  # here and now: what it holds (a file, another thread) is let go of in this thread
+                items.close()  # here and now: what it holds (a file, another thread) is released in this thread
 
     thread = threading.Thread(target=produce, name="langcell-prefetch", daemon=True)
     thread.start()

@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 
 # Rows are shared evenly, but not every machine is as fast: rank 0 may wait long for the last one.
 _PATIENCE = timedelta(days=7)
-# What a user can mend: one line on the command line.
+# What a user can correct: one line on the command line.
 USER_ERRORS = (ValueError, OSError, MemoryError)
 
 

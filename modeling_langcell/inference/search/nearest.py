@@ -51,7 +51,7 @@ def search_exact(
             if not vectors.sum().isfinite():  # ten times as fast as asking each number
                 first = block_start + start
                 raise ValueError(
-                    f"Rows {first} to {first + len(rows)} hold NaN or infinite embeddings; make them anew."
+                    f"Rows {first} to {first + len(rows)} hold NaN or infinite embeddings; make them again."
                 )
             best.add(block_start + start, asked @ vectors.T)
     return best.finish()

@@ -119,7 +119,7 @@ def check_made_by(store: EmbeddingStore, loaded: LoadedScorer) -> None:
             made_by, here = (f"{of.get('model_id')} ({str(of[key])[:12]})" for of in (store.settings, facts))
             raise ValueError(
                 f"{store.name}: its embeddings were made by {made_by}, but the model is {here}: another {what}; "
-                "search with the model that made them, or embed the cells anew."
+                "search with the model that made them, or embed the cells again."
             )
     if store.dim != loaded.config.projection_dim:
         raise ValueError(f"{store.name}: embeddings of {store.dim}, but the model has {loaded.config.projection_dim}.")

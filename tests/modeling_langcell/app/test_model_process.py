@@ -59,7 +59,7 @@ def test_a_crash_of_the_process_is_survived(process, tmp_path):
     request = NamingRequest(str(tmp_path), None, branch="cell")
     killer = threading.Timer(0.3, process._process.kill)
     killer.start()
-    with pytest.raises(ValueError, match=r"ended \(exit code -9\), perhaps for want of memory"):
+    with pytest.raises(ValueError, match=r"ended \(exit code -9\), perhaps because memory ran out"):
         process.call("name_cells", request)
     assert process.call("page_facts").model_id == "model"
 

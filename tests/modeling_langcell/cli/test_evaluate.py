@@ -105,9 +105,9 @@ def test_a_task_is_run_once_and_then_found(types, tiny_model_dir, tmp_path):
     second = run(*arguments)
     assert "the same question was asked before; --no-cache computes it again" in second.stdout
     assert "In place of" not in second.stdout
-    anew = run(*arguments, "--no-cache")
-    assert "the same question was asked before" not in anew.stdout
-    assert "In place of" not in anew.stdout
+    again = run(*arguments, "--no-cache")
+    assert "the same question was asked before" not in again.stdout
+    assert "In place of" not in again.stdout
     other = run(*arguments, "--seed", 1)
     assert "In place of an earlier few-shot.json (other options, " in other.stdout
 

@@ -22,7 +22,7 @@ def test_tasks_that_were_lost_twice_run_alone_and_the_others_go_on(tmp_path, cap
     assert list(results) == list(range(6))
     said = [record.getMessage() for record in caplog.records if record.name == "langcell.workers"]
     assert len(said) == 4
-    assert all("SIGKILL, perhaps for want of memory" in line and "\n" not in line for line in said)
+    assert all("SIGKILL, perhaps because memory ran out" in line and "\n" not in line for line in said)
     assert sum("try 3 of 3" in line for line in said) == 2
 
 

@@ -46,7 +46,7 @@ def digest_of_model(model: Any, *, adapter: str | Path | None = None) -> str:
 
 @cache
 def digest_of_code() -> str:
-    """sha256 over langcell's own Python files: another version of the code computes anew."""
+    """sha256 over langcell's own Python files: another version of the code computes again."""
     folder = Path(langcell.processing.__file__).parents[1]
     roots = {Path(langcell.__file__).parent, folder}
     paths = sorted({path for root in roots for path in root.rglob("*.py") if "__pycache__" not in path.parts})

@@ -41,7 +41,7 @@ class NearestProfile:
             has no profile, and in all columns for a cell that is like none.
         n_shared_genes: genes that cells and profiles share.
         genes: those of them that were read, as columns of the profiles, int64, the most variable first.
-        types_without_profile: ontology ids of types that can never be predicted, for want of a profile.
+        types_without_profile: ontology ids of types that can never be predicted, because there is no profile.
     """
 
     predicted: np.ndarray

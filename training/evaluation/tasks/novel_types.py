@@ -61,7 +61,7 @@ def run(
     Args:
         context: data and model; needs a label column.
         held_out: types to hold out in every repeat, a list or names with commas; by default a third of the types,
-            drawn anew for each repeat.
+            drawn again for each repeat.
         cells_per_type: labelled cells of each seen type.
         repeats: draws of held-out types and of cells.
         method: "lora", "full" or "head".

@@ -109,7 +109,7 @@ def test_other_arguments_start_anew(cells, loaded, tmp_path, caplog):
     stop_after(3, cells, options, alpha=0.3)
     assert len(list((tmp_path / "out.h5ad.parts").glob("cells-*"))) == 3
     langcell.annotate(cells, LABELS, alpha=0.6, **options)
-    assert "of a run with other arguments (alpha); starting anew" in caplog.text
+    assert "of a run with other arguments (alpha); starting again" in caplog.text
     langcell.annotate(cells, LABELS, alpha=0.6, **options | {"output": tmp_path / "expected.h5ad"})
     assert output.read_bytes() == (tmp_path / "expected.h5ad").read_bytes()
 

@@ -74,7 +74,7 @@ def test_other_arguments_start_anew_and_say_so(output, caplog):
     run.parts.add(0, columns(0, 2))
     killed(run)
     again = ResumableRun(output, ARGUMENTS | {"alpha": 0.5, "k": 3}, {"max_batch_tokens": 8192})
-    assert "is of a run with other arguments (alpha, k); starting anew" in caplog.text
+    assert "is of a run with other arguments (alpha, k); starting again" in caplog.text
     assert again.parts.starts() == set()
     assert again.found == {"max_batch_tokens": 8192}
     again.close()

@@ -131,7 +131,7 @@ def test_exact_reranking_returns_the_labels_of_the_full_computation(model, alpha
 
 
 def plain_scores(model, batch, alpha):
-    """As the released code does it: every text alone is encoded anew with every cell, nothing shared or left out."""
+    """As the released code does it: every text alone is encoded again with every cell, nothing shared or left out."""
     cells = batch["cell_input_ids"], batch["cell_attention_mask"]
     cell_states = model.get_cell_states(*cells)
     cell_embeds = model.project_cells(cell_states, cells[1])

@@ -31,7 +31,7 @@ def test_confidence_is_measured_before_and_after(result):
     for scores in report["methods"].values():
         assert {"ece", "ece_sd", "aurc", "aurc_sd", "accuracy"} <= scores.keys()
         assert scores["runs"] == 3
-    # A temperature orders no labels anew.
+    # A temperature orders no labels again.
     first, second = report["methods"].values()
     assert first["accuracy"] == second["accuracy"]
     assert {"temperature", "threshold", "coverage", "risk"} <= report["fits"].keys()
