@@ -106,7 +106,8 @@ class ModelProcess:
             code = self._process.exitcode
             self._restart()
             raise ValueError(
-                f"The process with the model ended (exit code {code}), perhaps because memory ran out; give fewer cells."
+                f"The process with the model ended (exit code {code}), perhaps because memory ran out; "
+                "give fewer cells."
             ) from None
         if kind == "done":
             return value
