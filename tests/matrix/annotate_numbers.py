@@ -31,6 +31,7 @@ def annotated() -> dict[str, list]:
         sample_cells().write_h5ad(cells)
         labels.write_text("\n".join(sorted(set(BULK_LABELS.values()))) + "\n", encoding="utf-8")
         command = [sys.executable, "-m", "langcell.cli", "annotate", str(cells), "-o", str(named)]
+        command += ["--dtype", "float32"]  # auto depends on the processor
         subprocess.run([*command, "--labels-file", str(labels)], check=True, stdout=subprocess.DEVNULL)
         table = anndata.read_zarr(named)
     return {
