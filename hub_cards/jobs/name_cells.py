@@ -15,6 +15,7 @@ from pathlib import Path
 from huggingface_hub import HfApi
 
 import langcell
+from langcell.processing.labels.splitting import split_labels
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,8 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="langcell-job-") as folder:
             output = Path(folder) / f"{name}_named.h5ad"
-            labels = [label.strip() for label in options.labels.split(",")]
-            langcell.annotate(options.cells, labels, output=output, model=options.model)
+            langcell.annotate(options.cells, split_labels(options.labels), output=output, model=options.model)
             # After the work: a name that cannot be made must not cost what was computed, but neither may a bad input
             # leave an empty repository behind.
             HfApi().create_repo(options.repo_id, repo_type="dataset", private=not options.public, exist_ok=True)
@@ -47,7 +47,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Name the cells of a file, and put the result into a data set.")
     parser.add_argument("cells", help="file of cells, such as hf://datasets/org/cells/pbmc.h5ad")
     parser.add_argument("repo_id", help="data set that gets the result, such as org/named; made where it is missing")
-    parser.add_argument("--labels", required=True, help="candidate labels with commas between them")
+    parser.add_argument(
+        "--labels",
+        required=True,
+        help="candidate labels with commas between them; put a name that has commas in quotes",
+    )
     parser.add_argument("--model", default="langcell-mini", help="model: folder, Hub id, or langcell-mini (bundled)")
     parser.add_argument("--public", action="store_true", help="make a new data set public; it is private otherwise")
     return parser

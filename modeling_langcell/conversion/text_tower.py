@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
+from langcell.conversion.bert_parts import TEXT_FIELDS
 from langcell.inference.scoring.texts import embed_texts
 from langcell.loading.load import LoadedLangCell, load
 from langcell.processing.files.atomic_output import atomic_output
@@ -23,19 +24,6 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-5
 _CHECKED = ("B cell", "cell type: natural killer cell. a lymphocyte that kills", "interneuron of the retina", "x")
-_SAME = (
-    "vocab_size",
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "intermediate_size",
-    "hidden_act",
-    "hidden_dropout_prob",
-    "attention_probs_dropout_prob",
-    "max_position_embeddings",
-    "layer_norm_eps",
-    "pad_token_id",
-)
 
 
 def export_text_tower(model: str | Path, output: str | Path) -> float:
@@ -106,7 +94,9 @@ def _plain_tokenizer(loaded: LoadedLangCell) -> PreTrainedTokenizerFast:
 def _as_bert(loaded: LoadedLangCell) -> BertModel:
     """Return the text encoder without what reads a cell."""
     text_config: Any = loaded.config.text_config
-    config = BertConfig(**{name: getattr(text_config, name) for name in _SAME}, type_vocab_size=1)
+    config = BertConfig(
+        **{name: getattr(text_config, name) for name in ("vocab_size", *TEXT_FIELDS)}, type_vocab_size=1
+    )
     bert = BertModel(config, add_pooling_layer=False).eval()
     state = loaded.model.text_encoder.state_dict()
     ours = {name if name.startswith("embeddings.") else f"encoder.{name}": value for name, value in state.items()}

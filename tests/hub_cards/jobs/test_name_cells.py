@@ -30,12 +30,19 @@ def test_cells_of_a_data_set_are_named_into_another_one(hub, tmp_path, tiny_mode
     (tmp_path / "cells").mkdir()
     labelled_cells(4).write_h5ad(tmp_path / "cells" / "pbmc.h5ad")
     hub.put("org/cells", tmp_path / "cells", kind="dataset")
-    words = ["hf://datasets/org/cells/pbmc.h5ad", "org/named", "--labels", "B cell,monocyte", "--model", tiny_model_dir]
+    words = [
+        "hf://datasets/org/cells/pbmc.h5ad",
+        "org/named",
+        "--labels",
+        'B cell,"CD4-positive, alpha-beta T cell"',
+        "--model",
+        tiny_model_dir,
+    ]
     done = run(hub, tmp_path / "home", SCRIPT, *words, token=TOKEN)
     assert done.stdout.splitlines()[-1] == "Wrote hf://datasets/org/named/pbmc_named.h5ad"
     named = anndata.read_h5ad(io.BytesIO(hub.repository("org/named", "dataset").files["pbmc_named.h5ad"].content))
     assert named.n_obs == 12
-    assert set(named.obs["langcell_label"]) <= {"B cell", "monocyte"}
+    assert set(named.obs["langcell_label"]) <= {"B cell", "CD4-positive, alpha-beta T cell"}
 
 
 def test_a_mistake_is_one_line_and_makes_no_repository(hub, tmp_path, tiny_model_dir):
