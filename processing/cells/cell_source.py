@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
 
@@ -23,8 +24,6 @@ _ROWS_PER_LOOK = 64
 # What scanpy calls the column of Ensembl ids that Cell Ranger's files have beside gene symbols. Columns of other names
 # are read where --gene-column names them: what they hold is up to whoever made the file.
 _ID_COLUMNS = {"gene_ids"}
-# Share of the counts that another column has to cover beyond the names; less is a matter of a few renamed genes.
-_WORTH_ANOTHER_COLUMN = 0.001
 
 
 @dataclass(frozen=True)
@@ -137,28 +136,21 @@ class CellSource:
         return list(self.gene_names) if column is None else gene_names(self.var, column)
 
     def _find_genes(self, vocabulary: GeneVocabulary) -> FoundGenes:
-        """Find the genes by their names, or by a column of ids that covers more of the counts."""
+        """Find the genes by their names; by a column of ids only where next to none of the names is known.
+
+        A column is no second choice where the names serve: other containers of the same cells have names alone, and
+        the tokens of a cell must not depend on its container.
+        """
         options = {"naming": self.naming, "other_columns": self.gene_columns, "share_of_counts": self.share_of_counts}
-        found, refused = None, None
         try:
-            found = find_genes(self.gene_names, vocabulary, **options)
-        except ValueError as error:
-            refused = error
-        columns = self._id_columns
-        # Where nothing is to be compared no cell is read.
-        best, share = found, self.share_of_counts(found.index >= 0) if found is not None and columns else 0.0
-        for column in columns:
-            try:
-                by_ids = find_genes(gene_names(self.var, column), vocabulary, **options)
-            except ValueError:  # other ids than the vocabulary's
-                continue
-            if (covered := self.share_of_counts(by_ids.index >= 0)) > share + _WORTH_ANOTHER_COLUMN:
-                known = f"{covered:.1%} of the counts ({share:.1%} by the names)"
-                note = f"Genes are read from var[{column!r}], which covers {known}"
-                best, share = replace(by_ids, notes=(*by_ids.notes, note), column=column), covered
-        if best is None:
+            return find_genes(self.gene_names, vocabulary, **options)
+        except ValueError as refused:
+            for column in self._id_columns:
+                with suppress(ValueError):  # other ids than the vocabulary's
+                    by_ids = find_genes(gene_names(self.var, column), vocabulary, **options)
+                    note = f"Genes are read from var[{column!r}]: next to none of the names is known"
+                    return replace(by_ids, notes=(*by_ids.notes, note), column=column)
             raise ValueError(f"{self._contents.name}: {refused}") from None
-        return best
 
     @property
     def _id_columns(self) -> list[str]:
