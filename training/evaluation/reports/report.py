@@ -30,6 +30,7 @@ _RETRIEVAL: Metrics = {
     "recall_at_10": ("recall_at_10", "R@10"),
     "mrr": ("mrr", "MRR"),
     "ontology_distance": ("ontology_distance", "ontology distance"),
+    "precision_at_20": ("precision", "precision@20"),
 }
 HEADLINES: Mapping[str, Metrics] = MappingProxyType(
     {

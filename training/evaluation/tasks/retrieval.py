@@ -1,6 +1,8 @@
 """`langcell evaluate retrieval`: the text of a cell among all Cell Ontology terms, and cells of a text.
 
 Both directions rank by the similarity of the embeddings. The names-only texts beside show what definitions are worth.
+Sentences of function ("a cell that makes antibodies") are a search as people type it: how many of the first 20 cells
+are right.
 """
 
 from collections.abc import Sequence
@@ -13,9 +15,10 @@ from matplotlib.figure import Figure
 from langcell.processing.ontology.descriptions import TextForm, describe_term
 from langcell.processing.ontology.terms import Ontology
 from langcell.training.evaluation.inputs.context import EvaluationContext
+from langcell.training.evaluation.inputs.function_sentences import function_sentences
 from langcell.training.evaluation.metrics.ontology_scoring import TermDistances
 from langcell.training.evaluation.metrics.ranking_metrics import first_right_ranks, score_ranks
-from langcell.training.evaluation.metrics.uncertainty import BOOTSTRAP_DRAWS, uncertainty_text
+from langcell.training.evaluation.metrics.uncertainty import BOOTSTRAP_DRAWS, sd_of, uncertainty_text
 from langcell.training.evaluation.reports.embedding_map import drawn_cells, map_cells_and_texts
 from langcell.training.evaluation.reports.pages import Section
 from langcell.training.evaluation.reports.plots import draw_bars, draw_embeddings
@@ -28,6 +31,9 @@ CANDIDATES = {"ontology": "all terms of the Cell Ontology", "training": "the cel
 _FORMS: dict[str, TextForm] = {"name and definition": "full", "name only": "name"}
 _CELLS_PER_BLOCK = 4096
 _MOST_OTHER_TEXTS = 12
+
+# Cells looked at for each sentence, and how many right ones there must be for a sentence to be asked at all.
+_FIRST_CELLS, _LEAST_RIGHT_CELLS = 20, 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +79,8 @@ def run(context: EvaluationContext, *, candidates: str = "ontology", repeats: in
         methods[f"{DIRECTIONS[0]}, {written}"] = _cell_to_text(cells, texts_of_form[form], queries, distances, draws)
     for written, form in _FORMS.items():
         methods[f"{DIRECTIONS[1]}, {written}"] = _text_to_cell(cells, texts_of_form[form], queries, distances, draws)
+    if of_sentences := _sentences_to_cells(context, cells, queries, ontology, draws):
+        methods[f"{DIRECTIONS[1]}, sentences of function"] = of_sentences
     report = {
         **context.describe(TASK, context.embeddings.settings, labelled),
         "candidates": candidates,
@@ -83,7 +91,7 @@ def run(context: EvaluationContext, *, candidates: str = "ontology", repeats: in
         "ontology": ontology.version,
         "methods": methods,
     }
-    recalls = {key: name for key, (_, name) in HEADLINES[TASK].items() if key != "ontology_distance"}
+    recalls = {key: name for key, (_, name) in HEADLINES[TASK].items() if key.startswith(("recall", "mrr"))}
     title = f"{report['model']['id']} on {report['data']['file']}, {len(queries.term_ids):,} texts"
     figures = {
         "methods": draw_bars(methods, recalls, title=title),
@@ -153,6 +161,32 @@ def _text_to_cell(
     return score_ranks(ranks, steps, **draws)
 
 
+def _sentences_to_cells(
+    context: EvaluationContext, cells: np.ndarray, queries: _Queries, ontology: Ontology, draws: dict[str, int]
+) -> dict[str, Any]:
+    """Share of right cells among the first that each sentence finds; nothing where no sentence is about these cells."""
+    types = np.array(queries.term_ids)[queries.right]
+    asked = [(sentence.text, np.isin(types, list(sentence.types))) for sentence in function_sentences(ontology)]
+    asked = [(text, right) for text, right in asked if right.sum() >= _LEAST_RIGHT_CELLS]
+    if not asked:
+        return {}
+    scores = context.embed_texts([text for text, _ in asked]) @ cells.T
+    precision = np.array(
+        [
+            right[np.argsort(-row, kind="stable")[: min(_FIRST_CELLS, right.sum())]].mean()
+            for row, (_, right) in zip(scores, asked, strict=True)
+        ]
+    )
+    rng = np.random.default_rng(draws["seed"])
+    drawn = [float(rng.choice(precision, len(precision)).mean()) for _ in range(draws["draws"])]
+    return {
+        "queries": len(asked),
+        "precision_at_20": float(precision.mean()),
+        "precision_at_20_sd": sd_of(drawn),
+        "sentences": {text: float(found) for (text, _), found in zip(asked, precision, strict=True)},
+    }
+
+
 def _draw_map(
     context: EvaluationContext, cells: np.ndarray, texts: np.ndarray, queries: _Queries, ontology: Ontology
 ) -> Figure:
@@ -185,6 +219,8 @@ def _sections(report: dict[str, Any]) -> list[Section]:
         f"{queries['texts']} types of the data, each looking for a cell of its type. Ranked by similarity; ties count "
         "against the ranking. R@k: share of queries with a right answer among the first k. Ontology distance: is_a "
         "steps from the first answer's term to the right one, by their nearest common ancestor. "
+        f"Precision@{_FIRST_CELLS}: share of right cells among the first {_FIRST_CELLS} (or as many as there are) that "
+        f"a sentence of function finds, where at least {_LEAST_RIGHT_CELLS} cells are right. "
         f"{report['cells_without_ontology_id']:,} labelled cells have no ontology id and are left out. "
         f"{uncertainty_text(report['repeats'], 'draws of the queries with replacement', report['seed'])} "
         f"{report['ontology']}."
