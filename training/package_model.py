@@ -22,6 +22,7 @@ from langcell.processing.shards.manifest import Manifest, read_manifest
 from langcell.training.checkpointing.provenance import PROVENANCE_FILE
 from langcell.training.evaluation.card_results import read_measurement
 from langcell.training.langcell_mini import STAGES
+from langcell.training.sentences.sentence_types import store_sentence_types
 
 LIMIT_BYTES = 40_000_000
 # The 13 genes of the human mitochondrion that code for proteins (Ensembl). The mean profiles have none of them, and
@@ -87,6 +88,7 @@ def package_model(work: Path, to: Path, reports: Sequence[Path], *, alpha: float
         _compute_in_float32(building / "config.json")
         _processor_of(export).save_pretrained(building)
         _store_reference_embeds(building)
+        store_sentence_types(building)
         for stage in STAGES:
             shutil.copyfile(work / stage / "config.yaml", building / f"{stage}.yaml")
         model_card(

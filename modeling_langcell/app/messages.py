@@ -156,10 +156,12 @@ class FoundCells:
 
     Attributes:
         text: what the text encoder read.
-        similarity: cosine of text and cell for the rows that were asked for, float32.
-        best: cell, label, confidence, similarity; the most similar first.
+        similarity: score of the text for the rows that were asked for, float32.
+        best: cell, label, confidence, score; the best first.
+        note: what the sentence is read as, and whether any cell fits; "" for the name of a type.
     """
 
     text: str
     similarity: np.ndarray
     best: list[tuple[str, str, float, float]]
+    note: str = ""

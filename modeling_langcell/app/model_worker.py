@@ -86,7 +86,7 @@ class ModelWorker:
         return summary
 
     def find_cells(self, request: SearchRequest) -> FoundCells:
-        """Similarity of a sentence to the cells of an annotated file.
+        """Score of a sentence for the cells of an annotated file, as `retrieve` orders them.
 
         Raises:
             ValueError: an empty sentence, an unknown ontology id, or a file without embeddings of this model.
@@ -103,9 +103,10 @@ class ModelWorker:
             best = found.head(request.top_k)
             labels, confidence = _read_names(Path(request.file), best["row"].to_numpy())
         similarity = np.empty(n_cells, dtype=np.float32)
-        similarity[found["row"].to_numpy()] = found["similarity"].to_numpy()
-        columns = (best["found"].tolist(), labels, confidence.tolist(), best["similarity"].tolist())
-        return FoundCells(query.text, similarity[request.rows], list(zip(*columns, strict=True)))
+        similarity[found["row"].to_numpy()] = found["score"].to_numpy()
+        columns = (best["found"].tolist(), labels, confidence.tolist(), best["score"].tolist())
+        notes = " ".join(found.attrs["notes"])
+        return FoundCells(query.text, similarity[request.rows], list(zip(*columns, strict=True)), notes)
 
     def _candidates(self, request: NamingRequest) -> Candidates:
         if request.tissue is not None:

@@ -61,7 +61,7 @@ def found_table(best: Sequence[tuple[str, str, float, float]]) -> str:
     if not best:
         return ""
     rows = [[_text(cell), _text(label), f"{similarity:.3f}"] for cell, label, _, similarity in best]
-    return _table("Cells that fit the sentence best", ["cell", "cell type", "similarity"], rows, texts=2)
+    return _table("Cells that fit the sentence best", ["cell", "cell type", "score"], rows, texts=2)
 
 
 def status_of(headline: str, named: NamedFile) -> str:

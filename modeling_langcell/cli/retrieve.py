@@ -12,6 +12,7 @@ from langcell.loading.options import ModelOptions
 from langcell.processing.options import ReadOptions, option
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from rich.table import Table
 
@@ -85,10 +86,11 @@ def retrieve(
     texts = _texts(queries, candidates, model, for_cells=bool(cells))
     options = {**vars(search), **vars(model), **vars(reading)}
     found = find(store, texts, cells=cells or None, counts=counts, index=index, **options)
+    names_of = None if cells else _names_in(store, found["row"].to_numpy())
     console = Console()
     names = found["query"].unique()
     for query in names[:_MOST_QUERIES_SHOWN]:
-        console.print(_table(str(query), found.query("query == @query"), "text" if cells else "cell"))
+        console.print(_table(str(query), found.query("query == @query"), "text" if cells else "cell", names_of))
     if len(names) > _MOST_QUERIES_SHOWN:
         print(f"and {len(names) - _MOST_QUERIES_SHOWN} other queries")
     if output is not None:
@@ -116,21 +118,40 @@ def _texts(
     return texts or None
 
 
-def _table(query: str, found: "pd.DataFrame", what: str) -> "Table":
+def _names_in(store: Path, rows: "np.ndarray") -> dict[int, str] | None:
+    """Return the names that `annotate` gave to some cells of a store, by row; None where it gave none."""
+    import numpy as np
+    import pandas as pd
+
+    from langcell.processing.cells.anndata_io import open_elements
+
+    if store.suffix == ".npy":
+        return None
+    rows = np.unique(rows)
+    with open_elements(store) as (root, read):
+        if "obs/langcell_label" not in root:
+            return None
+        labels = pd.Categorical(read(root["obs/langcell_label"]))
+    return dict(zip(rows.tolist(), labels[rows].astype(str).tolist(), strict=True))
+
+
+def _table(query: str, found: "pd.DataFrame", what: str, names_of: dict[int, str] | None) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
     table = Table(title=Text(query), title_justify="left")
-    columns = [what, "row"] if what == "cell" else [what]
+    columns = [what, *(["row"] if what == "cell" else []), *(["name"] if names_of else [])]
     for column in columns:
         table.add_column(column)
     reranked = bool(found["match"].notna().any())
-    numbers = ["score", "similarity", "match"] if reranked else ["similarity"]
+    scored = bool((found["score"] != found["similarity"]).any())
+    numbers = ["score", "similarity", "match"] if reranked else ["score", "similarity"] if scored else ["similarity"]
     for column in numbers:
         table.add_column(column, justify="right")
     for values in found.to_dict("records"):
         place = [str(values["row"])] if what == "cell" else []
-        table.add_row(Text(str(values["found"])), *place, *(f"{values[name]:.4f}" for name in numbers))
+        name = [Text(names_of[values["row"]])] if names_of else []
+        table.add_row(Text(str(values["found"])), *place, *name, *(f"{values[name]:.4f}" for name in numbers))
     return table
 
 

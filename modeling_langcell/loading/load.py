@@ -39,6 +39,7 @@ class LoadedLangCell:
         model_id: what was asked for: the Hub id, the folder's name, or "langcell-mini".
         revision: the Hub commit, or for a folder the start of the weights' sha256.
         weights: start of the weights' sha256, wherever they came from.
+        source: folder or Hub id that the files came from; "" for a model that was put together in memory.
 
     With an adapter, `model_id`, `revision` and `weights` name both: "base+adapter".
     """
@@ -48,6 +49,7 @@ class LoadedLangCell:
     model_id: str
     revision: str
     weights: str = ""
+    source: str | Path = ""
 
     @property
     def config(self) -> LangCellConfig:
@@ -130,6 +132,7 @@ def load(
         model_id=loaded.model_id,
         revision=loaded.revision,
         weights=loaded.weights,
+        source=loaded.source,
     )
 
 
@@ -147,6 +150,7 @@ class ReadModel:
     revision: str
     weights: str
     missing: list[str]
+    source: str | Path = ""
 
 
 def read_model(
@@ -195,6 +199,7 @@ def read_model(
         revision=digest if is_folder else folder.name,  # the Hub's cache has a folder for each commit
         weights=digest,
         missing=sorted(report["missing_keys"]),
+        source=place,
     )
 
 
@@ -214,6 +219,7 @@ def with_adapter(base: ReadModel, adapter: AdapterFiles, *, task: str) -> ReadMo
         revision=f"{base.revision}+{adapter.revision}",
         weights=f"{base.weights}+{adapter.revision}",
         missing=[],
+        source=base.source,
     )
 
 

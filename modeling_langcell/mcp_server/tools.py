@@ -98,10 +98,10 @@ class Tools:
             raise ValueError(f"k is {k}; give a number of cells from 1 to 100.")
         found = retrieve(self.files.to_read(file), [text], model=self._model(), top_k=k)
         cells = [
-            {"cell": str(row["found"]), "row": int(row["row"]), "similarity": round(float(row["similarity"]), 4)}
+            {"cell": str(row["found"]), "row": int(row["row"]), "score": round(float(row["score"]), 4)}
             for row in found.to_dict("records")
         ]
-        return {"text": text, "cells": cells}
+        return {"text": text, "cells": cells, "notes": found.attrs["notes"]}
 
     def evaluate(self, file: str, label_column: str) -> dict[str, Any]:
         """Measure how well the model names cells whose types are known already, by text alone.

@@ -1,8 +1,9 @@
 """Cells that fit a text, and texts that fit a cell, over saved cell embeddings: `langcell.retrieve`."""
 
+import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,14 @@ from langcell.inference.scoring.pair_matches import CellReader, match_pairs
 from langcell.inference.scoring.texts import encode_label_texts
 from langcell.inference.search.nearest import search_exact
 from langcell.inference.search.options import SearchOptions
+from langcell.inference.search.sentences import (
+    mean_states,
+    no_fit_note,
+    reading_note,
+    search_by_types,
+    sentence_types_of,
+)
+from langcell.inference.search.unseen_types import rank_below_known
 from langcell.loading.loaded import LoadedScorer
 from langcell.loading.options import ModelOptions
 from langcell.processing.cells.anndata_io import Source
@@ -31,6 +40,8 @@ COLUMNS = ("query", "rank", "found", "row", "score", "similarity", "match")
 
 Texts = Sequence[str] | Sequence[Label]
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Candidates:
@@ -39,10 +50,19 @@ class Candidates:
     Attributes:
         similarity: cosine, float32, (queries, found).
         place: row of the cell, or place of the text, int64, (queries, found).
+        score: what the order follows, float32, (queries, found); the similarity where it is None.
+        notes: what there is to say of the queries.
     """
 
     similarity: np.ndarray
     place: np.ndarray
+    score: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def scores(self) -> np.ndarray:
+        """What the order follows, (queries, found)."""
+        return self.similarity if self.score is None else self.score
 
 
 @takes(SearchOptions, ModelOptions, ReadingOptions)
@@ -76,8 +96,12 @@ def retrieve(
         One row for each query and find: `query` (the text's name, or the cell's), `rank` (1 is best), `found` (name of
         the cell, or of the text), `row` (of the cell in the store), `score` (what the order follows), `similarity`
         (cosine) and `match` (probability; NaN where it was not evaluated). Without re-ranking the score is the
-        similarity; with it, alpha * softmax(similarity / temperature) + (1 - alpha) * softmax(match), both over the
+        similarity; of a sentence that names no type it says how well the cell's type fits what the sentence speaks of
+        (1: as a typical cell of that type; see `sentences`), where the model's folder can tell. A type of which the
+        training had no cell comes after the known types above it (`unseen_types`). With re-ranking the score is
+        alpha * softmax(similarity / temperature) + (1 - alpha) * softmax(match), both over the
         candidates of the query. A cell without any known gene is never re-ranked and comes last.
+        `attrs["notes"]` says what each sentence is read as, and where no cell fits.
 
     Raises:
         ValueError: unusable store, texts, cells or options; or a store that another model made.
@@ -95,16 +119,21 @@ def retrieve(
         rows = None if cells is None else _rows(opened, cells)
         if rows is None:
             found = _nearest_cells(opened, encoded, wanted, index, loaded.model.device)
+            if index is None:
+                found = _with_sentences_read(opened, found, encoded, labels, loaded)
         else:
-            found = _nearest_texts(opened, encoded, wanted, rows)
+            found = _nearest_texts(opened, encoded, wanted, rows, labels, loaded)
         match = None
         if search.rerank:
             reader = stack.enter_context(CellReader(store if counts is None else counts, opened.n_cells, reading))
             loaded.compute_in(torch_dtype)
             match = _match(loaded, encoded.in_dtype(torch_dtype), reader, found, rows)
         alpha = loaded.config.alpha if search.alpha is None else search.alpha
+        notes = found.notes
         found, score, match = _in_order(found, match, alpha, loaded.config.logit_temperature)
-        return _table(opened, labels, rows, found, score, match, search.top_k)
+        table = _table(opened, labels, rows, found, score, match, search.top_k)
+        table.attrs["notes"] = list(notes)
+        return table
 
 
 def check_made_by(store: EmbeddingStore, loaded: LoadedScorer) -> None:
@@ -166,9 +195,45 @@ def _nearest_cells(
     return Candidates(*opened.search(store, queries, k))
 
 
-def _nearest_texts(store: EmbeddingStore, encoded: EncodedTexts, k: int, rows: np.ndarray) -> Candidates:
-    texts = encoded.embeds.cpu().numpy()
-    return Candidates(*search_exact([(0, texts)], store.at(rows), k))
+def _with_sentences_read(
+    store: EmbeddingStore, found: Candidates, encoded: EncodedTexts, labels: Sequence[Label], loaded: LoadedScorer
+) -> Candidates:
+    """Return the finds, those of sentences replaced by the cells of the types they speak of; say where nothing fits."""
+    reader = sentence_types_of(loaded)
+    if reader is None:
+        return found
+    sentences = [place for place, label in enumerate(labels) if label.match == "given"]
+    notes = [no_fit_note(label, reader, store.at(rows)) for label, rows in zip(labels, found.place, strict=True)]
+    if sentences:
+        shares = reader.read(mean_states(loaded, [labels[place].text for place in sentences]))  # pyright: ignore[reportArgumentType]  # it has a reader, so it is of torch
+        scores, rows = search_by_types(store.blocks(), reader, shares, found.place.shape[1])
+        found = Candidates(found.similarity.copy(), found.place.copy(), found.similarity.copy())
+        embeds = encoded.embeds.cpu().numpy()
+        for number, query in enumerate(sentences):
+            found.place[query], found.scores[query] = rows[number], scores[number]
+            found.similarity[query] = store.at(rows[number]).astype(np.float32) @ embeds[query]
+            notes[query] = reading_note(labels[query].text, reader, shares[number], float(scores[number, 0]))
+    for note in filter(None, notes):
+        log.info(note)
+    return replace(found, notes=tuple(filter(None, notes)))
+
+
+def _nearest_texts(
+    store: EmbeddingStore,
+    encoded: EncodedTexts,
+    k: int,
+    rows: np.ndarray,
+    labels: Sequence[Label],
+    loaded: LoadedScorer,
+) -> Candidates:
+    """Return the best texts of each cell; there are few texts, so that all of them are compared at once."""
+    cells = store.at(rows).astype(np.float32)
+    similarity = cells @ encoded.embeds.cpu().numpy().T
+    score = rank_below_known(
+        similarity, [label.ontology_term_id for label in labels], loaded.config.training_cell_types
+    )
+    place = np.argsort(-score, axis=1, kind="stable")[:, :k]
+    return Candidates(np.take_along_axis(similarity, place, 1), place, np.take_along_axis(score, place, 1))
 
 
 def _match(
@@ -186,7 +251,7 @@ def _in_order(
 ) -> tuple[Candidates, np.ndarray, np.ndarray]:
     """Candidates, scores and match probabilities in the order of the score."""
     if match is None:
-        return found, found.similarity, np.full_like(found.similarity, np.nan)
+        return found, found.scores, np.full_like(found.similarity, np.nan)
     known = ~np.isnan(match)
     logits = np.where(known, found.similarity / temperature, -np.inf)
     both = [torch.from_numpy(values).float() for values in (logits, np.where(known, match, -np.inf))]

@@ -163,7 +163,7 @@ def test_search(worker, place):
     found = worker.find_cells(SearchRequest(str(place), named.file, "the cell that makes antibodies", rows, top_k=5))
     expected = langcell.retrieve(place / named.file, [found.text], model=worker.loaded, top_k=N_CELLS)
     assert found.text == "the cell that makes antibodies"
-    assert_array_equal(found.similarity, expected.set_index("row").loc[rows, "similarity"].to_numpy(np.float32))
+    assert_array_equal(found.similarity, expected.set_index("row").loc[rows, "score"].to_numpy(np.float32))
     assert [cell for cell, *_ in found.best] == expected["found"].tolist()[:5]
     written = anndata.read_h5ad(place / named.file)
     assert [label for _, label, *_ in found.best] == written.obs.loc[expected["found"][:5], "langcell_label"].tolist()

@@ -72,7 +72,7 @@ def test_cells_get_names_in_a_new_file(answers):
 
 
 def test_cells_are_found_by_a_text(answers):
-    similarities = [cell["similarity"] for cell in answers["cells"]["cells"]]
+    similarities = [cell["score"] for cell in answers["cells"]["cells"]]
     assert len(similarities) == 3
     assert similarities == sorted(similarities, reverse=True)
 

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from langcell.inference.search.sentences import score_sentences
+from langcell.inference.search.unseen_types import rank_below_known
 from langcell.processing.ontology.descriptions import TextForm, describe_term
 from langcell.processing.ontology.terms import Ontology
 from langcell.training.evaluation.inputs.context import EvaluationContext
@@ -76,7 +78,9 @@ def run(context: EvaluationContext, *, candidates: str = "ontology", repeats: in
     for written, form in _FORMS.items():
         texts = [describe_term("cell type", ontology.term(term_id), form=form) for term_id in queries.term_ids]
         texts_of_form[form] = context.embed_texts(texts)
-        methods[f"{DIRECTIONS[0]}, {written}"] = _cell_to_text(cells, texts_of_form[form], queries, distances, draws)
+        methods[f"{DIRECTIONS[0]}, {written}"] = _cell_to_text(
+            cells, texts_of_form[form], queries, distances, draws, known=context.loaded.config.training_cell_types
+        )
     for written, form in _FORMS.items():
         methods[f"{DIRECTIONS[1]}, {written}"] = _text_to_cell(cells, texts_of_form[form], queries, distances, draws)
     if of_sentences := _sentences_to_cells(context, cells, queries, ontology, draws):
@@ -131,11 +135,17 @@ def _find_queries(labelled: LabelledCells, candidate_ids: Sequence[str], ontolog
 
 
 def _cell_to_text(
-    cells: np.ndarray, texts: np.ndarray, queries: _Queries, distances: TermDistances, draws: dict[str, int]
+    cells: np.ndarray,
+    texts: np.ndarray,
+    queries: _Queries,
+    distances: TermDistances,
+    draws: dict[str, int],
+    *,
+    known: Sequence[str] | None,
 ) -> dict[str, Any]:
     ranks, first = [], []
     for begin in range(0, len(cells), _CELLS_PER_BLOCK):
-        scores = cells[begin : begin + _CELLS_PER_BLOCK] @ texts.T
+        scores = rank_below_known(cells[begin : begin + _CELLS_PER_BLOCK] @ texts.T, queries.term_ids, known)
         right = np.zeros(scores.shape, dtype=bool)
         right[np.arange(len(right)), queries.right[begin : begin + len(right)]] = True
         ranks.append(first_right_ranks(scores, right))
@@ -170,7 +180,7 @@ def _sentences_to_cells(
     asked = [(text, right) for text, right in asked if right.sum() >= _LEAST_RIGHT_CELLS]
     if not asked:
         return {}
-    scores = context.embed_texts([text for text, _ in asked]) @ cells.T
+    scores = score_sentences(context.loaded, [text for text, _ in asked], cells)
     precision = np.array(
         [
             right[np.argsort(-row, kind="stable")[: min(_FIRST_CELLS, right.sum())]].mean()
@@ -215,7 +225,8 @@ def _sections(report: dict[str, Any]) -> list[Section]:
     data, queries = report["data"], report["queries"]
     text = (
         f"Cell to text: {queries['cells']:,} cells, each looking for the text of its type among "
-        f"{report['n_candidates']:,} ({CANDIDATES[report['candidates']]}). Text to cell: the texts of the "
+        f"{report['n_candidates']:,} ({CANDIDATES[report['candidates']]}); a type of which the training had no cell "
+        "comes after the known types above it. Text to cell: the texts of the "
         f"{queries['texts']} types of the data, each looking for a cell of its type. Ranked by similarity; ties count "
         "against the ranking. R@k: share of queries with a right answer among the first k. Ontology distance: is_a "
         "steps from the first answer's term to the right one, by their nearest common ancestor. "
