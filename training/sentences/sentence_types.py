@@ -39,7 +39,7 @@ _TOKENS_PER_BATCH = 4096
 
 def type_sentences(ontology: Ontology) -> list[tuple[str, str]]:
     """Read the sentences to learn from: pairs of a type's current Cell Ontology id and a sentence."""
-    file = files(__package__).joinpath(TYPE_SENTENCES_FILE)
+    file = files("langcell.training.sentences").joinpath(TYPE_SENTENCES_FILE)
     with file.open(encoding="utf-8") as opened:
         rows = list(csv.DictReader(opened, delimiter="\t"))
     return [(ontology.current(row["cl_id"]).id, row["sentence"]) for row in rows]

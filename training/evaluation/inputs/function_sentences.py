@@ -32,7 +32,7 @@ def function_sentences(ontology: Ontology) -> list[FunctionSentence]:
     Args:
         ontology: where the types below each type are looked up.
     """
-    file = files(__package__).joinpath(SENTENCES_FILE)
+    file = files("langcell.training.evaluation.inputs").joinpath(SENTENCES_FILE)
     with file.open(encoding="utf-8") as opened:
         rows = list(csv.DictReader(opened, delimiter="\t"))
     return [FunctionSentence(row["sentence"], _with_types_below(row["type_ids"], ontology)) for row in rows]
