@@ -5,7 +5,9 @@ import os
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 from anndata import AnnData
 
@@ -22,12 +24,26 @@ def write_experiment(place: str | Path, adata: AnnData) -> str:
 
 
 def _write(task: tuple[str, AnnData]) -> str:
-    import tiledbsoma.io
-
     place, adata = task
     shutil.rmtree(place, ignore_errors=True)
-    tiledbsoma.io.from_anndata(place, adata, measurement_name="RNA", X_layer_name="raw")
+    from_anndata(place, adata)
     return place
+
+
+def from_anndata(place: str, adata: AnnData) -> None:
+    """Write an experiment in this process, with the layer `raw` of a measurement `RNA`."""
+    from tiledbsoma import io
+
+    # tiledbsoma 2.2.0 beside pandas 3: consecutive soma_joinids are a RangeIndex, which pyarrow makes no column of.
+    conversions: Any = io.conversions
+    with pytest.MonkeyPatch.context() as patch:
+        to_arrow = conversions.df_to_arrow_table
+        patch.setattr(conversions, "df_to_arrow_table", lambda df: to_arrow(_with_written_index(df)))
+        io.from_anndata(place, adata, measurement_name="RNA", X_layer_name="raw")
+
+
+def _with_written_index(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.set_axis(pd.Index(frame.index.to_numpy(), name=frame.index.name))
 
 
 class CrashingCensus(CensusSource):
