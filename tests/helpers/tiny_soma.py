@@ -4,6 +4,7 @@ import importlib.util
 import os
 import shutil
 import signal
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ def from_anndata(place: str, adata: AnnData) -> None:
 
     # tiledbsoma 2.2.0 beside pandas 3: consecutive soma_joinids are a RangeIndex, which pyarrow makes no column of.
     conversions: Any = io.conversions
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of pandas 3 about the library
         to_arrow = conversions.df_to_arrow_table
         patch.setattr(conversions, "df_to_arrow_table", lambda df: to_arrow(_with_written_index(df)))
         io.from_anndata(place, adata, measurement_name="RNA", X_layer_name="raw")
