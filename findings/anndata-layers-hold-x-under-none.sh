@@ -7,6 +7,7 @@
 # Seen with: anndata 0.13.4, scanpy 1.12.4 (Python 3.12; PYTHON names one); with anndata 0.12.19 a loop gives "counts".
 # Why a user would care: scripts that normalise X by scanpy and then each layer by a loop ran for years. With the new
 #   version X has had the logarithm twice, no warning says so, and every value, marker and embedding is another.
+#   Libraries loop, too: tiledbsoma 2.2.0 takes the name None for a text, and writes no AnnData of this version.
 set -euo pipefail
 room=$(mktemp -d)
 trap 'rm -rf "$room"' EXIT
