@@ -2,8 +2,8 @@
 # A loop over the layers of an AnnData meets the matrix X as well, and a second logarithm is taken of it.
 #
 # One would guess: adata.layers are the matrices that somebody put there by name; X is none of them.
-# What happens: from anndata 0.13 on X is the layer None, which a loop over adata.layers gives first. What the loop does
-#   to every layer is done to X, too, and len(adata.layers) is one more. sorted(adata.layers) ends in a TypeError.
+# What happens: from anndata 0.13 on X is the layer None, which a loop over adata.layers gives, too. What the loop does
+#   to every layer is done to X, and len(adata.layers) is one more. sorted(adata.layers) ends in a TypeError.
 # Seen with: anndata 0.13.4, scanpy 1.12.4 (Python 3.12; PYTHON names one); with anndata 0.12.19 a loop gives "counts".
 # Why a user would care: scripts that normalise X by scanpy and then each layer by a loop ran for years. With the new
 #   version X has had the logarithm twice, no warning says so, and every value, marker and embedding is another.
@@ -41,6 +41,6 @@ except TypeError as error:
     said = f"TypeError: {error}"
 print(f"sorted(adata.layers): {said}")
 twice = np.array_equal(cells.X, np.log1p(np.log1p(counts)))
-if not (names == [None, "counts"] and np.array_equal(once, np.log1p(counts)) and twice and "TypeError" in said):
+if not (set(names) == {None, "counts"} and np.array_equal(once, np.log1p(counts)) and twice and "TypeError" in said):
     sys.exit("the behaviour changed")
 PY
