@@ -90,6 +90,25 @@ def stack(session: nox.Session, resolution: str) -> None:
     _note(session, {**row, "tests": True}, started, str(output))
 
 
+@nox.session(venv_backend="none")
+def lock(session: nox.Session) -> None:
+    """Write lock.txt: what the constraints, the extras and all that these need resolve to, for all Pythons."""
+    pins = []
+    for name, marker in (("constraints.txt", "<"), ("constraints-3.12.txt", ">=")):
+        lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+        pins += [f"{line} ; python_version {marker} '3.12'" for line in lines if "==" in line]
+    both = Path(session.create_tmp()) / "both.txt"
+    both.write_text("\n".join(pins) + "\n", encoding="utf-8")
+    # No address of an index and no folder of this machine: the file serves any of them.
+    plain = ("--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--no-config")
+    command = ("uv", "pip", "compile", "pyproject.toml", "--all-extras", "--universal", "--python-version", "3.11")
+    # Of torch on 3.11 a folder of wheels may hold a build that no index has.
+    environment = {"UV_FIND_LINKS": "", "PIP_FIND_LINKS": ""}
+    found = session.run(*command, "-c", str(both), *plain, "-q", silent=True, stderr=None, env=environment)
+    head = "# `nox -s lock` writes it. Limits, not wishes: uv pip install -c lock.txt -e . (or pip)\n"
+    (ROOT / "lock.txt").write_text(head + str(found), encoding="utf-8")
+
+
 @nox.session(python="3.11")
 def fast(session: nox.Session) -> None:
     """Two rows for CI: the oldest transformers on the Hub folder, and annotate with the lowest of everything."""

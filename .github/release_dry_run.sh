@@ -72,7 +72,7 @@ export HF_HUB_OFFLINE=1
 "$work/user/bin/langcell" --version
 "$work/user/bin/langcell" doctor
 "$work/user/bin/langcell" demo -o "$work/demo"
-test -s "$work/demo/pbmc_named.h5ad" && test -s "$work/demo/umap.png"
+test -s "$work/demo/pbmc_named.h5ad" && test -s "$work/demo/cells.png"
 folder="$("$work/user/bin/python" -c "import langcell.loading as l; print(l.bundled_model_folder())")"
 "$work/user/bin/langcell" publish "$folder" org/langcell-mini --dry-run
 say "dry run done: dist/ holds what would be uploaded"

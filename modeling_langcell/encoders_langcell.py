@@ -131,7 +131,7 @@ class TorchEncoders:
     @property
     def device(self) -> torch.device:
         """See `Encoders.device`."""
-        return self.model.device
+        return computing_device(self.model)
 
     def encode_cells(
         self, cell_input_ids: Tensor, cell_attention_mask: Tensor, *, for_match: bool = True
@@ -168,6 +168,14 @@ class TorchEncoders:
             cells.attention_mask,
         )
         return self.model.match_head(read).float().softmax(-1)[:, 1].view(columns.shape)
+
+
+def computing_device(model: Any) -> torch.device:
+    """Return where a model computes; parts that accelerate has put on a disk come into memory for it."""
+    placed = getattr(model, "hf_device_map", None)
+    if not placed:
+        return model.device
+    return torch.device(next((place for place in placed.values() if place not in ("cpu", "disk")), "cpu"))
 
 
 def attends_faster_in_blocks(model: Any, cell_input_ids: Tensor) -> bool:

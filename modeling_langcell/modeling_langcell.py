@@ -512,7 +512,8 @@ class LangCellModel(LangCellPreTrainedModel):
 
         Returns:
             A `BaseModelOutputWithPooling`, whose `pooler_output` are the embeddings, (cells, projection_dim), if any of
-            the options is given; without one the embeddings alone in this release, and from the next one on the same.
+            the options is given or the configuration asks for more; otherwise the embeddings alone in this release, and
+            from the next one on the same.
 
         >>> import langcell
         >>> loaded = langcell.load("langcell-mini", device="cpu")
@@ -521,9 +522,10 @@ class LangCellModel(LangCellPreTrainedModel):
         >>> loaded.model.get_cell_features(**batch, return_dict=True).pooler_output.shape
         torch.Size([2, 256])
         """
-        encoded = self._encode_cells(cell_input_ids, cell_attention_mask, self._asked(options))
+        asked = self._asked(options)
+        encoded = self._encode_cells(cell_input_ids, cell_attention_mask, asked)
         embeds = self.project_cells(cast(Tensor, encoded.last_hidden_state), cell_attention_mask)
-        return _features("get_cell_features", encoded, embeds, options)
+        return _features("get_cell_features", encoded, embeds, asked, options)
 
     def get_text_features(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, **options: Unpack[OutputOptions]
@@ -545,9 +547,10 @@ class LangCellModel(LangCellPreTrainedModel):
         >>> embeds.shape, [round(length, 3) for length in embeds.norm(dim=-1).tolist()]
         (torch.Size([2, 256]), [1.0, 1.0])
         """
-        encoded = self._encode_texts(input_ids, attention_mask, self._asked(options))
+        asked = self._asked(options)
+        encoded = self._encode_texts(input_ids, attention_mask, asked)
         embeds = self.project_texts(cast(Tensor, encoded.last_hidden_state), attention_mask)
-        return _features("get_text_features", encoded, embeds, options)
+        return _features("get_text_features", encoded, embeds, asked, options)
 
     def _encode_texts(self, ids: Tensor, mask: Tensor | None, asked: _Asked) -> BaseModelOutput:
         """Run the text encoder without cells."""
@@ -854,9 +857,9 @@ def _classification_loss(logits: Tensor, labels: Tensor, config: LangCellConfig)
     return ForSequenceClassificationLoss(labels, logits, config)
 
 
-def _features(method: str, encoded: BaseModelOutput, embeds: Tensor, options: OutputOptions) -> Any:
+def _features(method: str, encoded: BaseModelOutput, embeds: Tensor, asked: _Asked, options: OutputOptions) -> Any:
     """Return what `get_cell_features` and `get_text_features` return."""
-    if all(value is None for value in options.values()):
+    if asked == _Asked(False, False, True) and all(value is None for value in options.values()):
         warnings.warn(
             f"{method} returns the embeddings alone in this release; from the next one on they are the pooler_output "
             "of what it returns, as in transformers 5, and with return_dict=True they are so now.",
@@ -870,7 +873,7 @@ def _features(method: str, encoded: BaseModelOutput, embeds: Tensor, options: Ou
         hidden_states=encoded.hidden_states,
         attentions=encoded.attentions,
     )
-    return output.to_tuple() if options.get("return_dict") is False else output
+    return output if asked.as_dict else output.to_tuple()
 
 
 LangCellModel.register_for_auto_class("AutoModel")

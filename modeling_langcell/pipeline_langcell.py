@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers.pipelines.base import Pipeline
 
 from .configuration_langcell import CUSTOM_PIPELINES
-from .encoders_langcell import TorchEncoders
+from .encoders_langcell import TorchEncoders, computing_device
 from .reranking_langcell import rerank_top as rerank_top  # copied with this file by transformers before 5.12
 from .scoring_langcell import EncodedLabels, check_alpha, reference_as_measured, score_cells
 from .text_blocks_langcell import encode_texts
@@ -80,7 +80,14 @@ class LangCellPipeline(Pipeline):
             )
         # `pipeline` has put classes into the configuration, which could not be saved with them.
         model.config.custom_pipelines = copy.deepcopy(CUSTOM_PIPELINES)
-        super().__init__(model.eval(), processor=processor, **kwargs)
+        placed = getattr(model, "hf_device_map", None)
+        try:
+            if placed:  # transformers takes the place of the first part, and knows no device "disk"
+                model.hf_device_map = {"": computing_device(model)}
+            super().__init__(model.eval(), processor=processor, **kwargs)
+        finally:
+            if placed:
+                model.hf_device_map = placed
 
     def __call__(self, inputs: Any, *args: Any, **options: Any) -> Any:
         """Name or embed cells.

@@ -110,8 +110,13 @@ class ReferenceCells:
         return both / (both**2).sum(-1)[:, None] ** 0.5
 
     def known_by(self, model: Any) -> np.ndarray | None:
-        """The stored embeddings, if they are those of a model (torch module); another's would mean nothing to it."""
-        return self.embeds if self.embeds_of and self.embeds_of == weights_fingerprint(model) else None
+        """The stored embeddings, if they are those of a model (torch module); another's would mean nothing to it.
+
+        Of weights that are not in memory (offloaded by accelerate) it is not known.
+        """
+        if not self.embeds_of or any(weight.is_meta for weight in model.state_dict().values()):
+            return None
+        return self.embeds if self.embeds_of == weights_fingerprint(model) else None
 
     def with_embeds(self, embeds: np.ndarray, model: Any) -> "ReferenceCells":
         """The cells with what a model knows of them, which then need not be found again whenever they are used."""

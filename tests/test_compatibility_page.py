@@ -24,6 +24,17 @@ def test_every_finding_is_on_the_page_and_every_source_is_a_file():
     assert named == {path.name for path in SCRIPTS}
 
 
+def test_every_behaviour_has_versions_a_source_and_a_guard():
+    tables = [line.strip("| ").split(" | ") for line in PAGE.splitlines() if line.startswith("| ")]
+    rows = [cells for cells in tables if len(cells) == 4 and cells[0] != "What happens"]
+    assert len(rows) >= 38
+    for what, seen, source, guard in rows:
+        assert what.endswith(".")
+        assert re.search(r"\d", seen), what
+        assert source, what
+        assert re.search(r"`tests/[\w/]+\.py", guard), what
+
+
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_a_finding_says_what_happens_pins_versions_and_leaves_nothing(path):
     text = path.read_text(encoding="utf-8")

@@ -76,6 +76,21 @@ def test_constraints_meet_the_floors(name: str) -> None:
     assert not wrong
 
 
+@pytest.mark.parametrize(("name", "python"), [("constraints.txt", "3.11"), ("constraints-3.12.txt", "3.12")])
+def test_the_lock_holds_what_the_constraints_say_and_no_address(name: str, python: str) -> None:
+    from packaging.requirements import Requirement
+
+    lines = (ROOT / "lock.txt").read_text().splitlines()
+    assert not [line for line in lines if line[0] != "#" and re.search(r"://| @ |--|file:|^/", line)]
+    here = {"python_version": python, "python_full_version": f"{python}.0", "sys_platform": "linux"}
+    locked = [Requirement(line) for line in lines if line[0] != "#"]
+    found = {each.name.lower(): str(each.specifier) for each in locked if not each.marker or each.marker.evaluate(here)}
+    pins = re.findall(r"^([\w.-]+)(==\S+)$", (ROOT / name).read_text(), re.M)
+    assert len(found) > 200
+    other = {package: pin for package, pin in pins if found.get(package.lower().replace("_", "-"), pin) != pin}
+    assert not other, "run nox -s lock"
+
+
 def test_one_version_stands_everywhere() -> None:
     number = PROJECT["project"]["version"]
     assert version("langcell") == number

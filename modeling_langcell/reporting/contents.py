@@ -26,6 +26,7 @@ SAMPLE_COLUMNS = (
 _LABEL, _TERM_ID, _CONFIDENCE = "langcell_label", "langcell_ontology_term_id", "langcell_confidence"
 _ALONE, _NOVELTY = "langcell_label_alone", "langcell_novelty"
 _SCORES = "langcell_scores"
+_NO_NAME = "(none)"
 # A map that the file brings along is what its owner knows the cells by.
 OWN_MAP = "X_umap"
 # More samples than this are no samples but, say, barcodes.
@@ -113,7 +114,7 @@ def read_named(
         drawn = DrawnCells.grouped(
             store.names_of(rows),
             map_cells(store.at(rows), seed=seed) if own_map is None else own_map[rows],
-            np.asarray(obs[_LABEL].astype(str))[rows],
+            np.asarray(_as_names(obs[_LABEL]))[rows],
             obs[_CONFIDENCE].to_numpy()[rows],
             names[top_codes],
             top_scores,
@@ -123,9 +124,9 @@ def read_named(
             clusters=_texts(obs, cluster_column, rows),
         )
         return NamedData(
-            labels=pd.Categorical(obs[_LABEL]),
+            labels=_as_labels(obs[_LABEL]),
             confidence=obs[_CONFIDENCE].to_numpy(dtype=np.float32),
-            samples=None if column is None else _as_names(pd.Series(obs[column])),
+            samples=None if column is None else _as_names(obs[column]),
             sample_column=column,
             settings=store.settings,
             drawn=drawn,
@@ -136,7 +137,8 @@ def read_named(
 
 
 def _texts(obs: pd.DataFrame, column: str, rows: np.ndarray) -> np.ndarray | None:
-    return np.asarray(obs[column].astype(str), dtype=object)[rows] if column in obs else None
+    # As `langcell.annotate` calls the cluster of a cell without one.
+    return np.asarray(_as_names(obs[column], "none"), dtype=object)[rows] if column in obs else None
 
 
 def _own_map(source: Any) -> np.ndarray | None:
@@ -231,9 +233,16 @@ def _require_column(table: CellTable, column: str, name: str) -> None:
         raise ValueError(f"{name}: obs has no column {column!r}; it has {', '.join(table.columns) or 'none'}.")
 
 
-def _as_names(samples: pd.Series) -> pd.Categorical:
-    values = samples.astype(object)
-    return pd.Categorical(values.where(values.notna(), "(none)").astype(str))
+def _as_names(column: Any, missing: str = _NO_NAME) -> pd.Categorical:
+    """Return a column of obs as texts, `missing` where a value is missing: pandas 3 makes no text of it."""
+    values = pd.Series(column).astype(object)
+    return pd.Categorical(values.where(values.notna(), missing).astype(str))
+
+
+def _as_labels(column: Any) -> pd.Categorical:
+    """Return the labels of cells with their categories as they are, `_NO_NAME` where a cell has none."""
+    labels = pd.Categorical(column)
+    return labels.add_categories([_NO_NAME]).fillna(_NO_NAME) if labels.isna().any() else labels
 
 
 def _is_name_alone(name: str, text: str) -> bool:

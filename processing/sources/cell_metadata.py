@@ -60,7 +60,8 @@ def names_of_ids(block: pd.DataFrame) -> dict[tuple[str, str], str]:
         beside = NAME_COLUMNS.get(column)
         if column not in block or beside not in block:
             continue
-        for value, text in block[[column, beside]].drop_duplicates().astype(str).itertuples(index=False):
+        # Missing ones first: pandas 3 makes no text of them.
+        for value, text in block[[column, beside]].drop_duplicates().dropna().astype(str).itertuples(index=False):
             ids, parts = value.split("||"), text.split("||")  # several terms have several names
             if len(ids) == len(parts):
                 names.update(

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -148,8 +148,14 @@ class CensusSource:
         self._opened.close()
 
     def find_genes(self, vocabulary: GeneVocabulary, *, tell: bool = True) -> FoundGenes:
-        """Return where the genes are in a vocabulary; see `genes_of_census`."""
-        return genes_of_census(self, vocabulary, tell=tell)
+        """Where the genes are in a vocabulary; says in the log what there is to say, if asked to. See `find_genes`."""
+        try:
+            found = find_genes(self.gene_names, vocabulary, naming=self.naming, other_columns=self.gene_columns)
+        except ValueError as error:
+            raise ValueError(f"{self.selection.uri}: {error}") from None
+        for note in found.notes if tell else ():
+            logger.info("%s", note)
+        return found
 
     def n_in_range(self) -> int:
         """Cells in the range of `soma_joinid`s, before the filter."""
@@ -251,26 +257,6 @@ class CensusSource:
         except self._soma.SOMAError as error:
             chosen = f" (filter {self.selection.value_filter!r})" if self.selection.value_filter else ""
             raise ValueError(f"{self.selection.uri}{chosen}: {_first_line(error)}") from error
-
-
-class CensusGenes(Protocol):
-    """The genes of a Census, wherever it is read."""
-
-    selection: CensusSelection
-    naming: GeneNaming
-    gene_names: list[str]
-    gene_columns: list[str]
-
-
-def genes_of_census(source: CensusGenes, vocabulary: GeneVocabulary, *, tell: bool = True) -> FoundGenes:
-    """Where the genes are in a vocabulary; says in the log what there is to say, if asked to. See `find_genes`."""
-    try:
-        found = find_genes(source.gene_names, vocabulary, naming=source.naming, other_columns=source.gene_columns)
-    except ValueError as error:
-        raise ValueError(f"{source.selection.uri}: {error}") from None
-    for note in found.notes if tell else ():
-        logger.info("%s", note)
-    return found
 
 
 def _library(name: str) -> Any:

@@ -1,90 +1,64 @@
 """A Census that is read in a process of its own: a crash of the native library ends that process, and not the run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
-from scipy import sparse
 
-from langcell.processing.gene_naming.found_genes import FoundGenes, GeneNaming
-from langcell.processing.genes import GeneVocabulary
-from langcell.processing.sources.census import CensusSelection, CensusSource, genes_of_census
+from langcell.processing.gene_naming.found_genes import GeneNaming
+from langcell.processing.sources.census import CensusSelection, CensusSource
 from langcell.processing.workers.hosted import HostedObject
 from langcell.processing.workers.worker import is_expendable
+
+# To who reads the types it is a `CensusSource`; what runs inherits nothing that would read SOMA in this process.
+_Proxied = CensusSource if TYPE_CHECKING else object
 
 
 def open_census(
     selection: CensusSelection, *, gene_column: str | None = None, layer: str | None = None, naming: GeneNaming
-) -> "CensusSource | HostedCensus":
+) -> CensusSource:
     """Open a Census in this process if it may die, as workers may, and in one of its own otherwise.
 
     Raises:
         ValueError: What `CensusSource` raises.
         OSError: The process that reads died again and again.
     """
-    if is_expendable():
-        return CensusSource(selection, gene_column=gene_column, layer=layer, naming=naming)
-    return HostedCensus(selection, gene_column=gene_column, layer=layer, naming=naming)
+    opened = CensusSource if is_expendable() else HostedCensus
+    return opened(selection, gene_column=gene_column, layer=layer, naming=naming)
 
 
-class HostedCensus:
-    """A `CensusSource` in a process of its own; a context manager with the same attributes and methods."""
+class HostedCensus(_Proxied):
+    """A `CensusSource` in a process of its own: its attributes are copied, its methods run there."""
 
-    def __init__(
-        self,
-        selection: CensusSelection,
-        *,
-        gene_column: str | None = None,
-        layer: str | None = None,
-        naming: GeneNaming | None = None,
-    ) -> None:
-        self.selection, self.naming = selection, naming or GeneNaming()
-        make = partial(CensusSource, selection, gene_column=gene_column, layer=layer, naming=naming)
-        self._hosted = HostedObject(make)
+    def __init__(self, selection: CensusSelection, **options: Any) -> None:
+        self._hosted = HostedObject(partial(CensusSource, selection, **options))
         try:
-            facts = self._hosted.attributes("gene_names", "gene_columns", "var", "obs_columns")
+            vars(self).update(self._hosted.attributes())
         except BaseException:
-            self._hosted.close()
+            self.close()
             raise
-        self.gene_names: list[str] = facts[0]
-        self.gene_columns: list[str] = facts[1]
-        self.var: pd.DataFrame = facts[2]
-        self.obs_columns: list[str] = facts[3]
 
-    def __enter__(self) -> "HostedCensus":
-        return self
+    # What needs no SOMA runs here; it says in this process' log where the genes are.
+    __enter__ = CensusSource.__enter__
+    __exit__ = CensusSource.__exit__
+    find_genes = CensusSource.find_genes
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("_") or not callable(getattr(CensusSource, name, None)):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return partial(self._hosted.call, name)
 
     def close(self) -> None:
         """End the process; safe to call twice."""
         self._hosted.close()
 
-    def find_genes(self, vocabulary: GeneVocabulary, *, tell: bool = True) -> FoundGenes:
-        """Return where the genes are in a vocabulary; see `genes_of_census`."""
-        return genes_of_census(self, vocabulary, tell=tell)
+    def metadata_blocks(
+        self, columns: Sequence[str], rows_per_block: int, after: int | None = None
+    ) -> Iterator[pd.DataFrame]:
+        """See `CensusSource.metadata_blocks`; where the process dies, another goes on after the last block."""
 
-    def n_in_range(self) -> int:
-        """Cells in the range of `soma_joinid`s, before the filter."""
-        return self._hosted.call("n_in_range")
+        def rest(block: pd.DataFrame | None) -> tuple[Sequence[str], int, int | None]:
+            return columns, rows_per_block, after if block is None else int(block.index.to_numpy()[-1])
 
-    def metadata(self, columns: Sequence[str], start: int, stop: int) -> pd.DataFrame:
-        """Columns of the selected cells from `start` to `stop`, which are the index; a column not there is left out."""
-        return self._hosted.call("metadata", columns, start, stop)
-
-    def metadata_blocks(self, columns: Sequence[str], rows_per_block: int) -> Iterator[pd.DataFrame]:
-        """Columns of all selected cells in ascending order, in tables of at most `rows_per_block` rows."""
-
-        def after(block: pd.DataFrame | None) -> tuple[Sequence[str], int, int | None]:
-            return columns, rows_per_block, None if block is None else int(block.index.to_numpy()[-1])
-
-        yield from self._hosted.stream("metadata_blocks", after)
-
-    def counts_of(self, rows: np.ndarray) -> sparse.csr_matrix:
-        """Return the raw counts of some cells, cells x genes; see `CensusSource.counts_of`."""
-        return self._hosted.call("counts_of", rows)
+        yield from self._hosted.stream("metadata_blocks", rest)

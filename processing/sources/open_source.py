@@ -53,7 +53,7 @@ class SourceSpec:
 
 
 class RowSource(Protocol):
-    """An opened source: `CellSource`, `CensusSource` or `HostedCensus`; a context manager."""
+    """An opened source: `CellSource` or `CensusSource`, which may be in another process; a context manager."""
 
     gene_names: list[str]
     gene_columns: list[str]

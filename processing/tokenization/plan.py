@@ -30,7 +30,6 @@ from langcell.processing.sources.cell_metadata import (
     names_of_ids,
 )
 from langcell.processing.sources.census import CensusSource
-from langcell.processing.sources.hosted_census import HostedCensus
 from langcell.processing.sources.open_source import (
     RowSource,
     SourceSpec,
@@ -223,7 +222,7 @@ class _Planner:
         for start, stop, n_rows in cutter.finish():
             self.shards.append(PlannedShard(len(self.shards), number, start, stop, n_rows))
         if planned.spec.census is not None:
-            census = cast(CensusSource | HostedCensus, source)
+            census = cast(CensusSource, source)
             digest.update(repr([list(ordinals), census.gene_names]).encode())
             return replace(planned, sha256=digest.hexdigest(), outside_filter=census.n_in_range() - read)
         return planned

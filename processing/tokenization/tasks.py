@@ -153,7 +153,10 @@ class _Cells:
         except KeyError:
             raise ValueError(f"{task.spec.path} has changed while it was read; run the same command again.") from None
         self.description_id = of_combination[which]
-        names = metadata[_DATASET_COLUMN].astype(str) if _DATASET_COLUMN in metadata else task.spec.name
+        names = task.spec.name
+        if _DATASET_COLUMN in metadata:
+            told = metadata[_DATASET_COLUMN].astype(object)
+            names = told.where(told.notna(), names).astype(str)
         self.columns: dict[str, np.ndarray] = {
             **{name: np.asarray(texts[name], dtype=object) for name in METADATA_COLUMNS},
             TEXT_COLUMNS[-1]: np.full(len(texts), names, dtype=object),

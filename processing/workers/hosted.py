@@ -23,18 +23,18 @@ class HostedObject:
         self._generation = 0
         self._numbers = count()
 
-    def call(self, method: str, *arguments: Any) -> Any:
+    def call(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Return the result of a method.
 
         Raises:
             OSError: The process died three times over this call.
             Exception: What the object raised, when it was made or by the method.
         """
-        return self._repeated(lambda: self._ask("call", 0, method, arguments))
+        return self._repeated(lambda: self._ask("call", 0, method, arguments, options))
 
-    def attributes(self, *names: str) -> tuple[Any, ...]:
-        """Return the values of attributes of the object; raises what `call` raises."""
-        return self._repeated(lambda: self._ask("get", 0, "", names))
+    def attributes(self) -> dict[str, Any]:
+        """Return the public attributes that the object itself has, by name; raises what `call` raises."""
+        return self._repeated(lambda: self._ask("get", 0, "", ()))
 
     def stream(self, method: str, arguments_after: Callable[[Any], tuple[Any, ...]]) -> Iterator[Any]:
         """Yield what a method yields, one by one; raises what `call` raises.
@@ -65,11 +65,13 @@ class HostedObject:
             self._worker.close()
             self._worker = None
 
-    def _ask(self, *request: Any) -> Any:
+    def _ask(
+        self, kind: str, number: int, method: str, arguments: tuple[Any, ...], options: dict[str, Any] | None = None
+    ) -> Any:
         if self._worker is None:
             self._worker = Worker(_Host(self._make), preload=[__name__])
             self._generation += 1
-        self._worker.ask(request)
+        self._worker.ask((kind, number, method, arguments, options or {}))
         return self._worker.answer()
 
     def _repeated(self, ask: Callable[[], Any]) -> Any:
@@ -92,14 +94,14 @@ class _Host:
         self._object: Any = None
         self._streams: dict[int, Iterator[Any]] = {}
 
-    def __call__(self, request: tuple[str, int, str, tuple[Any, ...]]) -> Any:
-        kind, number, method, arguments = request
+    def __call__(self, request: tuple[str, int, str, tuple[Any, ...], dict[str, Any]]) -> Any:
+        kind, number, method, arguments, options = request
         if self._object is None:
             self._object = self._make()
         if kind == "get":
-            return tuple(getattr(self._object, name) for name in arguments)
+            return {name: value for name, value in vars(self._object).items() if not name.startswith("_")}
         if kind == "call":
-            return getattr(self._object, method)(*arguments)
+            return getattr(self._object, method)(*arguments, **options)
         if kind == "open":
             self._streams[number] = iter(getattr(self._object, method)(*arguments))
             return None

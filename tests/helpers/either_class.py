@@ -1,6 +1,7 @@
 """Run in a process of its own: a model of a folder's own code goes through every public function that takes a model.
 
-Arguments: the folder, and which is imported first, "langcell" or "hub". Prints what differs from langcell's own class.
+Arguments: the folder of a model with `tiny_evidence.typed_reference`, and which is imported first, "langcell" or "hub".
+Prints what differs from langcell's own class.
 """
 
 import json
@@ -68,7 +69,36 @@ def results(loaded: Any) -> dict[str, Any]:
         found[f"finetune {task}"] = tuned.score(cells)
         with tempfile.TemporaryDirectory() as folder:
             tuned.save(Path(folder) / "tuned")
+    found |= evidence(loaded)
     return {name: np.asarray(values) for name, values in found.items()}
+
+
+def evidence(loaded: Any) -> dict[str, Any]:
+    """What the functions say that compare cells with reference cells, and what a model is measured by."""
+    from tiny_evidence import TYPES, typed_cells
+
+    import langcell
+    from langcell.app.model_worker import ModelWorker
+    from langcell.training.evaluation.tasks.zero_shot import evaluate_zero_shot
+
+    cells, found = typed_cells(), {}
+    explain: Any = langcell.explain
+    given: Any = {"model": loaded, "label_column": "label", "progress": False}
+    found["explain"] = [gene.strength for group in explain(cells, **given).groups for gene in group.supporting]
+    found["explain a cell"] = explain(cells, cell="cell3", **given).frame()["margin"]
+    audit = langcell.audit(cells, **given)
+    found["audit"] = [group.verdict.label_share for group in audit.groups if group.verdict is not None]
+    langcell.annotate(
+        cells, list(TYPES), model=loaded, dtype="float32", progress=False, cluster_column="leiden", tissue="blood"
+    )
+    found["annotate with reference cells"] = cells.obsm["langcell_scores"]
+    found["name_clusters"] = langcell.name_clusters(cells, cluster_column="leiden").probability
+    found["app"] = len(ModelWorker(loaded).page_facts().branches)
+    with tempfile.TemporaryDirectory() as folder:
+        cells.write_h5ad(path := Path(folder, "cells.h5ad"))
+        report = evaluate_zero_shot(path, label_column="label", model=loaded, progress=False)
+        found["evaluate_zero_shot"] = [value for row in report["alpha_sweep"] for value in row.values()]
+    return found
 
 
 def main() -> None:
@@ -89,6 +119,7 @@ def main() -> None:
     theirs = LoadedLangCell(model, processor, own.model_id, own.revision, own.weights)
     expected, found = results(own), results(theirs)
     wrong += [name for name in expected if not np.allclose(found[name], expected[name], rtol=0, atol=1e-6)]
+    wrong += [f"{name} is empty" for name in expected if not expected[name].size]
     try:
         langcell.annotate(labelled_cells(4), ["B cell", "monocyte"], model=model)
     except ValueError as error:

@@ -63,8 +63,9 @@ def write_h5mu(path: Path) -> Path:
     every["prot:x"] = 1.0
     with h5py.File(path, "w") as file:
         file.attrs["encoding-type"], file.attrs["encoding-version"] = "MuData", "0.1.0"
-        write_elem(file, "mod/prot", prot)
-        write_elem(file, "mod/rna", rna)
+        modalities = file.create_group("mod")
+        write_elem(modalities, "prot", prot)
+        write_elem(modalities, "rna", rna)
         write_elem(file, "obs", every)
         write_elem(file, "obsmap", {"rna": (order + 1).astype(np.uint32)})
     return path

@@ -4,8 +4,11 @@ import importlib.util
 import os
 import shutil
 import signal
+import warnings
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 from anndata import AnnData
 
@@ -22,12 +25,29 @@ def write_experiment(place: str | Path, adata: AnnData) -> str:
 
 
 def _write(task: tuple[str, AnnData]) -> str:
-    import tiledbsoma.io
-
     place, adata = task
     shutil.rmtree(place, ignore_errors=True)
-    tiledbsoma.io.from_anndata(place, adata, measurement_name="RNA", X_layer_name="raw")
+    from_anndata(place, adata)
     return place
+
+
+def from_anndata(place: str, adata: AnnData) -> None:
+    """Write an experiment in this process, with the layer `raw` of a measurement `RNA`."""
+    from tiledbsoma import io
+
+    conversions: Any = io.conversions
+    to_arrow = conversions.df_to_arrow_table
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of pandas 3 about the library
+        # tiledbsoma 2.2.0 beside pandas 3: consecutive soma_joinids are a RangeIndex, which pyarrow makes no column of.
+        patch.setattr(conversions, "df_to_arrow_table", lambda df: to_arrow(_with_written_index(df)))
+        # Beside anndata 0.13 it meets X once more, as the layer None.
+        patch.setattr(type(adata.layers), "items", lambda self: [(name, self[name]) for name in self if name])
+        io.from_anndata(place, adata, measurement_name="RNA", X_layer_name="raw")
+
+
+def _with_written_index(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.set_axis(pd.Index(frame.index.to_numpy(), name=frame.index.name))
 
 
 class CrashingCensus(CensusSource):

@@ -117,6 +117,20 @@ def test_states_of_some_layers_of_cells(model, batch):
     assert model(**batch, output_hidden_states=[]).cell_model_output.hidden_states is None
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("method", FEATURES)
+def test_features_are_as_the_configuration_asks(batch, method):
+    model = tiny_model()
+    features, inputs = getattr(model, method), inputs_of(method, batch)
+    expected = features(**inputs, return_dict=True).pooler_output
+    model.config.output_hidden_states = True
+    output = features(**inputs)
+    assert_close(output.pooler_output, expected)
+    assert len(output.hidden_states) == {"get_cell_features": 3, "get_text_features": 4}[method]
+    model.config.output_hidden_states, model.config.return_dict = False, False
+    assert_close(features(**inputs)[1], expected)
+
+
 @pytest.mark.parametrize("name", ["cell_atention_mask", "return_loss", "inputs_embeds"])
 def test_unknown_arguments_are_refused(model, batch, name):
     classifier = LangCellForCellClassification(tiny_config())

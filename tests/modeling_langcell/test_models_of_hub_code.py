@@ -7,16 +7,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny_evidence import typed_model, typed_reference
 
 HELPERS = Path(__file__).resolve().parents[1] / "helpers"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", ["langcell", "hub"])
-def test_every_public_function_takes_both_classes(tiny_model_dir, tmp_path, first):
+def test_every_public_function_takes_both_classes(tmp_path, first):
+    loaded = typed_model(typed_reference())
+    for part in (loaded.model, loaded.processor):
+        part.save_pretrained(tmp_path / "model")
     done = subprocess.run(
-        [sys.executable, str(HELPERS / "either_class.py"), str(tiny_model_dir), first],
-        env={**os.environ, "HF_MODULES_CACHE": str(tmp_path)},
+        [sys.executable, str(HELPERS / "either_class.py"), str(tmp_path / "model"), first],
+        env={**os.environ, "HF_MODULES_CACHE": str(tmp_path / "modules")},
         capture_output=True,
         text=True,
         timeout=600,
@@ -24,4 +28,4 @@ def test_every_public_function_takes_both_classes(tiny_model_dir, tmp_path, firs
     assert done.returncode == 0, done.stderr[-2000:]
     answer = json.loads(done.stdout.splitlines()[-1])
     assert answer["wrong"] == []
-    assert len(answer["compared"]) == 11
+    assert len(answer["compared"]) == 18

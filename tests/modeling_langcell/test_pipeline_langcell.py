@@ -210,6 +210,18 @@ def test_a_model_and_its_processor_can_be_given(cells, annotated):
     np.testing.assert_allclose(found, known(langcell.score_table(annotated).to_numpy()), atol=1e-5)
 
 
+def test_parts_on_a_disk_change_nothing(name_cells, cells, tiny_model_dir, tmp_path):
+    parts = ("cell_encoder", "text_encoder", "cell_projection", "text_projection", "match_head")
+    places = {part: "disk" if "encoder" in part else "cpu" for part in parts}
+    stored = pipeline(
+        "zero-shot-cell-annotation", str(tiny_model_dir), device_map=places, model_kwargs={"offload_folder": tmp_path}
+    )
+    assert stored.model.cell_encoder.embeddings.word_embeddings.weight.is_meta
+    assert stored.model.hf_device_map == places
+    found, expected = (scores_of(known(pipe(cells, candidate_labels=TEXTS))) for pipe in (stored, name_cells))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("data", "options", "message"),
     [

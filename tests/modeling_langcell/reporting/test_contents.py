@@ -53,6 +53,16 @@ def test_tables_of_older_files_are_read_as_well(cells, tmp_path):
     )
 
 
+def test_cells_without_a_label_or_a_sample_have_a_name_that_says_so(cells):
+    some = cells.copy()
+    for column in ("langcell_label", "donor_id"):
+        some.obs[column] = some.obs[column].where(np.arange(N_CELLS) > 2).astype("category")
+    named = read_named(some)
+    assert named.labels.tolist()[:4] == ["(none)"] * 3 + [cells.obs["langcell_label"].iloc[3]]
+    assert named.samples.tolist()[:3] == ["(none)"] * 3
+    assert sum(label == "(none)" for label in named.drawn.labels) == 3
+
+
 def test_of_many_cells_some_are_drawn(cells):
     named = read_named(cells, most_drawn=20)
     assert (len(named.drawn), named.n_cells) == (20, N_CELLS)

@@ -86,3 +86,20 @@ def test_a_new_zarr_folder_is_one_that_zarr_opens_at_once(tmp_path):
     root = zarr.open_group(tmp_path / "out.zarr", mode="r")
     assert root.metadata.consolidated_metadata is not None
     assert float(np.asarray(root["uns/langcell/alpha"][()])) == 0.1
+
+
+def test_zarr_is_written_where_anndata_has_no_setting_for_its_format(tmp_path, monkeypatch):
+    class Settings:
+        """As from anndata 0.14 on, which takes `zarr_write_format` away."""
+
+        def __getattr__(self, name: str):
+            if name == "zarr_write_format":
+                raise AttributeError(name)
+            return getattr(settings, name)
+
+    settings = anndata.settings
+    AnnData(np.ones((3, 2), dtype=np.float32)).write_h5ad(tmp_path / "cells.h5ad")
+    monkeypatch.setattr(anndata, "settings", Settings())
+    write_annotated(tmp_path / "cells.h5ad", tmp_path / "cells.zarr", obs={"n": np.arange(3)}, obsm={}, uns={})
+    assert (tmp_path / "cells.zarr" / "zarr.json").is_file()
+    assert anndata.read_zarr(tmp_path / "cells.zarr").obs["n"].tolist() == [0, 1, 2]

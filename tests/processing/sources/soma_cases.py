@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
+import tiny_soma
 import tiny_sources
 from tiny_sources import N_CELLS
 
@@ -24,7 +25,7 @@ def experiment(tmp_path_factory) -> str:
     """One SOMA experiment."""
     place = str(tmp_path_factory.mktemp("soma") / "experiment")
     adata = tiny_sources.adata_of()
-    soma_io.from_anndata(place, adata, measurement_name="RNA", X_layer_name="raw")
+    tiny_soma.from_anndata(place, adata)
     with tiledbsoma.open(place, "w") as opened:
         soma_io.add_X_layer(opened, "RNA", "halves", adata.X / 2)
     return place
@@ -83,7 +84,7 @@ def half_labelled(tmp_path_factory) -> str:
     """An experiment in which every third cell has no lab."""
     place, adata = str(tmp_path_factory.mktemp("soma") / "experiment"), tiny_sources.adata_of()
     adata.obs["lab"] = np.resize(np.array([None, "one", "two"], dtype=object), N_CELLS)
-    soma_io.from_anndata(place, adata, measurement_name="RNA", X_layer_name="raw")
+    tiny_soma.from_anndata(place, adata)
     return place
 
 

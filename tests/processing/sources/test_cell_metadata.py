@@ -62,7 +62,10 @@ def test_cells_without_a_mark_are_counted() -> None:
 def test_names_beside_several_ids() -> None:
     column = "disease_ontology_term_id"
     frame = pd.DataFrame({column: ["MONDO:1 || MONDO:2", "MONDO:3"], "disease": ["a || b", "c || d"]})
-    assert names_of_ids(frame) == {(column, "MONDO:1"): "a", (column, "MONDO:2"): "b"}
+    found = {(column, "MONDO:1"): "a", (column, "MONDO:2"): "b"}
+    assert names_of_ids(frame) == found
+    with_gaps = pd.concat([frame, pd.DataFrame({column: ["MONDO:4", None], "disease": [None, "e"]})])
+    assert names_of_ids(with_gaps) == names_of_ids(with_gaps.astype("category")) == found
 
 
 def test_an_unclear_mark_is_refused() -> None:

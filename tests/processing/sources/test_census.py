@@ -47,6 +47,9 @@ def test_a_census_is_read_in_another_process_and_gives_what_it_holds(tmp_path: P
         np.testing.assert_array_equal(source.counts_of(rows).toarray(), tiny_sources.counts_of().toarray()[rows])
         assert source.metadata(["is_primary_data"], 5, 9).index.tolist() == [5, 6, 7, 8]
         assert (source.find_genes(vocabulary).index >= 0).sum() > 0
+        assert (source.selection.uri, source.obs_columns[0]) == (place, "soma_joinid")
+        for name in ("_soma", "_x", "no_such_name"):  # nothing here that would read in this process
+            assert not hasattr(source, name)
     assert {"counts", "metadata"} <= {path.name for path in tmp_path.iterdir()}
     assert "tiledbsoma" not in sys.modules
 

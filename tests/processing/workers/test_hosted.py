@@ -16,7 +16,7 @@ def hosted(folder, deaths: int) -> HostedObject:
 def test_a_stream_goes_on_after_the_last_item_that_came(tmp_path, caplog, deaths: int) -> None:
     counter = hosted(tmp_path, deaths)
     try:
-        assert counter.attributes("name", "deaths") == ("counter", deaths)
+        assert counter.attributes() == {"folder": tmp_path, "name": "counter", "deaths": deaths}
         numbers = []
         for number in counter.stream("numbers", lambda last: (9, last)):
             numbers.append(number)
@@ -40,10 +40,10 @@ def test_what_the_object_raises_arrives(tmp_path) -> None:
     counter = hosted(tmp_path, 0)
     with pytest.raises(ValueError, match="no such cell"):
         counter.call("fail")
-    assert counter.call("add", 2, 3) == 5
+    assert counter.call("add", 2, second=3) == 5
     counter.close()
     counter.close()
     missing = HostedObject(partial(Counter))
     with pytest.raises(TypeError, match="folder"):
-        missing.attributes("name")
+        missing.attributes()
     missing.close()
