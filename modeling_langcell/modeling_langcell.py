@@ -56,7 +56,12 @@ if TYPE_CHECKING:  # saved with the model, too, for sentence-transformers and fo
 KeysValues = tuple[Tensor, Tensor]
 Layers = bool | int | Sequence[int]
 Weights = list[Tensor | None]
+# What sentence-transformers reads: its module, and what has to be installed before it loads one.
 _SENTENCE_MODULES = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers_langcell.LangCellEmbedding"}]
+_SENTENCE_REQUIREMENTS = {
+    "sentence-transformers": {"specifier": ">=6", "reason": "Modules that read cells came with version 6."},
+    "transformers": ">=5.5,<6",
+}
 IGNORED_LABEL = -100  # as everywhere in torch and transformers
 
 
@@ -499,6 +504,11 @@ class LangCellModel(LangCellPreTrainedModel):
         """Write configuration, weights and code, and what tells sentence-transformers which module this is."""
         super().save_pretrained(save_directory, *args, **kwargs)
         Path(save_directory, "modules.json").write_text(json.dumps(_SENTENCE_MODULES, indent=2) + "\n")
+        # sentence-transformers writes this file before the model, and without the requirements.
+        settings = Path(save_directory, "config_sentence_transformers.json")
+        found = json.loads(settings.read_text()) if settings.is_file() else {"model_type": "SentenceTransformer"}
+        content = found | {"requirements": _SENTENCE_REQUIREMENTS}
+        settings.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
 
     def get_cell_features(
         self, cell_input_ids: Tensor, cell_attention_mask: Tensor | None = None, **options: Unpack[OutputOptions]

