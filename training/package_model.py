@@ -62,7 +62,13 @@ _LICENCE = (
 
 
 def package_model(
-    work: Path, to: Path, reports: Sequence[Path], *, alpha: float, commit: str | None = None, benchmark: str = BENCHMARK
+    work: Path,
+    to: Path,
+    reports: Sequence[Path],
+    *,
+    alpha: float,
+    commit: str | None = None,
+    benchmark: str = BENCHMARK,
 ) -> None:
     """Write the published folder.
 
@@ -188,7 +194,14 @@ def main() -> int:
     parser.add_argument("--benchmark", default=BENCHMARK, help="Hub id of the benchmark data set of the results.")
     options = parser.parse_args()
     try:
-        package_model(options.work, options.to, options.reports, alpha=options.alpha, commit=options.commit, benchmark=options.benchmark)
+        package_model(
+            options.work,
+            options.to,
+            options.reports,
+            alpha=options.alpha,
+            commit=options.commit,
+            benchmark=options.benchmark,
+        )
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

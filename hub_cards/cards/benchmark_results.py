@@ -44,7 +44,9 @@ def write_benchmark_results(folder: str | Path, results: Sequence[EvalResult], b
         )
         of_data = entries.setdefault(_words(result.dataset_name), {})
         if entry.task_id in of_data:
-            raise ValueError(f"Two results are of the task {entry.task_id}; give each metric and task a name of its own.")
+            raise ValueError(
+                f"Two results are of the task {entry.task_id}; give each metric and task a name of its own."
+            )
         of_data[entry.task_id] = entry
     written = [Path(folder) / RESULTS_FOLDER / f"{name}.yaml" for name in sorted(entries)]
     for path in written:
@@ -57,8 +59,8 @@ def write_benchmark_results(folder: str | Path, results: Sequence[EvalResult], b
 def _task_id(result: EvalResult) -> str:
     """Return a task's name in the benchmark: data set, task and metric.
 
-    >>> _task_id(EvalResult("other", "h5ad", "PBMC 3k", "f1", 0.7, task_name="few-shot: LangCell", metric_name="macro-F1"))
-    'pbmc_3k.few_shot_langcell.macro_f1'
+    >>> _task_id(EvalResult("other", "h5ad", "PBMC 3k", "f1", 0.7, task_name="few-shot: LangCell"))
+    'pbmc_3k.few_shot_langcell.f1'
     """
     names = (result.dataset_name, result.task_name or result.task_type, result.metric_name or result.metric_type)
     return ".".join(map(_words, names))

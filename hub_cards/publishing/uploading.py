@@ -87,7 +87,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class Published:
-    """What came of an upload.
+    """Result of an upload.
 
     Attributes:
         address: of the repository.

@@ -342,5 +342,5 @@ def _shown(view: View) -> list[Any]:
 
 
 if __name__ == "__main__":
-    # A Space serves its tools to agents, too, unless it is told otherwise.
+    # A Space serves its tools to agents, too, unless LANGCELL_TOOLS is 0.
     serve(build, AppOptions.from_environment({"LANGCELL_TOOLS": "1", **os.environ}))

@@ -39,7 +39,7 @@ Result = TypeVar("Result")
 
 _FIRST_PORT, _MOST_PORTS = 7860, 100
 
-# Gradio asks its own servers for its latest version and counts its starts unless it is told not to.
+# Gradio asks its own servers for its latest version and counts its starts unless these are set.
 _SETTINGS = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 

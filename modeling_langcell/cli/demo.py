@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from langcell.inference.annotation import annotate
+from langcell.inference.evidence.explain import Explanation, explain
 from langcell.loading.load import DEFAULT_MODEL
 from langcell.reporting.contents import read_named
 from langcell.reporting.picture import draw_picture
@@ -30,7 +31,10 @@ def run_demo(output: str | Path, *, model: str = DEFAULT_MODEL, device: str | No
     console = Console()
     console.print(summary_table(named, truth, pd.Series(table["langcell_confidence"]), labels))
     console.print(f"{len(cells)} cells, {len(labels)} labels, {seconds:.1f} s. Agreement {np.mean(named == truth):.1%}")
-    draw_picture(read_named(cells), output / "cells.png", title="700 blood cells named by text")
+    found = explain(cells, model=model, device=device, progress=False)
+    assert isinstance(found, Explanation)
+    dots = found.dots(genes_per_label=2) if any(group.supporting for group in found.groups) else None
+    draw_picture(read_named(cells), output / "cells.png", title="700 blood cells named by text", dots=dots)
     draw_confusion(named, truth, labels, output / "confusion.png")
     console.print(f"Wrote pbmc_named.h5ad, cells.png and confusion.png into {output}/")
     return cells

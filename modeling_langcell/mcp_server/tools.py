@@ -3,7 +3,6 @@
 The docstrings are what the agent reads. An error of the user is a `ValueError` or `OSError` of one line.
 """
 
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 

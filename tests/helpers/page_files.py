@@ -18,6 +18,7 @@ from scipy import sparse
 from scipy.io import mmwrite
 from tiny import MAX_CELL_LENGTH, MAX_TEXT_LENGTH, tiny_config, tiny_model, tiny_tokenizer
 
+import langcell
 from langcell.processing.feature_extraction_langcell import LangCellFeatureExtractor
 from langcell.processing.genes import GeneVocabulary
 from langcell.processing.labels.resolve import resolve_labels
@@ -108,7 +109,9 @@ def write_page_files(folder: Path, cells: anndata.AnnData) -> None:
         "".join(f"SET {i}\tmade\t" + "\t".join(cells.var_names[i * 20 : (i + 1) * 20]) + "\n" for i in range(6))
     )
     profiles = anndata.AnnData(
-        np.stack([np.asarray(cells.X[(cells.obs["cell_type"] == label).to_numpy()].mean(axis=0))[0] for label in LABELS]),
+        np.stack(
+            [np.asarray(cells.X[(cells.obs["cell_type"] == label).to_numpy()].mean(axis=0))[0] for label in LABELS]
+        ),
         obs=pd.DataFrame({"cl_id": ids_of(LABELS), "tissue_clean": "blood", "profile_scale": "linear"}, index=LABELS),
         var=pd.DataFrame({"ensembl_id": gene_ids(cells), "in_langcell_vocab": True}, index=cells.var_names),
     )
@@ -119,8 +122,9 @@ def write_page_files(folder: Path, cells: anndata.AnnData) -> None:
         _write_10x(cells, folder / name)
     # As annotate leaves it; that the tiny model's names are right is not what these files are for.
     named = cells.copy()
-    named.obs["langcell_label"] = pd.Categorical(named.obs["cell_type"])
-    named.obs["langcell_confidence"] = np.float32(0.9)
+    langcell.annotate(named, LABELS, model=folder / MODEL_PLACE, device="cpu", progress=False)
+    for column in ("langcell_label", "langcell_label_alone"):
+        named.obs[column] = pd.Categorical(named.obs["cell_type"].astype(str), categories=LABELS)
     _write(named, folder / "named.h5ad")
 
 

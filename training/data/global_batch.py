@@ -69,6 +69,6 @@ class GlobalBatch:
         return {stream: batches.state_dict() for stream, batches in self._open.items()}
 
     def close(self) -> None:
-        """Let go of open files."""
+        """Close open files."""
         for batches in self._open.values():
             batches.close()

@@ -81,7 +81,7 @@ class ShardReader:
         self.taken = state["taken"]
 
     def close(self) -> None:
-        """Let go of open files."""
+        """Close open files."""
         self.blocks.close()
 
 

@@ -153,7 +153,7 @@ class CellBatches:
         self._next_batch = state["next_batch"]
 
     def close(self) -> None:
-        """Let go of open files and worker processes."""
+        """Close open files and end worker processes."""
         self._stop()
         for reader in self.readers:
             reader.close()

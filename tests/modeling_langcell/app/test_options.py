@@ -33,7 +33,9 @@ def test_where_it_listens(variables, host):
     ("variables", "message"),
     [
         pytest.param({"LANGCELL_TIME_LIMIT": "soon"}, "LANGCELL_TIME_LIMIT is 'soon'; give a whole number", id="word"),
-        pytest.param({"LANGCELL_TOOLS": "yes"}, r"LANGCELL_TOOLS is 'yes'; give a whole number \(0 or 1\)", id="switch"),
+        pytest.param(
+            {"LANGCELL_TOOLS": "yes"}, r"LANGCELL_TOOLS is 'yes'; give a whole number \(0 or 1\)", id="switch"
+        ),
         pytest.param({"LANGCELL_QUEUE_SIZE": "0"}, "queue_size is 0; give 1 or more", id="zero"),
         pytest.param({"LANGCELL_PORT": "70000"}, "port is 70000; give 1 to 65535", id="port"),
     ],
