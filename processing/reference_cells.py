@@ -43,9 +43,9 @@ class ReferenceCells:
         text_of: int64, shape (cells,); the text of each cell.
         embeds: float32, shape (cells, projection_dim), unit length: what one model knows of them; see `known_by`.
         embeds_of: `weights_fingerprint` of that model.
-        names: of the cells, such as "Adult|Brain|Astrocyte"; none in files older than the names.
+        names: names of the cells, such as "Adult|Brain|Astrocyte"; none in files older than the names.
         types: ontology id of each text; none in these.
-        genes_read: of a cell that is compared with them so many ids are read, those of highest rank.
+        genes_read: ids that are read of a cell which is compared with them, those of highest rank.
         least: cells; fewer, in the genes of a file, say too little of what a cell may be.
 
     >>> ids, offsets = np.array([5, 2, 3, 4, 5], dtype=np.uint16), np.array([0, 3, 5])
@@ -110,11 +110,13 @@ class ReferenceCells:
         return both / (both**2).sum(-1)[:, None] ** 0.5
 
     def known_by(self, model: Any) -> np.ndarray | None:
-        """The stored embeddings, if they are those of a model (torch module); another's would mean nothing to it."""
+        """Return the stored embeddings, if they are those of a model (torch module); another's would mean nothing to
+        it."""
         return self.embeds if self.embeds_of and self.embeds_of == weights_fingerprint(model) else None
 
     def with_embeds(self, embeds: np.ndarray, model: Any) -> "ReferenceCells":
-        """The cells with what a model knows of them, which then need not be found again whenever they are used."""
+        """Return the cells with what a model knows of them, which then need not be found again whenever they are
+        used."""
         return replace(self, embeds=embeds, embeds_of=weights_fingerprint(model))
 
     def _lists(self) -> list[np.ndarray]:
@@ -186,10 +188,11 @@ class MeasuredReference:
 
     @staticmethod
     def joined(embeds: Any, weights: Any, known: Any) -> Any:
-        """Embeddings by the encoder and as the reference cells let expect, in one (float32 arrays or tensors).
+        """Return the embeddings by the encoder and as the reference cells let expect, in one (float32 arrays or
+        tensors).
 
         Args:
-            embeds: of unit length, shape (other cells, projection_dim).
+            embeds: embeddings of unit length, shape (other cells, projection_dim).
             weights: from `weights`.
             known: from `ReferenceCells.known`, these cells alone, shape (cells, projection_dim).
         """

@@ -74,7 +74,7 @@ class Recipe:
         unlabelled: h5ad files of real cells with raw counts, for stage 1 and the gene medians.
         work: folder for everything that is made.
         n_cells: simulated cells.
-        seed: of the simulation and of the fresh weights.
+        seed: random seed of the simulation and of the fresh weights.
     """
 
     profiles: Path
@@ -181,7 +181,7 @@ def start_as_bag_of_genes(model: LangCellForPreTraining) -> None:
 
 
 def ontology_words(ontology: Ontology) -> Iterator[str]:
-    """Names, synonyms and definitions of all cell types and names of all tissues."""
+    """Yield names, synonyms and definitions of all cell types and names of all tissues."""
     for prefix in ONTOLOGY_WORDS:
         for term_id in ontology.ids(prefix):
             term = ontology.term(term_id)

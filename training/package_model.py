@@ -77,7 +77,7 @@ def package_model(
         to: the folder; replaced as a whole.
         reports: JSON files of `langcell evaluate`, for the card; zero-shot among them.
         alpha: default weight of the similarity.
-        commit: of the code that trained it; what the export's `provenance.json` says when None.
+        commit: commit of the code that trained it; what the export's `provenance.json` says when None.
         benchmark: Hub id of the benchmark data set that the results are written for, beside the card.
 
     Raises:
@@ -136,7 +136,7 @@ def _store_reference_embeds(folder: Path) -> None:
 
 
 def describe_making(work: Path, commit: str) -> str:
-    """Data, with hashes, code and commands, in Markdown."""
+    """Return data, with hashes, code and commands, in Markdown."""
     simulated, real = read_manifest(work / "simulated"), read_manifest(work / "real")
     seed = (simulated.simulation or {}).get("seed")
     return "\n".join(

@@ -21,7 +21,7 @@ def write_benchmark_results(folder: str | Path, results: Sequence[EvalResult], b
     """Write one file per data set; other files of the folder's `.eval_results` stay.
 
     Args:
-        folder: of the model.
+        folder: folder of the model.
         results: what was measured, as for the card.
         benchmark: Hub id of the benchmark data set.
 

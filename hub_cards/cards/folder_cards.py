@@ -40,9 +40,9 @@ def write_card(folder: str | Path, repo_id: str, kind: RepositoryKind, options: 
     """Write the card, README.md, into a folder, in place of one that is there; with a benchmark its results, too.
 
     Args:
-        folder: of a model, an adapter, shards or a Space.
+        folder: folder of a model, an adapter, shards or a Space.
         repo_id: where it will be.
-        kind: of the folder.
+        kind: kind of the folder.
         options: what the folder's own files do not say.
 
     Raises:
@@ -105,7 +105,7 @@ def describe_model(folder: Path) -> str:
 
 
 def count_parameters(folder: Path) -> int:
-    """Numbers in a folder's safetensors files, by their headers alone."""
+    """Return the numbers in a folder's safetensors files, by their headers alone."""
     total = 0
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="np") as file:

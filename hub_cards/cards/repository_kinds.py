@@ -65,7 +65,8 @@ def find_kind(folder: str | Path) -> RepositoryKind:
 
 
 def files_to_publish(folder: str | Path, kind: RepositoryKind) -> list[str]:
-    """Paths of the files that go up, relative to the folder, with forward slashes, sorted; the card is among them.
+    """Return the paths of the files that go up, relative to the folder, with forward slashes, sorted; the card is among
+    them.
 
     Of shards these are the files of the manifest; of everything else all files but byte code, hidden ones (other than
     `.eval_results`), and what a checkpoint holds for its run alone (`state/`, `files.json`).

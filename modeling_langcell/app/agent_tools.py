@@ -24,7 +24,7 @@ class AgentTools:
     """What agents can ask of the page.
 
     Args:
-        options: of the app.
+        options: options of the app.
         sessions: folders of the app.
         process: the model.
         uploads: folder in which Gradio keeps what was uploaded; nothing outside of it is read.

@@ -92,7 +92,7 @@ class ModelWorker:
         return summary
 
     def find_cells(self, request: SearchRequest) -> FoundCells:
-        """Similarity of a sentence to the cells of an annotated file.
+        """Return the similarity of a sentence to the cells of an annotated file.
 
         Raises:
             ValueError: an empty sentence, an unknown ontology id, or a file without embeddings of this model.

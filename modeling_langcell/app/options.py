@@ -42,7 +42,8 @@ class AppOptions:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
-        """The options in variables such as LANGCELL_MODEL and LANGCELL_TIME_LIMIT; the defaults where there is none.
+        """Return the options in variables such as LANGCELL_MODEL and LANGCELL_TIME_LIMIT; the defaults where there is
+        none.
 
         A Space says in GRADIO_SERVER_NAME where its container listens; LANGCELL_HOST goes before it.
 

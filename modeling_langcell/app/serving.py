@@ -63,7 +63,7 @@ def serve(build: Build, options: AppOptions, *, open_browser: bool = False) -> N
 
     Args:
         build: makes the page.
-        options: of the app.
+        options: options of the app.
         open_browser: open the page here.
 
     Raises:
@@ -80,7 +80,7 @@ def serve(build: Build, options: AppOptions, *, open_browser: bool = False) -> N
 
 @contextmanager
 def running(build: Build, options: AppOptions, *, open_browser: bool = False) -> Iterator[RunningApp]:
-    """The app while the block lasts; its temporary files are gone afterwards. Errors are those of `serve`."""
+    """Yield the app while the block lasts; its temporary files are gone afterwards. Errors are those of `serve`."""
     folder = Path(tempfile.mkdtemp(prefix="langcell-app-")).resolve()
     environment = {**_SETTINGS, "GRADIO_TEMP_DIR": str(folder)}
     before = {name: os.environ.get(name) for name in environment}

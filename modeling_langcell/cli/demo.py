@@ -41,7 +41,7 @@ def run_demo(output: str | Path, *, model: str = DEFAULT_MODEL, device: str | No
 
 
 def summary_table(named: pd.Series, truth: pd.Series, confidence: pd.Series, labels: list[str]) -> Table:
-    """Cells, mean confidence, and agreement with the sorted populations, label by label."""
+    """Return cells, mean confidence, and agreement with the sorted populations, label by label."""
     table = Table(
         title="Blood cells named by text, without a labelled cell",
         caption="agreement: share of the cells with this label that were sorted as this population",

@@ -26,7 +26,7 @@ def what_to_look_at(summary: "AnnotationSummary", output: Path, report: Path | N
     """Return three lines: the largest label to doubt, cells or clusters that stand out, and where to see them.
 
     Args:
-        summary: of the run.
+        summary: summary of the run.
         output: file that was written.
         report: page that was written, if one was.
     """

@@ -70,15 +70,16 @@ class HostedCensus:
         return genes_of_census(self, vocabulary, tell=tell)
 
     def n_in_range(self) -> int:
-        """Cells in the range of `soma_joinid`s, before the filter."""
+        """Return cells in the range of `soma_joinid`s, before the filter."""
         return self._hosted.call("n_in_range")
 
     def metadata(self, columns: Sequence[str], start: int, stop: int) -> pd.DataFrame:
-        """Columns of the selected cells from `start` to `stop`, which are the index; a column not there is left out."""
+        """Return the columns of the selected cells from `start` to `stop`, which are the index; a column not there is
+        left out."""
         return self._hosted.call("metadata", columns, start, stop)
 
     def metadata_blocks(self, columns: Sequence[str], rows_per_block: int) -> Iterator[pd.DataFrame]:
-        """Columns of all selected cells in ascending order, in tables of at most `rows_per_block` rows."""
+        """Yield the columns of all selected cells in ascending order, in tables of at most `rows_per_block` rows."""
 
         def after(block: pd.DataFrame | None) -> tuple[Sequence[str], int, int | None]:
             return columns, rows_per_block, None if block is None else int(block.index.to_numpy()[-1])

@@ -31,7 +31,7 @@ MODEL_PLACE = "hub_cards/langcell-mini"
 LABELS = list(BULK_LABELS.values())
 _NAMES = ("AAACATACAACCAC-1", "AAACATTGAGCTAC-1")  # cells of PBMC 3k, by which pages call one
 _STEP = 6  # every sixth cell of 700: enough for the cells of a file to name each other
-_SAME_CELLS = ("cells", "others", "typed", "pbmc", "panel", "atlas", "labelled", "data/pbmc", "corpus/a", "corpus/b")
+_SAME_CELLS = ("cells", "others", "typed", "pbmc", "panel", "atlas", "labelled", "data/pbmc")
 
 
 def page_cells() -> anndata.AnnData:
@@ -89,6 +89,10 @@ def write_page_files(folder: Path, cells: anndata.AnnData) -> None:
     """Write the files that pages take as given. What one page writes and another reads is made here, too."""
     for name in _SAME_CELLS:
         _write(cells, folder / f"{name}.h5ad")
+    corpus = cells.copy()  # as CELLxGENE writes files
+    corpus.var["feature_name"], corpus.var_names = list(cells.var_names), gene_ids(cells)
+    for name in ("a", "b"):
+        _write(corpus, folder / "corpus" / f"{name}.h5ad")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of zarr, about its next version
         cells.write_zarr(folder / "cells.zarr")

@@ -120,7 +120,7 @@ class TuningOptions:
             raise ValueError(f"weight_decay is {self.weight_decay}; give 0 or more.")
 
     def completed(self, n_cells: int, *, is_cautious: bool = False) -> "TuningOptions":
-        """With steps, learning rates and strength, for this number of training cells.
+        """Return the options with steps, learning rates and strength, for this number of training cells.
 
         Args:
             n_cells: to learn from.

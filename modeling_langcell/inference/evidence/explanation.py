@@ -27,8 +27,8 @@ class Explanation:
         column: column of obs that the groups are of.
         groups: the evidence of each group that was asked for.
         comparison: the genes between a label and another, where that was asked for.
-        moments: of all groups of the file, for the plot.
-        names: of all groups of the file, in the order of the moments.
+        moments: moments of all groups of the file, for the plot.
+        names: names of all groups of the file, in the order of the moments.
         symbols: what genes are called, shape (genes,).
     """
 
@@ -49,7 +49,7 @@ class Explanation:
         return "\n".join(lines)
 
     def frame(self) -> pd.DataFrame:
-        """One row per gene and group; the columns of a comparison where one was asked for."""
+        """Return one row per gene and group; the columns of a comparison where one was asked for."""
         if self.comparison is not None:
             table = pd.DataFrame([vars(gene) for gene in self.comparison.genes])
             table.insert(0, "against", self.comparison.against)
@@ -103,7 +103,8 @@ class Explanation:
         return kept, *self.means_and_shares([gene for genes in kept.values() for gene in genes])
 
     def means_and_shares(self, genes: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Mean log-normalised value, and share of expressing cells, of some genes; rows are all groups of the file."""
+        """Return the mean log-normalised value, and share of expressing cells, of some genes; rows are all groups of
+        the file."""
         column = {str(symbol): place for place, symbol in reversed(list(enumerate(self.symbols)))}
         places = np.array([column[gene] for gene in genes])
         used = np.flatnonzero(self.moments.cells[: len(self.names)] > 0)
