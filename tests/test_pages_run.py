@@ -49,6 +49,7 @@ REASONS = {
 pytestmark = [
     # Of libraries, for so few cells and so small a model.
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true:UserWarning"),
     pytest.mark.filterwarnings("ignore:The set_bad function will be deprecated:PendingDeprecationWarning"),
 ]
 
