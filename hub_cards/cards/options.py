@@ -17,7 +17,7 @@ class CardTexts:
     panel: ClassVar[str] = "Card"
 
     title: str | None = option(None, "Heading of the card; the name in the id when not given.", show_default=False)
-    summary: str | None = option(None, "What the folder is, in a sentence or two.", show_default=False)
+    summary: str | None = option(None, "Description of the folder in a sentence or two.", show_default=False)
     license_id: str | None = option(
         None,
         "The Hub's identifier of the licence, such as apache-2.0.",

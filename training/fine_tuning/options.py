@@ -37,7 +37,7 @@ class TuningOptions:
     )
     task: Task = option(
         "text",
-        "What is learned. text: label texts, by similarity and match, so that the model still names other labels; "
+        "Task to learn. text: label texts, by similarity and match, so that the model still names other labels; "
         "classification: a head on the cell encoder.",
     )
     shots: int | None = option(
