@@ -9,7 +9,11 @@ from sphinx.application import Sphinx
 project = "LangCell"
 author = "The LangCell for Hugging Face developers"
 release = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]["version"]
-extensions = ["myst_nb"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # docstrings name shapes and units, which say more
+default_role = "code"
+napoleon_use_rtype = False
 nb_execution_mode = "off"  # outputs are in the notebooks; a test runs them
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3

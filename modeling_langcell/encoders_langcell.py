@@ -95,15 +95,15 @@ class Encoders(Protocol):
     def encode_cells(
         self, cell_input_ids: Tensor, cell_attention_mask: Tensor, *, for_match: bool = True
     ) -> EncodedCells:
-        """Ranked gene ids and their mask, (cells, genes) each, with what the match reads or without."""
+        """Return the ranked gene ids and their mask, (cells, genes) each, with what the match reads or without."""
         ...
 
     def encode_texts(self, input_ids: Tensor, attention_mask: Tensor, *, for_match: bool = True) -> EncodedTexts:
-        """Token ids and their mask, (texts, tokens) each, with what the match reads or without."""
+        """Return the token ids and their mask, (texts, tokens) each, with what the match reads or without."""
         ...
 
     def match(self, cells: EncodedCells, texts: EncodedTexts, columns: Tensor, longest: int) -> Tensor:
-        """Probability that chosen texts match each cell.
+        """Return the probability that chosen texts match each cell.
 
         Args:
             cells: encoded for the match.
@@ -229,5 +229,5 @@ def _attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor, padding: Te
 
 
 def unit_rows(embeds: Tensor) -> Tensor:
-    """Embeddings as float32 of unit length: in bfloat16 a unit vector is one only to three digits."""
+    """Return the embeddings as float32 of unit length: in bfloat16 a unit vector is one only to three digits."""
     return F.normalize(embeds.float(), dim=-1)

@@ -23,7 +23,7 @@ def ask_fresh_process(script: str | Path, *arguments: str) -> list[str]:
 
     Args:
         script: a Python file whose last line of output is a JSON list of problems.
-        arguments: of its command line.
+        arguments: arguments of its command line.
 
     Raises:
         FreshProcessError: it did not get that far.

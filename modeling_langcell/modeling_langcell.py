@@ -56,7 +56,12 @@ if TYPE_CHECKING:  # saved with the model, too, for sentence-transformers and fo
 KeysValues = tuple[Tensor, Tensor]
 Layers = bool | int | Sequence[int]
 Weights = list[Tensor | None]
+# What sentence-transformers reads: its module, and what has to be installed before it loads one.
 _SENTENCE_MODULES = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers_langcell.LangCellEmbedding"}]
+_SENTENCE_REQUIREMENTS = {
+    "sentence-transformers": {"specifier": ">=6", "reason": "Modules that read cells came with version 6."},
+    "transformers": ">=5.5,<6",
+}
 IGNORED_LABEL = -100  # as everywhere in torch and transformers
 
 
@@ -153,7 +158,7 @@ class LangCellTextEmbeddings(nn.Module):
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, input_ids: Tensor) -> Tensor:
-        """Token ids (texts, tokens) -> (texts, tokens, hidden)."""
+        """Return the token ids (texts, tokens) -> (texts, tokens, hidden)."""
         positions = torch.arange(input_ids.shape[1], device=input_ids.device)
         embedded = self.word_embeddings(input_ids) + self.position_embeddings(positions)
         return self.dropout(self.LayerNorm(embedded))
@@ -182,7 +187,7 @@ class LangCellAttentionHeads(nn.Module):
         return states.unflatten(-1, (-1, self.head_size)).transpose(1, 2)
 
     def keys_values(self, source: Tensor) -> KeysValues:
-        """States (rows, keys, source_size) -> keys and values, each (rows, heads, keys, head size)."""
+        """Return the states (rows, keys, source_size) -> keys and values, each (rows, heads, keys, head size)."""
         return self._split_heads(self.key(source)), self._split_heads(self.value(source))
 
     def forward(self, states: Tensor, keys_values: KeysValues, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -237,14 +242,14 @@ class LangCellTextLayer(GradientCheckpointingLayer):
     def attend_to_text(
         self, states: Tensor, mask: Tensor | None, first_position_only: bool = False, weights: Weights | None = None
     ) -> Tensor:
-        """Self-attention; with `first_position_only` only position 0 asks, and all positions answer."""
+        """Return self-attention; with `first_position_only` only position 0 asks, and all positions answer."""
         keys_values = self.attention.self.keys_values(states)
         return self.attention(states[:, :1] if first_position_only else states, keys_values, mask, weights)
 
     def attend_to_cell(
         self, states: Tensor, keys_values: KeysValues, cell_mask: Tensor | None, weights: Weights | None = None
     ) -> Tensor:
-        """Cross-attention of pairs (cells * texts, tokens, hidden) to (cells, ...) keys and values.
+        """Return cross-attention of pairs (cells * texts, tokens, hidden) to (cells, ...) keys and values.
 
         The texts of one cell stand side by side on the query axis: queries do not see one another, so one call serves
         all texts of a cell.
@@ -267,7 +272,7 @@ class LangCellTextLayer(GradientCheckpointingLayer):
         first_position_only: bool = False,
         weights: Weights | None = None,
     ) -> Tensor:
-        """(pairs, tokens, hidden) -> the same, or (pairs, 1, hidden) with `first_position_only`.
+        """Map (pairs, tokens, hidden) -> the same, or (pairs, 1, hidden) with `first_position_only`.
 
         `weights` gets the weights of the self-attention and, where a cell is read, those of the cross-attention.
         """
@@ -371,7 +376,7 @@ class LangCellTextEncoder(LangCellPreTrainedModel):
         self.embeddings.word_embeddings = value
 
     def cell_keys_values(self, cell_states: Tensor) -> list[KeysValues]:
-        """Keys and values of every cross-attention layer, computed once per cell.
+        """Return the keys and values of every cross-attention layer, computed once per cell.
 
         Args:
             cell_states: shape (cells, genes, cell hidden).
@@ -390,7 +395,7 @@ class LangCellTextEncoder(LangCellPreTrainedModel):
         cell_attention_mask: Tensor | None = None,
         **options: Unpack[OutputOptions],
     ) -> BaseModelOutputWithCrossAttentions | tuple[Any, ...]:
-        """All states of all texts; with `cell_states` (texts, genes, cell hidden), text i reads cell i."""
+        """Return all states of all texts; with `cell_states` (texts, genes, cell hidden), text i reads cell i."""
         asked = self._asked(options)
         states = self.embeddings(input_ids)
         hidden_states = [states]
@@ -430,7 +435,7 @@ class LangCellTextEncoder(LangCellPreTrainedModel):
         keys_values: Sequence[KeysValues],
         cell_attention_mask: Tensor | None,
     ) -> Tensor:
-        """Position 0 of the last layer for pairs of cells and texts, from shared parts.
+        """Return the position 0 of the last layer for pairs of cells and texts, from shared parts.
 
         Args:
             text_states: from `states_before_cell`, (pairs, tokens, hidden); the pairs of one cell stand together, and
@@ -476,29 +481,34 @@ class LangCellModel(LangCellPreTrainedModel):
         self.text_encoder.set_input_embeddings(value)
 
     def get_cell_states(self, cell_input_ids: Tensor, cell_attention_mask: Tensor | None = None) -> Tensor:
-        """Last states of the cell encoder, (cells, genes, cell hidden)."""
+        """Return the last states of the cell encoder, (cells, genes, cell hidden)."""
         return self.cell_encoder(input_ids=cell_input_ids, attention_mask=cell_attention_mask).last_hidden_state
 
     def pool_cells(self, cell_states: Tensor, cell_attention_mask: Tensor | None) -> Tensor:
-        """One vector for each cell, (cells, cell hidden), read from the states as the cell config says."""
+        """Return one vector for each cell, (cells, cell hidden), read from the states as the cell config says."""
         return _pool(cell_states, cell_attention_mask, self.config.cell_config.pooling)
 
     def project_cells(self, cell_states: Tensor, cell_attention_mask: Tensor | None) -> Tensor:
-        """Cell embeddings, unit length, (cells, projection_dim)."""
+        """Return cell embeddings, unit length, (cells, projection_dim)."""
         return F.normalize(self.cell_projection(self.pool_cells(cell_states, cell_attention_mask)), dim=-1)
 
     def pool_texts(self, text_states: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """One vector for each text, (texts, text hidden), read from the states as the text config says."""
+        """Return one vector for each text, (texts, text hidden), read from the states as the text config says."""
         return _pool(text_states, attention_mask, self.config.text_config.pooling)
 
     def project_texts(self, text_states: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Text embeddings, unit length, (texts, projection_dim)."""
+        """Return the text embeddings, unit length, (texts, projection_dim)."""
         return F.normalize(self.text_projection(self.pool_texts(text_states, attention_mask)), dim=-1)
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
         """Write configuration, weights and code, and what tells sentence-transformers which module this is."""
         super().save_pretrained(save_directory, *args, **kwargs)
         Path(save_directory, "modules.json").write_text(json.dumps(_SENTENCE_MODULES, indent=2) + "\n")
+        # sentence-transformers writes this file before the model, and without the requirements.
+        settings = Path(save_directory, "config_sentence_transformers.json")
+        found = json.loads(settings.read_text()) if settings.is_file() else {"model_type": "SentenceTransformer"}
+        content = found | {"requirements": _SENTENCE_REQUIREMENTS}
+        settings.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
 
     def get_cell_features(
         self, cell_input_ids: Tensor, cell_attention_mask: Tensor | None = None, **options: Unpack[OutputOptions]
@@ -686,7 +696,7 @@ class LangCellMaskedGeneHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
 
     def forward(self, states: Tensor, gene_embeddings: Tensor) -> Tensor:
-        """(..., hidden) -> (..., vocabulary)."""
+        """Map (..., hidden) -> (..., vocabulary)."""
         return F.linear(self.LayerNorm(self.activation(self.dense(states))), gene_embeddings, self.bias)
 
 
@@ -705,7 +715,7 @@ class LangCellForPreTraining(LangCellModel):
         self.post_init()
 
     def masked_gene_logits(self, states: Tensor) -> Tensor:
-        """(..., cell hidden) -> (..., gene vocabulary); pass only the masked positions."""
+        """Map (..., cell hidden) -> (..., gene vocabulary); pass only the masked positions."""
         table = cast(nn.Embedding, self.cell_encoder.embeddings.word_embeddings)
         if not table.weight.is_meta:
             return self.masked_gene_head(states, table.weight)
@@ -723,7 +733,7 @@ class LangCellForPreTraining(LangCellModel):
         labels: Tensor | None = None,
         **options: Unpack[OutputOptions],
     ) -> LangCellOutput | tuple[Any, ...]:
-        """As `LangCellModel.forward`, and more on request.
+        """Return the same as `LangCellModel.forward`, and more on request.
 
         `return_masked_gene_logits` adds (cells, genes, vocabulary) logits. `labels` add a loss: (cells, genes), the ids
         of the genes that are hidden in `cell_input_ids`, and -100 everywhere else; the loss is the mean cross-entropy
@@ -789,7 +799,7 @@ class LangCellForCellClassification(LangCellPreTrainedModel):
         self.cell_encoder.set_input_embeddings(value)
 
     def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
-        """As in any transformers model; here the tokens are genes."""
+        """Return the same as in any transformers model; here the tokens are genes."""
         # transformers writes the new size into the text config, which this model does not use.
         n_words = self.config.text_config.vocab_size
         embeddings = super().resize_token_embeddings(*args, **kwargs)

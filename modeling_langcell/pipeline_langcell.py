@@ -96,7 +96,7 @@ class LangCellPipeline(Pipeline):
             inputs: an AnnData (X and var_names are read), the path of an h5ad file (read in chunks), lists of gene ids
                 (one list a cell), one such list, or a matrix (cells x genes) with `gene_names`.
             args: `candidate_labels`, as transformers' zero-shot pipelines take them.
-            options: of the call, or of `pipeline(...)` for every call:
+            options: options of the call, or of `pipeline(...)` for every call:
                 candidate_labels: names, or a mapping from name to the text that the text encoder reads. For the texts
                 of `langcell.annotate` (definitions of the Cell Ontology) give a mapping:
                 `{label.name: label.text for label in langcell.processing.labels.resolve.resolve_labels(names)}`.
@@ -201,7 +201,7 @@ class LangCellPipeline(Pipeline):
         return {"embeddings": scores.cell_embeds, "scores": scores.score}
 
     def postprocess(self, model_outputs: dict[str, Any], **parameters: Any) -> list[Any]:
-        """One result for each cell."""
+        """Return one result for each cell."""
         cells, embeddings, names = model_outputs["cells"], model_outputs["embeddings"], parameters["names"]
         as_tensors = parameters.get("return_tensors", False)
         rows = list(embeddings) if as_tensors else embeddings.tolist()

@@ -28,8 +28,8 @@ def map(adata: "AnnData", by: str = "label", *, basis: str | None = None, seed: 
             column of obs.
         basis: matrix of obsm with the places; when None `X_umap`, or else a UMAP of the cell embeddings, which is made
             once and kept as obsm `X_langcell_umap`.
-        seed: of that UMAP.
-        options: of `scanpy.pl.embedding`, such as ax, size, show and legend_loc.
+        seed: random seed of that UMAP.
+        options: options of `scanpy.pl.embedding`, such as ax, size, show and legend_loc.
 
     Returns:
         What `scanpy.pl.embedding` returns.

@@ -21,7 +21,7 @@ BULK_LABELS = {
 
 
 def sample_cells() -> AnnData:
-    """700 peripheral blood cells (10x Genomics, in scanpy's package) with their counts recovered.
+    """Return 700 peripheral blood cells (10x Genomics, in scanpy's package) with their counts recovered.
 
     The sample holds log1p of counts per 10,000 for 765 genes; with the true depth in obs["n_counts"] the counts come
     back exactly: round(expm1(x) * n_counts / 10,000). obs has the sorted population of each cell (`bulk_labels`, and

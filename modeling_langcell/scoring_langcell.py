@@ -36,7 +36,7 @@ class EncodedLabels:
     """What depends on the labels alone, computed once for any number of cells.
 
     Attributes:
-        texts: of the labels, encoded.
+        texts: texts of the labels, encoded.
         reference: cells that others are compared with, as measured (`reference_cells.MeasuredReference`); None where
             similarities are as the encoder alone gives them.
         known: what is known of these, (reference cells, projection_dim).
@@ -58,18 +58,18 @@ class EncodedLabels:
         Args:
             reference: as measured.
             known: what the model knows of all reference cells, (all reference cells, projection_dim).
-            temperature: of the model.
+            temperature: temperature of the model.
         """
         measured = known[torch.from_numpy(reference.rows).to(known.device)].to(self.texts.embeds.device)
         scale = reference.scale(self.similarity(measured, temperature))
         return replace(self, reference=reference, known=measured, scale=scale)
 
     def similarity(self, cell_embeds: Tensor, temperature: float, weights: Tensor | None = None) -> Tensor:
-        """cos / temperature of cells of unit length and every label; with weights as the reference cells say.
+        """Return cos / temperature of cells of unit length and every label; with weights as the reference cells say.
 
         Args:
             cell_embeds: (cells, projection_dim).
-            temperature: of the model.
+            temperature: temperature of the model.
             weights: how near each reference cell is to them, (cells, reference cells).
         """
         if weights is None or self.reference is None:
@@ -112,7 +112,7 @@ def score_cells(
     """Score encoded labels for a batch of cells.
 
     Args:
-        encoders: of the model.
+        encoders: encoders of the model.
         labels: encoded by it.
         cell_input_ids: ranked gene ids, (cells, genes).
         cell_attention_mask: (cells, genes).
@@ -146,12 +146,13 @@ def score_cells(
 
 
 def combine_scores(similarity: Tensor, match: Tensor, *, alpha: float) -> Tensor:
-    """The score: alpha * softmax(similarity) + (1 - alpha) * softmax(match), both over the labels (last axis)."""
+    """Return the score: alpha * softmax(similarity) + (1 - alpha) * softmax(match), both over the labels (last
+    axis)."""
     return alpha * similarity.softmax(-1) + (1 - alpha) * match.softmax(-1)
 
 
 def check_rerank(rerank: str, k: int = DEFAULT_K) -> str:
-    """`rerank`, if it and its `k` are legal.
+    """Return `rerank`, if it and its `k` are legal.
 
     Raises:
         ValueError: it is no way of re-ranking, or k is below 1.
@@ -165,7 +166,7 @@ def check_rerank(rerank: str, k: int = DEFAULT_K) -> str:
 
 
 def check_alpha(alpha: float) -> float:
-    """`alpha`, if it is legal.
+    """Return `alpha`, if it is legal.
 
     Raises:
         ValueError: it is outside 0 to 1.

@@ -26,7 +26,7 @@ def encode_texts(encoders: Encoders, processor: Any, texts: Sequence[str], *, fo
     """Encode one text or more, in their order.
 
     Args:
-        encoders: of the model.
+        encoders: encoders of the model.
         processor: that belongs to it.
         texts: as the text encoder reads them.
         for_match: keep what the match reads, which takes a thousand times the memory of the embeddings.
@@ -59,10 +59,10 @@ def encode_tokens(
 
 
 def match_all(encoders: Encoders, texts: EncodedTexts, cells: EncodedCells, *, tokens_per_match: int) -> Tensor:
-    """Probability that each text matches each cell, (cells, texts), float32.
+    """Return the probability that each text matches each cell, (cells, texts), float32.
 
     Args:
-        encoders: of the model.
+        encoders: encoders of the model.
         texts: encoded for the match.
         cells: likewise.
         tokens_per_match: text tokens of pairs in memory at once.

@@ -29,8 +29,8 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
         vocabulary: the genes; from_pretrained reads it from the folder or the Hub.
         max_length: longest list of ids of a cell, `<cls>` included.
         vocabulary_fingerprint: what the vocabulary's fingerprint has to be; taken from the vocabulary when None.
-        duplicates: of several columns of one gene, "sum" adds their counts up; "first" reads the first alone, as the
-            released LangCell did.
+        duplicates: where several columns are one gene, "sum" adds their counts up; "first" reads the first alone, as
+            the released LangCell did.
         unread_genes: ids of genes of the vocabulary that are left out of every cell, such as mitochondrial genes where
             no cell of the training had them; lists of token ids are taken as they are.
         reference_cells: what cells are compared with when they are named; a file of its own (`reference_cells.npz`) as
@@ -133,7 +133,8 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
         return self.as_read(self.vocabulary.require_known(gene_names, other_columns=other_columns))
 
     def as_read(self, gene_index: np.ndarray) -> np.ndarray:
-        """Places of columns in the vocabulary, (columns,), with -1 for those that this extractor does not read."""
+        """Return the places of columns in the vocabulary, (columns,), with -1 for those that this extractor does not
+        read."""
         if self.unread_genes:
             unread = self.vocabulary.match(self.unread_genes, synonyms=False)
             gene_index = np.where(np.isin(gene_index, unread[unread >= 0]), -1, gene_index)
@@ -200,7 +201,7 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
         return BatchFeature({**columns, **padded}, tensor_type=return_tensors)
 
     def to_dict(self) -> dict[str, Any]:
-        """Configuration without the vocabulary and the reference cells, which have their own files."""
+        """Return the configuration without the vocabulary and the reference cells, which have their own files."""
         output = {k: v for k, v in self.__dict__.items() if k not in ("vocabulary", "reference_cells")}
         # What is there has to be read, rather than missed in silence; where there is none nothing is said.
         number = {"reference_cells": len(self.reference_cells)} if self.reference_cells is not None else {}

@@ -136,7 +136,7 @@ class GeneVocabulary:
         return index
 
     def match(self, names: Sequence[str], *, synonyms: bool = True) -> np.ndarray:
-        """Index of each name in the vocabulary, -1 where unknown.
+        """Return the index of each name in the vocabulary, -1 where unknown.
 
         Where nine tenths of the names are Ensembl ids, a name that is none is unknown, whatever gene is called so.
 
@@ -163,7 +163,8 @@ class GeneVocabulary:
         other_columns: Sequence[str] = (),
         share_of_counts: Callable[[np.ndarray], float] | None = None,
     ) -> np.ndarray:
-        """Like `match`, but next to no known gene is an error that says what the names look like; see `check_known`."""
+        """Do the same as `match`, but next to no known gene is an error that says what the names look like; see
+        `check_known`."""
         names = [str(name) for name in names]
         gene_index = self.match(names)
         self.check_known(names, gene_index, other_columns=other_columns, share_of_counts=share_of_counts)
@@ -180,7 +181,7 @@ class GeneVocabulary:
         """Refuse data of which next to nothing is known: less than 5 % of the genes and less than 20 % of the counts.
 
         Args:
-            names: of the data's genes.
+            names: names of the data's genes.
             gene_index: their places in the vocabulary, -1 where unknown.
             other_columns: where else the data have names.
             share_of_counts: gives the share of the counts on some genes (bool, one a gene); asked where few genes are

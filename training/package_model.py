@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from langcell.hub_cards.cards.benchmark_results import write_benchmark_results
 from langcell.hub_cards.cards.cards import model_card
+from langcell.hub_cards.cards.measurements import all_results
 from langcell.inference.scoring.reference import known_reference
 from langcell.loading.load import load
 from langcell.modeling_langcell import LangCellForPreTraining
@@ -25,6 +27,7 @@ from langcell.training.langcell_mini import STAGES
 from langcell.training.sentences.sentence_types import store_sentence_types
 
 LIMIT_BYTES = 40_000_000
+BENCHMARK = "langcell/cell-naming"
 # The 13 genes of the human mitochondrion that code for proteins (Ensembl). The mean profiles have none of them, and
 # they rank high in real cells: reading them costs 0.07 of the accuracy on PBMC 3k.
 MITOCHONDRIAL_GENES = (
@@ -59,7 +62,15 @@ _LICENCE = (
 )
 
 
-def package_model(work: Path, to: Path, reports: Sequence[Path], *, alpha: float, commit: str | None = None) -> None:
+def package_model(
+    work: Path,
+    to: Path,
+    reports: Sequence[Path],
+    *,
+    alpha: float,
+    commit: str | None = None,
+    benchmark: str = BENCHMARK,
+) -> None:
     """Write the published folder.
 
     Args:
@@ -67,7 +78,8 @@ def package_model(work: Path, to: Path, reports: Sequence[Path], *, alpha: float
         to: the folder; replaced as a whole.
         reports: JSON files of `langcell evaluate`, for the card; zero-shot among them.
         alpha: default weight of the similarity.
-        commit: of the code that trained it; what the export's `provenance.json` says when None.
+        commit: commit of the code that trained it; what the export's `provenance.json` says when None.
+        benchmark: Hub id of the benchmark data set that the results are written for, beside the card.
 
     Raises:
         ValueError: the folder would be larger than 40 MB, weights are missing, there is no report, or a file is
@@ -102,6 +114,7 @@ def package_model(work: Path, to: Path, reports: Sequence[Path], *, alpha: float
             measurements=measured,
             base_model="sentence-transformers/all-MiniLM-L6-v2",
         ).save(building / "README.md")
+        write_benchmark_results(building, all_results(measured), benchmark)
         size = sum(path.stat().st_size for path in building.iterdir())
         if size > LIMIT_BYTES:
             raise ValueError(f"The folder would have {size:,} bytes; at most {LIMIT_BYTES:,} are committed.")
@@ -125,7 +138,7 @@ def _store_reference_embeds(folder: Path) -> None:
 
 
 def describe_making(work: Path, commit: str) -> str:
-    """Data, with hashes, code and commands, in Markdown."""
+    """Return data, with hashes, code and commands, in Markdown."""
     simulated, real = read_manifest(work / "simulated"), read_manifest(work / "real")
     seed = (simulated.simulation or {}).get("seed")
     return "\n".join(
@@ -179,10 +192,18 @@ def main() -> int:
     parser.add_argument("--to", type=Path, required=True)
     parser.add_argument("--reports", type=Path, nargs="*", default=[])
     parser.add_argument("--alpha", type=float, default=0.1)
-    parser.add_argument("--commit", help="of the code that trained it; what the run noted when not given")
+    parser.add_argument("--commit", help="Commit of the code that trained it; what the run noted when not given.")
+    parser.add_argument("--benchmark", default=BENCHMARK, help="Hub id of the benchmark data set of the results.")
     options = parser.parse_args()
     try:
-        package_model(options.work, options.to, options.reports, alpha=options.alpha, commit=options.commit)
+        package_model(
+            options.work,
+            options.to,
+            options.reports,
+            alpha=options.alpha,
+            commit=options.commit,
+            benchmark=options.benchmark,
+        )
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -40,7 +40,7 @@ PATIENCE = 10  # seconds; on a busy machine one process starts that much later t
 
 
 def build(config: PretrainConfig, *, may_change_settings: bool = False) -> Pretrainer:
-    """Everything that a run needs, from its config.
+    """Return everything that a run needs, from its config.
 
     Raises:
         ValueError: a setting, the data or the model cannot be used; nothing is written then.

@@ -28,7 +28,7 @@ def draw_number(*where: int) -> int:
 
 
 def cell_keys(input_ids: Tensor, counts: Tensor, *, seed: int) -> Tensor:
-    """One 64-bit number for each cell, from its ids and their order.
+    """Return one 64-bit number for each cell, from its ids and their order.
 
     Args:
         input_ids: `[B, G]`.
@@ -44,7 +44,7 @@ def cell_keys(input_ids: Tensor, counts: Tensor, *, seed: int) -> Tensor:
 
 
 def uniform(keys: Tensor, length: int, *, stream: int) -> Tensor:
-    """Uniform float32 numbers in [0, 1) for each cell and position.
+    """Return uniform float32 numbers in [0, 1) for each cell and position.
 
     Args:
         keys: `[B, 1]` from `cell_keys`.

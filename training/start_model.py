@@ -29,7 +29,7 @@ def write_start_model(
         text_tower: folder or Hub id of a BERT.
         cell_tower: folder or Hub id of Geneformer V1; without it the cell encoder is fresh, 12 layers
             of 512 with 8 heads.
-        seed: of the fresh weights.
+        seed: random seed of the fresh weights.
 
     Raises:
         ValueError: the folder exists, or a tower does not fit.

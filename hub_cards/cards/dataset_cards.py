@@ -48,7 +48,7 @@ def write_dataset_card(
 
     Args:
         folder: finished shards.
-        repo_id: of the dataset, such as `org/cells`.
+        repo_id: repo id of the dataset, such as `org/cells`.
         title, summary, license_id, licence: for the card, see `dataset_card`.
         progress: show a progress bar.
 
@@ -97,9 +97,9 @@ def dataset_card(
 
     Args:
         dataset_id: Hub id, as people will write it.
-        manifest: of the shards.
-        counts: of their cells.
-        columns: of the cell files.
+        manifest: manifest of the shards.
+        counts: counts of their cells.
+        columns: columns of the cell files.
         title: heading; the last part of the id if not given.
         summary: a sentence or two on what these cells are.
         license_id: the Hub's identifier, such as "cc-by-4.0".

@@ -11,8 +11,10 @@ from typing import Any
 from safetensors import safe_open
 
 from langcell.hub_cards.cards.adapter_cards import HISTORY_FILE, fine_tuned_card
+from langcell.hub_cards.cards.benchmark_results import write_benchmark_results
 from langcell.hub_cards.cards.cards import converted_model_card, model_card
 from langcell.hub_cards.cards.dataset_cards import write_dataset_card
+from langcell.hub_cards.cards.measurements import all_results
 from langcell.hub_cards.cards.options import CardOptions
 from langcell.hub_cards.cards.repository_kinds import ADAPTER, CARD_FILE, SHARDS, SPACE, RepositoryKind, check_repo_id
 from langcell.hub_cards.cards.space_cards import space_card
@@ -29,17 +31,18 @@ _LIMITS = (
 
 _OF_SHARDS = ("title", "summary", "license_id", "licence")
 _OF_SPACES = (*_OF_SHARDS, "data", "models")
-_OF_FINE_TUNED = (*_OF_SHARDS, "data", "base_model", "limits", "measurements")
+_OF_MEASURED = ("measurements", "benchmark")
+_OF_FINE_TUNED = (*_OF_SHARDS, "data", "base_model", "limits", *_OF_MEASURED)
 _OF_PRETRAINED = (*_OF_FINE_TUNED, "datasets")
 
 
 def write_card(folder: str | Path, repo_id: str, kind: RepositoryKind, options: CardOptions) -> Path:
-    """Write the card, README.md, into a folder, in place of one that is there.
+    """Write the card, README.md, into a folder, in place of one that is there; with a benchmark its results, too.
 
     Args:
-        folder: of a model, an adapter, shards or a Space.
+        folder: folder of a model, an adapter, shards or a Space.
         repo_id: where it will be.
-        kind: of the folder.
+        kind: kind of the folder.
         options: what the folder's own files do not say.
 
     Raises:
@@ -65,7 +68,7 @@ def write_card(folder: str | Path, repo_id: str, kind: RepositoryKind, options: 
         _refuse_others(options, _OF_FINE_TUNED, "a fine-tuned model")
         card = _fine_tuned_card(folder, repo_id, kind, options)
     elif (folder / _CONVERSION_FILE).is_file():
-        _refuse_others(options, ("measurements",), "a converted checkpoint, whose conversion.json says the rest,")
+        _refuse_others(options, _OF_MEASURED, "a converted checkpoint, whose conversion.json says the rest,")
         facts = _read_json(folder / _CONVERSION_FILE)
         card = converted_model_card(repo_id, facts, measurements=options.measurements)
     else:
@@ -73,6 +76,8 @@ def write_card(folder: str | Path, repo_id: str, kind: RepositoryKind, options: 
         card = _pretrained_card(folder, repo_id, options)
     with atomic_output(folder / CARD_FILE) as temporary:
         temporary.write_text(str(card), encoding="utf-8", newline="\n")
+    if options.benchmark is not None:
+        write_benchmark_results(folder, all_results(options.measurements), options.benchmark)
     return folder / CARD_FILE
 
 
@@ -100,7 +105,7 @@ def describe_model(folder: Path) -> str:
 
 
 def count_parameters(folder: Path) -> int:
-    """Numbers in a folder's safetensors files, by their headers alone."""
+    """Return the numbers in a folder's safetensors files, by their headers alone."""
     total = 0
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="np") as file:

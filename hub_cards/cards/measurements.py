@@ -70,7 +70,7 @@ def index_entries(results: Iterable[EvalResult]) -> list[EvalResult] | None:
 
 
 def measurement_table(results: Sequence[EvalResult]) -> str:
-    """Measurements as a Markdown table; the same objects make the card's model-index.
+    """Return measurements as a Markdown table; the same objects make the card's model-index.
 
     >>> print(measurement_table([EvalResult("other", "h5ad", "PBMC 3k", "accuracy", 0.7, task_name="zero-shot")]))
     | data | task | metric | value |

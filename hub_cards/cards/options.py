@@ -17,7 +17,7 @@ class CardTexts:
     panel: ClassVar[str] = "Card"
 
     title: str | None = option(None, "Heading of the card; the name in the id when not given.", show_default=False)
-    summary: str | None = option(None, "What the folder is, in a sentence or two.", show_default=False)
+    summary: str | None = option(None, "Description of the folder in a sentence or two.", show_default=False)
     license_id: str | None = option(
         None,
         "The Hub's identifier of the licence, such as apache-2.0.",
@@ -67,6 +67,11 @@ class CardOptions(CardTexts):
         "A limit beside the usual ones, in one sentence; may be repeated.",
         names=("--limit",),
         cli_type=list[str],
+        show_default=False,
+    )
+    benchmark: str | None = option(
+        None,
+        "Hub id of the benchmark data set that the results belong to; they are then written into .eval_results, too.",
         show_default=False,
     )
     measurements: "Sequence[Measurement]" = field(default=())

@@ -16,6 +16,7 @@ Name = Literal["model", "adapter", "dataset", "space"]
 RepoType = Literal["model", "dataset", "space"]
 # Of a checkpoint of a run: what only going on with the run needs.
 _OF_A_RUN = ("state", "files.json")
+RESULTS_FOLDER = ".eval_results"  # the Hub's name of what was measured
 _LEFT_OUT = ("__pycache__", "__init__.py")  # no repository is a Python package, though a folder in ours may be
 
 
@@ -64,10 +65,11 @@ def find_kind(folder: str | Path) -> RepositoryKind:
 
 
 def files_to_publish(folder: str | Path, kind: RepositoryKind) -> list[str]:
-    """Paths of the files that go up, relative to the folder, with forward slashes, sorted; the card is among them.
+    """Return the paths of the files that go up, relative to the folder, with forward slashes, sorted; the card is among
+    them.
 
-    Of shards these are the files of the manifest; of everything else all files but hidden ones, byte code, and what a
-    checkpoint holds for its run alone (`state/`, `files.json`).
+    Of shards these are the files of the manifest; of everything else all files but byte code, hidden ones (other than
+    `.eval_results`), and what a checkpoint holds for its run alone (`state/`, `files.json`).
 
     Raises:
         ValueError: shards without a readable manifest.
@@ -80,7 +82,9 @@ def files_to_publish(folder: str | Path, kind: RepositoryKind) -> list[str]:
     is_checkpoint = (folder / "state" / "run.json").is_file()
     left_out = _LEFT_OUT + (_OF_A_RUN if is_checkpoint else ())
     files = [
-        path.as_posix() for path in paths if not any(part.startswith(".") or part in left_out for part in path.parts)
+        path.as_posix()
+        for path in paths
+        if not any((part.startswith(".") and part != RESULTS_FOLDER) or part in left_out for part in path.parts)
     ]
     return files if CARD_FILE in files else [*files, CARD_FILE]
 

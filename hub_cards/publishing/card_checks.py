@@ -29,7 +29,7 @@ def check_card(folder: str | Path, content: str, kind: RepositoryKind, files: li
     Args:
         folder: that the card is for.
         content: the card.
-        kind: of the folder.
+        kind: kind of the folder.
         files: that go up with it.
     """
     try:

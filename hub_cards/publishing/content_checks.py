@@ -47,7 +47,7 @@ def check_contents(
     Args:
         folder: holds the files.
         files: relative to it.
-        kind: of the folder; models and adapters have safetensors alone.
+        kind: kind of the folder; models and adapters have safetensors alone.
         replaced: texts that go up in place of a file's own.
     """
     problems = check_formats(Path(folder), files, kind)
@@ -61,7 +61,7 @@ def check_contents(
 
 
 def check_formats(folder: Path, files: Sequence[str], kind: RepositoryKind) -> list[str]:
-    """Weights in another format than safetensors, and pickles under any name."""
+    """Return the weights in another format than safetensors, and pickles under any name."""
     problems = []
     for name in files:
         path, suffix = folder / name, Path(name).suffix.lower()
@@ -86,10 +86,10 @@ def find_secrets(text: str) -> Iterator[str]:
 
 
 def find_paths(name: str, text: str, *, here: Sequence[str] = ()) -> Iterator[str]:
-    """Absolute paths in a text: in JSON and YAML any, elsewhere those of homes, disks and this very machine.
+    """Yield absolute paths in a text: in JSON and YAML any, elsewhere those of homes, disks and this very machine.
 
     Args:
-        name: of the file; its suffix tells what it is.
+        name: name of the file; its suffix tells what it is.
         text: its content.
         here: folders of this machine.
 

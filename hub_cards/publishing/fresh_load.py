@@ -18,7 +18,7 @@ _N_GENES = 5
 
 
 def load_model(folder: Path) -> list[str]:
-    """Model and processor by the Auto classes, and one cell through them."""
+    """Return the model and processor by the Auto classes, and one cell through them."""
     from transformers import AutoProcessor
 
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))

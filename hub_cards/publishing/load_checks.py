@@ -18,8 +18,8 @@ def check_loading(folder: str | Path, kind: RepositoryKind, *, base: str | Path 
 
     Args:
         folder: to load.
-        kind: of the folder.
-        base: of an adapter: folder or Hub id; by default the one that it was trained on.
+        kind: kind of the folder.
+        base: base of an adapter: folder or Hub id; by default the one that it was trained on.
 
     Raises:
         ValueError: the base of an adapter cannot be found, or is not the one that it was trained on.

@@ -33,7 +33,8 @@ def prepare_upload(folder: str | Path, repo_id: str, *, base: str | Path | None 
     Args:
         folder: model, adapter, shards or Space, with its card (`README.md`).
         repo_id: where it goes, such as `org/langcell`.
-        base: of an adapter: folder or Hub id of the model that it was trained on, where its files name none of these.
+        base: base of an adapter: folder or Hub id of the model that it was trained on, where its files name none of
+            these.
 
     Raises:
         ValueError: the id is none, or what speaks against publishing the folder, in one line.

@@ -36,10 +36,10 @@ class Upload:
     Attributes:
         folder: that the files are in.
         repo_id: where they go.
-        kind: of the repository.
+        kind: kind of the repository.
         files: paths in the folder and, the same, in the repository.
         replaced: texts that go up in place of a file's own, such as a card that names the repository.
-        sdk: of a Space.
+        sdk: sdk of a Space.
     """
 
     folder: Path
@@ -55,12 +55,12 @@ class Upload:
         return sum(map(self.size_of, self.files))
 
     def size_of(self, file: str) -> int:
-        """Bytes of a file as it goes up."""
+        """Return the bytes of a file as it goes up."""
         content = self._replacement(file)
         return (self.folder / file).stat().st_size if content is None else len(content)
 
     def sha256_of(self, file: str) -> str:
-        """Checksum of a file as it goes up."""
+        """Return the checksum of a file as it goes up."""
         content = self._replacement(file)
         return sha256_of(self.folder / file) if content is None else hashlib.sha256(content).hexdigest()
 
@@ -87,10 +87,10 @@ class Upload:
 
 @dataclass(frozen=True)
 class Published:
-    """What came of an upload.
+    """Result of an upload.
 
     Attributes:
-        address: of the repository.
+        address: address of the repository.
         commit: its id.
         deleted: files of an earlier upload that the commit removed.
     """
@@ -110,9 +110,9 @@ def upload_files(
 
     Args:
         upload: what to upload.
-        private: of a repository that is made.
+        private: private of a repository that is made.
         tag: for the commit; must be new.
-        message: of the commit.
+        message: message of the commit.
         progress: show a progress bar.
 
     Raises:

@@ -3,6 +3,7 @@
 Only widgets and what they are connected to; what happens behind them is `langcell.app`.
 """
 
+import os
 from typing import Any
 
 import gradio as gr
@@ -341,4 +342,5 @@ def _shown(view: View) -> list[Any]:
 
 
 if __name__ == "__main__":
-    serve(build, AppOptions.from_environment())
+    # A Space serves its tools to agents, too, unless LANGCELL_TOOLS is 0.
+    serve(build, AppOptions.from_environment({"LANGCELL_TOOLS": "1", **os.environ}))

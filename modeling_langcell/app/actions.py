@@ -61,7 +61,7 @@ class Actions:
         self._sessions.get(session_id).drop_files()
 
     def leave(self, session_id: str) -> None:
-        """The page was closed: end its work and remove its files."""
+        """End the work of a page that was closed, and remove its files."""
         self._sessions.close(session_id)
 
     def name_cells(self, session_id: str, request: NamingRequest, *, sample: bool = False) -> View:

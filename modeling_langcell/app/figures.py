@@ -36,7 +36,7 @@ def cell_map(
         drawn: the cells.
         found: the last search.
         colour: one of `colourings`.
-        styles: of the labels that cells have; made here when None.
+        styles: styles of the labels that cells have; made here when None.
     """
     styles = styles_of(list(drawn.spans)) if styles is None else styles
     if colour == BY_ALONE and drawn.alone is not None:

@@ -41,7 +41,7 @@ class NamingRequest:
     """Cells to be named.
 
     Attributes:
-        folder: of the session; input and output are in it.
+        folder: folder of the session; input and output are in it.
         file: name of the file with cells in it; the sample when None.
         labels: as typed: one a line, or between commas, or label, tab, text.
         branch: id or name of a term in place of labels: what is below it among the training types.
@@ -136,7 +136,7 @@ class SearchRequest:
     """A sentence to find cells for, in a file that a naming run wrote.
 
     Attributes:
-        folder: of the session.
+        folder: folder of the session.
         file: name of the annotated h5ad in it.
         sentence: a sentence, or the name or id of a cell type, which gets its definition as text.
         rows: the cells whose similarity the map shows.

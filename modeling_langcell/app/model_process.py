@@ -27,7 +27,7 @@ class ModelProcess:
     """Calls the methods of `ModelWorker` in another process, one at a time.
 
     Args:
-        options: of the app; `time_limit` is for one call.
+        options: options of the app; `time_limit` is for one call.
     """
 
     def __init__(self, options: AppOptions) -> None:

@@ -59,6 +59,12 @@ class ModelWorker:
         """Let UMAP be compiled, which takes seconds, before anybody waits for it."""
         map_cells(np.random.default_rng(0).normal(size=(100, 4)).astype(np.float32))
 
+    def trained_types(self, contains: str) -> list[str]:
+        """Return the names of the training types that have some letters in them; none if the model lists no types."""
+        ontology = Ontology.cellxgene()
+        names = [ontology.term(id_).name for id_ in self.loaded.config.training_cell_types or () if id_ in ontology]
+        return sorted(name for name in names if contains.lower() in name.lower())
+
     def name_cells(self, request: NamingRequest) -> NamedFile:
         """Write the annotated file and what else can be taken home, and return what the page shows of it.
 
@@ -86,7 +92,7 @@ class ModelWorker:
         return summary
 
     def find_cells(self, request: SearchRequest) -> FoundCells:
-        """Score of a sentence for the cells of an annotated file, as `retrieve` orders them.
+        """Return the score of a sentence for the cells of an annotated file, as `retrieve` orders them.
 
         Raises:
             ValueError: an empty sentence, an unknown ontology id, or a file without embeddings of this model.

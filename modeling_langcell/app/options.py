@@ -30,6 +30,7 @@ class AppOptions:
     max_upload_mb: int = option(500, "Largest size of an uploaded file, in MB.")
     time_limit: int = option(600, "Longest time of one naming run or one search, in seconds.")
     queue_size: int = option(20, "Largest number of naming runs and searches that wait.")
+    tools: bool = option(False, "Serve tools for agents, too: the page is then an MCP server (extra [mcp]).")
     max_points: int = option(20_000, "Largest number of cells in the map; more are drawn at random.")
 
     def __post_init__(self) -> None:
@@ -41,7 +42,8 @@ class AppOptions:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
-        """The options in variables such as LANGCELL_MODEL and LANGCELL_TIME_LIMIT; the defaults where there is none.
+        """Return the options in variables such as LANGCELL_MODEL and LANGCELL_TIME_LIMIT; the defaults where there is
+        none.
 
         A Space says in GRADIO_SERVER_NAME where its container listens; LANGCELL_HOST goes before it.
 
@@ -59,7 +61,7 @@ class AppOptions:
             variable = f"{PREFIX}{field.name.upper()}"
             if not (value := environment.get(variable)):
                 continue
-            if field.type is int and not value.isdecimal():
-                raise ValueError(f"{variable} is {value!r}; give a whole number.")
-            given[field.name] = int(value) if field.type is int else value
+            if field.type is not str and not value.isdecimal():
+                raise ValueError(f"{variable} is {value!r}; give a whole number{' (0 or 1)' * (field.type is bool)}.")
+            given[field.name] = field.type(int(value)) if field.type in (int, bool) else value
         return cls(**given)  # pyright: ignore[reportArgumentType]  # each of its field's type

@@ -37,7 +37,7 @@ def named_file(
     """Put together what the page shows.
 
     Args:
-        summary: of the run.
+        summary: summary of the run.
         labels: the candidates.
         drawn: what is read from the output.
         files: what can be taken home.
@@ -64,7 +64,8 @@ def named_file(
 
 
 def genes_of_labels(output: Path, model: LoadedLangCell, reading: ReadingOptions) -> dict[str, Genes]:
-    """The genes that speak for and against each label of an annotated file; none where genes cannot be compared."""
+    """Return the genes that speak for and against each label of an annotated file; none where genes cannot be
+    compared."""
     how = {"x_is": reading.x_is, "gene_column": reading.gene_column, "layer": reading.layer}
     try:
         found = explain(output, model=model, top=_GENES, progress=False, **how)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from langcell.app.actions import Actions
+from langcell.app.agent_tools import AgentTools
 from langcell.app.messages import PageFacts
 from langcell.app.model_process import ModelProcess
 from langcell.app.options import AppOptions
@@ -38,7 +39,7 @@ Result = TypeVar("Result")
 
 _FIRST_PORT, _MOST_PORTS = 7860, 100
 
-# Gradio asks its own servers for its latest version and counts its starts unless it is told not to.
+# Gradio asks its own servers for its latest version and counts its starts unless these are set.
 _SETTINGS = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 
@@ -62,7 +63,7 @@ def serve(build: Build, options: AppOptions, *, open_browser: bool = False) -> N
 
     Args:
         build: makes the page.
-        options: of the app.
+        options: options of the app.
         open_browser: open the page here.
 
     Raises:
@@ -79,7 +80,7 @@ def serve(build: Build, options: AppOptions, *, open_browser: bool = False) -> N
 
 @contextmanager
 def running(build: Build, options: AppOptions, *, open_browser: bool = False) -> Iterator[RunningApp]:
-    """The app while the block lasts; its temporary files are gone afterwards. Errors are those of `serve`."""
+    """Yield the app while the block lasts; its temporary files are gone afterwards. Errors are those of `serve`."""
     folder = Path(tempfile.mkdtemp(prefix="langcell-app-")).resolve()
     environment = {**_SETTINGS, "GRADIO_TEMP_DIR": str(folder)}
     before = {name: os.environ.get(name) for name in environment}
@@ -88,7 +89,8 @@ def running(build: Build, options: AppOptions, *, open_browser: bool = False) ->
     try:
         process, sessions = ModelProcess(options), Sessions(folder)
         actions, facts = Actions(options, sessions, process), process.call("page_facts")
-        page = _in_an_event_loop(lambda: build(actions, facts))
+        tools = AgentTools(options, sessions, process, folder) if options.tools else None
+        page = _in_an_event_loop(lambda: _with_tools(build(actions, facts), tools))
         try:
             url = _in_an_event_loop(lambda: _launch(page, options, open_browser))
             threading.Thread(target=_warm_up, args=(process,), daemon=True).start()
@@ -132,6 +134,13 @@ def _in_an_event_loop(work: Callable[[], Result]) -> Result:
 
     with ThreadPoolExecutor(max_workers=1) as pool:
         return pool.submit(lambda: asyncio.run(awaited())).result()
+
+
+def _with_tools(page: Page, tools: AgentTools | None) -> Page:
+    if tools is not None:
+        with page.blocks:
+            tools.register()
+    return page
 
 
 def _warm_up(process: ModelProcess) -> None:
@@ -183,8 +192,12 @@ def _serve_at(port: int, page: Page, options: AppOptions, open_browser: bool) ->
         pwa=False,
         run_history=False,
         enable_monitoring=False,
+        mcp_server=options.tools,
         footer_links=[],
         theme=page.theme,
         css=page.css,
     )
+    # Without the package mcp, and beside its version 2, Gradio starts without the tools and says nothing.
+    if options.tools and not page.blocks.mcp_server_obj:
+        raise ValueError('The tools need the package mcp below 2: pip install "langcell[mcp]".')
     return url

@@ -40,7 +40,7 @@ def _why(label: str, genes: Genes | None) -> str:
 
 
 def cluster_table(rows: Sequence[Mapping[str, Any]], column: str) -> str:
-    """One name for each cluster; empty without clusters."""
+    """Return one name for each cluster; empty without clusters."""
     if not rows:
         return ""
     cells = [

@@ -31,7 +31,8 @@ def plain_name(file: str) -> str:
 
 
 def unpacked(file: Path, *, most_mb: int) -> Path:
-    """The folder of the 10x matrix (matrix.mtx with barcodes and features) in a zip or tar; other files as they are.
+    """Return the folder of the 10x matrix (matrix.mtx with barcodes and features) in a zip or tar; other files as they
+    are.
 
     Only the files beside the matrix are unpacked, without the folders that they are in, so that no name can lead
     elsewhere.

@@ -50,12 +50,13 @@ def annotate(
     if is_alone():
         _check_words(labels)
 
-    from langcell.cli.next_steps import check_named_output, named_output, what_to_look_at
+    from langcell.cli.next_steps import check_named_output, what_to_look_at
     from langcell.cli.review.explain import evidence_of
     from langcell.inference.annotation import run_annotation
     from langcell.inference.naming.candidates import chosen
     from langcell.inference.naming.csv_tables import tables_at
     from langcell.inference.naming.fine_tuned_labels import config_of
+    from langcell.inference.naming.outputs import named_output
     from langcell.inference.running.job import InferenceJob
     from langcell.inference.running.processes import Processes
     from langcell.processing.cells.annotation_values import refuse_same_file

@@ -93,5 +93,5 @@ app.add(doctor, panel=HELP)
 
 
 def main() -> None:
-    """Entry point of the `langcell` command."""
+    """Run the `langcell` command."""
     app.run(name="langcell")

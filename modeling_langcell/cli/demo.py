@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from langcell.inference.annotation import annotate
+from langcell.inference.evidence.explain import Explanation, explain
 from langcell.loading.load import DEFAULT_MODEL
 from langcell.reporting.contents import read_named
 from langcell.reporting.picture import draw_picture
@@ -30,14 +31,17 @@ def run_demo(output: str | Path, *, model: str = DEFAULT_MODEL, device: str | No
     console = Console()
     console.print(summary_table(named, truth, pd.Series(table["langcell_confidence"]), labels))
     console.print(f"{len(cells)} cells, {len(labels)} labels, {seconds:.1f} s. Agreement {np.mean(named == truth):.1%}")
-    draw_picture(read_named(cells), output / "cells.png", title="700 blood cells named by text")
+    found = explain(cells, model=model, device=device, progress=False)
+    assert isinstance(found, Explanation)
+    dots = found.dots(genes_per_label=2) if any(group.supporting for group in found.groups) else None
+    draw_picture(read_named(cells), output / "cells.png", title="700 blood cells named by text", dots=dots)
     draw_confusion(named, truth, labels, output / "confusion.png")
     console.print(f"Wrote pbmc_named.h5ad, cells.png and confusion.png into {output}/")
     return cells
 
 
 def summary_table(named: pd.Series, truth: pd.Series, confidence: pd.Series, labels: list[str]) -> Table:
-    """Cells, mean confidence, and agreement with the sorted populations, label by label."""
+    """Return cells, mean confidence, and agreement with the sorted populations, label by label."""
     table = Table(
         title="Blood cells named by text, without a labelled cell",
         caption="agreement: share of the cells with this label that were sorted as this population",
@@ -56,7 +60,7 @@ def summary_table(named: pd.Series, truth: pd.Series, confidence: pd.Series, lab
 
 
 def draw_confusion(named: pd.Series, truth: pd.Series, labels: list[str], path: Path) -> None:
-    """Sorted population against given label, each row summing to one; only rows have names, columns their numbers."""
+    """Draw sorted population against given label, each row summing to one; rows have names, columns their numbers."""
     from matplotlib.figure import Figure
     from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
 

@@ -14,7 +14,7 @@ def serve_mcp(
     ],
     model: PlacedModel,
 ) -> None:
-    """Serve the tools list_labels, name_cells, search_cells and evaluate to an agent over stdio (extra [mcp])."""
+    """Serve the tools list_labels, name_cells, explain, search_cells and evaluate over stdio (extra [mcp])."""
     from langcell.mcp_server.local_files import LocalFiles
     from langcell.mcp_server.tools import Tools
 

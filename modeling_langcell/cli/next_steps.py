@@ -1,4 +1,4 @@
-"""Where the names of `langcell annotate` go, and what to look at when they are there."""
+"""What `langcell annotate` may replace, and what to look at when the names are there."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -6,21 +6,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from langcell.inference.annotation import AnnotationSummary
 
-_KINDS = (".gz", ".h5ad", ".h5mu", ".h5", ".loom", ".zarr")
 # A label below it is worth a look.
 _UNSURE = 0.6
-
-
-def named_output(cells: str | Path) -> Path:
-    """Return NAME_named.h5ad in the current folder, for cells at a path.
-
-    >>> str(named_output("runs/pbmc.filtered.h5ad.gz")), str(named_output("filtered_feature_bc_matrix/"))
-    ('pbmc.filtered_named.h5ad', 'filtered_feature_bc_matrix_named.h5ad')
-    """
-    name = Path(cells).name
-    while any(name.endswith(kind) and name != kind for kind in _KINDS):
-        name = name.removesuffix(Path(name).suffix)
-    return Path(f"{name}_named.h5ad")
 
 
 def check_named_output(output: Path) -> None:
@@ -39,7 +26,7 @@ def what_to_look_at(summary: "AnnotationSummary", output: Path, report: Path | N
     """Return three lines: the largest label to doubt, cells or clusters that stand out, and where to see them.
 
     Args:
-        summary: of the run.
+        summary: summary of the run.
         output: file that was written.
         report: page that was written, if one was.
     """

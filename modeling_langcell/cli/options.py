@@ -76,7 +76,8 @@ def with_option_groups(command: Command) -> Command:
 
 
 def is_alone() -> bool:
-    """Whether no launcher started this process: those of one run check their input together, or some would wait."""
+    """Return whether no launcher started this process: those of one run check their input together, or some would
+    wait."""
     return os.environ.get("WORLD_SIZE", "1") == "1"
 
 

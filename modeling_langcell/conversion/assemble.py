@@ -57,7 +57,7 @@ def new_langcell(
         cell_tower: folder or Hub id of a BERT over genes, such as Geneformer V1; `<cls>` is added if it has none.
         text_config: changes to the text encoder's configuration, such as {"pooling": "mean"}.
         keep_words_of: texts; word pieces that none of them uses are dropped from the text encoder.
-        seed: of the fresh weights.
+        seed: random seed of the fresh weights.
         config: further fields of LangCellConfig.
 
     Returns:

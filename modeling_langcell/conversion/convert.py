@@ -57,7 +57,7 @@ def read_released(folder: str | Path, vocabulary: GeneVocabulary, *, seed: int =
     Args:
         folder: holds `cell_bert/`, `text_bert/` and `cell_proj`, `text_proj`, `ctm_head` (.bin or .safetensors).
         vocabulary: genes of the cell encoder, see `read_geneformer_v1`.
-        seed: of the `<cls>` row, where the checkpoint has none.
+        seed: random seed of the `<cls>` row, where the checkpoint has none.
 
     Raises:
         ValueError: a part is missing or damaged, the vocabulary is another one, or tensors are unexpected, missing or
@@ -144,7 +144,7 @@ def write_released(model: LangCellModel, folder: str | Path) -> None:
 
 
 def to_released_parts(tensors: Mapping[str, torch.Tensor]) -> dict[str, Tensors]:
-    """LangCellModel's tensors by part of the released form, under their names there.
+    """Return LangCellModel's tensors by part of the released form, under their names there.
 
     >>> to_released_parts({"match_head.bias": torch.zeros(2)})["ctm_head"]
     {'bias': tensor([0., 0.])}

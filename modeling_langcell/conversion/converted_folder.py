@@ -98,7 +98,8 @@ def convert_released(sources: ConversionSources, output: str | Path) -> list[str
 def released_processor(
     released: ReleasedCheckpoint, vocabulary: GeneVocabulary, tokenizer: PreTrainedTokenizerBase
 ) -> LangCellProcessor:
-    """The processor that feeds the released model as its authors did: of duplicate genes the first column counts."""
+    """Return the processor that feeds the released model as its authors did: of duplicate genes the first column
+    counts."""
     config = released.config
     extractor = LangCellFeatureExtractor(
         vocabulary, max_length=config.cell_config.max_position_embeddings, duplicates="first"

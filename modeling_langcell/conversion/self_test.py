@@ -52,7 +52,7 @@ def encode(processor: Any, counts: Tensor, gene_names: list[str], texts: list[st
 
 @torch.inference_mode()
 def compute(model: Any, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Everything that LangCell says about cells and texts: embeddings, similarity, match, score, cell states."""
+    """Return everything that LangCell says about cells and texts: embeddings, similarity, match, score, cell states."""
     output = model(**batch, return_match_logits=True)
     similarity, match = output.logits_per_cell, output.match_logits.softmax(-1)[..., 1]
     alpha = model.config.alpha

@@ -97,7 +97,7 @@ def rename(part: str, tensors: Mapping[str, Tensor], table: Mapping[str, str] = 
 def require_all(
     given: Mapping[str, Tensor], expected: Mapping[str, torch.Size], *, unknown: Iterable[str] = (), what: str
 ) -> None:
-    """Every tensor has its place and every place its tensor.
+    """Refuse tensors without a place and places without a tensor.
 
     Args:
         given: tensors under LangCell's names.

@@ -40,7 +40,7 @@ def examine() -> list[Finding]:
 
 
 def as_lines(findings: list[Finding]) -> list[str]:
-    """Findings under their headings, with the advice beneath each, and a last line that sums up."""
+    """Return the findings under their headings, with the advice beneath each, and a last line that sums up."""
     lines: list[str] = []
     section = ""
     for finding in findings:

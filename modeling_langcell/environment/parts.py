@@ -16,7 +16,7 @@ class Part:
     """A package that is needed.
 
     Attributes:
-        name: of the package.
+        name: name of the package.
         needed: versions that will do, such as ">=5.5,<6"; "" for any.
         found: the version that is installed, or None.
         fits: whether the installed version will do.
@@ -36,12 +36,12 @@ def parts_of(extra: str = "") -> list[Part]:
 
 
 def extras() -> list[str]:
-    """Names of the extras for users, in the order in which the metadata name them."""
+    """Return names of the extras for users, in the order in which the metadata name them."""
     return [name for name in metadata("langcell").get_all("Provides-Extra") or [] if name not in _OF_THE_PROJECT]
 
 
 def version_lines() -> list[str]:
-    """Versions of langcell, of Python and of the parts that decide what is computed.
+    """Return the versions of langcell, of Python and of the parts that decide what is computed.
 
     >>> version_lines()[0].partition(" ")[0]
     'langcell'

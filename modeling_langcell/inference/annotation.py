@@ -100,7 +100,7 @@ def annotate(
     Args:
         adata: an AnnData (which gets the results), or the path of a container of cells (read in chunks): h5ad, zarr,
             h5mu, loom, 10x .h5, a folder with matrix.mtx, a .gz of these, or hf://datasets/....
-        labels: a list of names, {name: text}, or resolved `Label`s, in the order in which results keep them. Names
+        labels: a list of names, {name: text}, or resolved `Label` objects, in the order that results keep. Names
             that the Cell Ontology knows (names, synonyms, ids) get its definition as text, others are used as they are.
             When None those that the adapter or the model was fine-tuned on; other labels than these are legal, too.
             A model without labels of its own proposes the types of the tissue, or all types of its training.

@@ -169,7 +169,7 @@ def run_classification(
 
 
 def classify_cells(adata: AnnData | str | Path, *, loaded: LoadedClassifier, **reading: Any) -> ClassifiedCells:
-    """Scores of all cells; writes nothing. Args and errors are those of `classify`."""
+    """Return the scores of all cells; writes nothing. Args and errors are those of `classify`."""
     options = ReadingOptions(**reading)
     with open_cells(adata, **options.source) as source:
         run = _run(source, loaded, options)

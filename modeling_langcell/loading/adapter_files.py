@@ -33,7 +33,7 @@ class AdapterFiles:
     Attributes:
         name: what was asked for: the Hub id or the folder's name.
         folder: with its files.
-        config: of the model that base and adapter make together.
+        config: configuration of the model that base and adapter make together.
         revision: start of the sha256 of the adapter's weights.
     """
 
@@ -71,8 +71,8 @@ class AdapterFiles:
         """Refuse a base that the adapter was not trained on.
 
         Args:
-            model_id: of the base.
-            fingerprint: of its gene vocabulary.
+            model_id: Hub id or name of the base.
+            fingerprint: fingerprint of its gene vocabulary.
             weights: start of the sha256 of its weights.
 
         Raises:
@@ -119,7 +119,8 @@ def quiet_peft() -> Iterator[None]:
 
 
 def merge_into(model: Any, adapter: AdapterFiles) -> Any:
-    """A base model (float32) and an adapter as one plain model, whose config is the adapter's; the base is used up.
+    """Return a base model (float32) and an adapter as one plain model, whose config is the adapter's; the base is used
+    up.
 
     Raises:
         ValueError: the adapter's files are damaged or do not fit the model.

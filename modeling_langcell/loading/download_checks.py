@@ -18,7 +18,7 @@ def check_download(folder: str | Path) -> None:
     Where the file system has no symbolic links the cache does not name the checksums, and nothing is compared.
 
     Args:
-        folder: of the commit, `.../snapshots/<commit>`.
+        folder: folder of the commit, `.../snapshots/<commit>`.
 
     Raises:
         ValueError: a file is damaged; the text says which to delete.

@@ -10,7 +10,8 @@ from langcell.loading.options import BUNDLED_MODEL
 
 
 def is_hub_id(name: str) -> bool:
-    """Whether a model's name is an id on the Hub, and not that of a folder, of the bundled weights or of two models.
+    """Return whether a model's name is an id on the Hub, and not that of a folder, of the bundled weights or of two
+    models.
 
     >>> [is_hub_id(name) for name in ("org/langcell", "langcell-mini", "./model", "org/langcell+adapter")]
     [True, False, False, False]

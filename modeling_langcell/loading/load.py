@@ -80,7 +80,7 @@ class LoadedLangCell:
 
 
 def bundled_model_folder() -> Path:
-    """Folder of the weights that come with the package."""
+    """Return the folder of the weights that come with the package."""
     return Path(str(files("langcell.hub_cards").joinpath(DEFAULT_MODEL)))
 
 
@@ -159,11 +159,11 @@ def read_model(
     """Read a model and its processor onto the CPU.
 
     Args:
-        model_class: whose `from_pretrained` reads the weights.
+        model_class: class whose `from_pretrained` reads the weights.
         model: folder, Hub id, or "langcell-mini".
         kind: "text" or "classification", where the model has to be of that kind.
         revision: Hub branch, tag or commit.
-        options: of `from_pretrained`.
+        options: options of `from_pretrained`.
 
     Raises:
         ValueError: there is no such model, it is of another kind, a file is missing or damaged, or the weights and the
@@ -224,7 +224,8 @@ def with_adapter(base: ReadModel, adapter: AdapterFiles, *, task: str) -> ReadMo
 
 
 def base_facts(loaded: LoadedLangCell) -> dict[str, str]:
-    """What a fine-tuned model says of the model that it started from, and an adapter of the one that it belongs to."""
+    """Return what a fine-tuned model says of the model that it started from, and an adapter of the one that it belongs
+    to."""
     return {
         "model_id": loaded.model_id,
         "revision": loaded.revision,

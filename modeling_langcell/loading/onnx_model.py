@@ -73,13 +73,13 @@ class OnnxLangCell:
     Args:
         folder: what `langcell export onnx` wrote.
         dtype: "float32", or "int8" for the quantized files of an export with `--int8`; "auto" is float32.
-        threads: of onnxruntime for one operator; one for each core when None.
+        threads: threads of onnxruntime for one operator; one for each core when None.
 
     Attributes:
         config: the model's configuration.
         processor: its cells-and-text processor.
         model_id: the model that was exported.
-        revision: of that model; with int8, "+int8" is added, for its scores are others.
+        revision: revision of that model; with int8, "+int8" is added, for its scores are others.
 
     Raises:
         ValueError: the folder is no complete export, a file is damaged, the dtype is not there, or onnxruntime is not.
@@ -122,13 +122,14 @@ class OnnxLangCell:
         """Do nothing: the files are what they are."""
 
     def encode_cells(self, cell_input_ids: np.ndarray, cell_attention_mask: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Ranked genes, int64 (cells, genes) -> embeddings (cells, projection_dim), states (cells, genes, hidden)."""
+        """Return the ranked genes, int64 (cells, genes) -> embeddings (cells, projection_dim), states (cells, genes,
+        hidden)."""
         inputs = {"cell_input_ids": cell_input_ids, "cell_attention_mask": cell_attention_mask}
         embeds, states = self._run("cell_encoder", inputs)
         return embeds, states
 
     def encode_texts(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> OnnxTexts:
-        """Tokens, int64 (labels, tokens), once for any number of cells."""
+        """Return tokens, int64 (labels, tokens), once for any number of cells."""
         embeds, states = self._run("text_encoder", {"input_ids": input_ids, "attention_mask": attention_mask})
         return OnnxTexts(embeds, states, attention_mask)
 
@@ -164,7 +165,7 @@ class OnnxLangCell:
         x_is: str = "counts",
         alpha: float | None = None,
     ) -> OnnxScores:
-        """Scores of every cell for every label text, in one batch.
+        """Return the scores of every cell for every label text, in one batch.
 
         Args:
             cells: an AnnData, a csr or dense matrix with `gene_names`, or lists of token ids.
@@ -185,7 +186,7 @@ class OnnxLangCell:
         return OnnxScores(*(part.numpy() for part in (found.similarity, found.match, found.score, found.cell_embeds)))
 
     def similarity(self, cell_embeds: np.ndarray, texts: OnnxTexts) -> np.ndarray:
-        """cos / temperature, (cells, labels)."""
+        """Return cos / temperature, (cells, labels)."""
         return cell_embeds @ texts.embeds.T / np.float32(self.config.logit_temperature)
 
     def _run(self, graph: str, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:

@@ -7,7 +7,7 @@ _FIRST_CUDA_WITH_BFLOAT16 = (8, 0)
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where `device` has instructions for it, float32 elsewhere.
+    """Return bfloat16 where `device` has instructions for it, float32 elsewhere.
 
     A CPU has them with AVX-512 BF16 or AMX: the bundled model is 1.7 times as fast with the former (see
     benchmarks/README.md). A CPU without them only emulates bfloat16, which is slower than float32.

@@ -41,7 +41,7 @@ def find_part(folder: Path, name: str) -> Path:
 
 
 def read_tensors(path: Path) -> Tensors:
-    """Tensors of a .safetensors or .bin file on the CPU.
+    """Return the tensors of a .safetensors or .bin file on the CPU.
 
     Raises:
         ValueError: the file is damaged, or holds anything but named tensors, such as code.
@@ -94,7 +94,7 @@ def require_new_folder(folder: str | Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """sha256 of a file, in hexadecimal digits."""
+    """Return sha256 of a file, in hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_BLOCK):

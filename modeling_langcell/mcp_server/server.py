@@ -17,8 +17,9 @@ from langcell.one_line import USER_ERRORS, one_line
 
 _INSTRUCTIONS = (
     "LangCell names single cells by text, without labelled cells. list_labels shows candidate cell types, name_cells "
-    "names the cells of a file and writes a new one, search_cells finds cells by a sentence, evaluate measures the "
-    "model on cells with known types. All paths are relative to one shared folder; no input is ever changed."
+    "names the cells of a file and writes a new one, explain gives the genes for and against each name, search_cells "
+    "finds cells by a sentence, evaluate measures the model on cells with known types. All paths are relative to one "
+    "shared folder; no input is ever changed."
 )
 
 
@@ -49,7 +50,7 @@ def make_server(tools: Tools) -> LangCellServer:
     server = LangCellServer("langcell", instructions=_INSTRUCTIONS)
     # One model and one machine: a second request waits for the first.
     one_at_a_time = anyio.CapacityLimiter(1)
-    for method in (tools.list_labels, tools.name_cells, tools.search_cells, tools.evaluate):
+    for method in (tools.list_labels, tools.name_cells, tools.explain, tools.search_cells, tools.evaluate):
         server.add_tool(_in_thread(method, one_at_a_time, tools.files), structured_output=False)
     return server
 

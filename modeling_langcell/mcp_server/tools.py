@@ -3,7 +3,6 @@
 The docstrings are what the agent reads. An error of the user is a `ValueError` or `OSError` of one line.
 """
 
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -62,12 +61,13 @@ class Tools:
         """
         from langcell.inference.annotation import run_annotation
         from langcell.inference.naming.options import NamingOptions
+        from langcell.inference.naming.outputs import named_output
         from langcell.inference.running.job import InferenceJob
         from langcell.processing.labels.notes import label_notes
         from langcell.processing.labels.resolve import resolve_labels
 
         cells = self.files.to_read(file)
-        target = self.files.to_write(output or f"{_stem(cells)}_named.h5ad")
+        target = self.files.to_write(output or str(named_output(cells)))
         if (labels is None) == (ontology_root is None):
             raise ValueError("Give either labels or ontology_root; list_labels shows the types that the model knows.")
         chosen = self._labels_under(ontology_root) if ontology_root is not None else resolve_labels(labels or [])
@@ -83,6 +83,39 @@ class Tools:
         read = label_notes(chosen) if ontology_root is None else []
         result = {"output": self.files.name(target), "labels": counts, "notes": [*read, *notes]}
         return result | ({"clusters": _plain(summary.uns["clusters"])} if "clusters" in summary.uns else {})
+
+    def explain(
+        self,
+        file: str,
+        label: str | None = None,
+        cluster: str | None = None,
+        against: str | None = None,
+        label_column: str = "langcell_label",
+        top: int = 10,
+    ) -> dict[str, Any]:
+        """Say which genes speak for the labels of a file and which against them. Nothing is written.
+
+        A conflicting gene of strength 0.8 or more is strong: doubt the label, and look at the one it speaks for.
+
+        Args:
+            file: path of named cells relative to the shared folder: what name_cells wrote, or counts with any labels.
+            label: one label to explain; all labels when not given.
+            cluster: one cluster to explain, of the clusters that the cells were named with, else of "leiden".
+            against: second label; adds the genes that would make the cells of the label or cluster one of these.
+            label_column: column of obs with the label of each cell.
+            top: largest number of genes per list, 1 to 50.
+        """
+        from langcell.inference.evidence.explain import explain
+        from langcell.inference.evidence.explanation import Explanation
+
+        if not 1 <= top <= 50:
+            raise ValueError(f"top is {top}; give a number of genes from 1 to 50.")
+        chosen = {"label": label, "cluster": cluster, "against": against, "label_column": label_column, "top": top}
+        with collected_notes() as notes:
+            model = {"model": self._named_model, "device": self._device, "progress": False}
+            found = explain(self.files.to_read(file), **chosen, **model)
+        assert isinstance(found, Explanation), "one cell alone is explained only where a cell is named"
+        return {**_plain(found.record()), "notes": notes}
 
     def search_cells(self, file: str, text: str, k: int = 10) -> dict[str, Any]:
         """Find the cells of a named file that fit a text best.
@@ -149,11 +182,6 @@ def _is_called(label: Any, letters: str) -> bool:
 
     synonyms = Ontology.cellxgene().term(label.ontology_term_id).synonyms
     return any(letters.lower() in str(name).lower() for name in (label.name, *synonyms))
-
-
-def _stem(path: Path) -> str:
-    """Return the path without its kind: the h5ad file of names stands beside its input."""
-    return path.name.split(".")[0] if path.suffix else path.name
 
 
 def _plain(value: Any) -> Any:

@@ -42,7 +42,7 @@ class OnnxExport:
     Attributes:
         files: bytes of each ONNX file.
         opset: ONNX operator set of the files.
-        largest_difference: of every output from torch's, over random shapes.
+        largest_difference: largest difference of every output from torch's, over random shapes.
         int8_difference: the same for the quantized files; empty without them. These are what quantizing costs.
     """
 
@@ -72,7 +72,7 @@ def export_onnx(
         adapter: folder or Hub id of what `langcell finetune` made of the model; is merged into it.
         int8: also write `*.int8.onnx`, whose weights are int8 and whose activations are quantized as they come.
         opset: ONNX operator set.
-        seed: of the random cells and texts.
+        seed: random seed of the random cells and texts.
 
     Raises:
         ValueError: onnx, onnxscript or onnxruntime is missing, the output is something else than an export, the opset

@@ -22,7 +22,7 @@ class CellGraph(nn.Module):
         self.model = model
 
     def forward(self, cell_input_ids: Tensor, cell_attention_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """(cells, genes) -> (cells, projection_dim) of unit length, (cells, genes, cell hidden)."""
+        """Map (cells, genes) -> (cells, projection_dim) of unit length, (cells, genes, cell hidden)."""
         output = self.model(cell_input_ids=cell_input_ids, cell_attention_mask=cell_attention_mask, return_dict=True)
         return output.cell_embeds, output.cell_model_output.last_hidden_state
 
@@ -35,7 +35,7 @@ class TextGraph(nn.Module):
         self.model = model
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """(labels, tokens) -> (labels, projection_dim) of unit length, (labels, tokens or 1, text hidden).
+        """Map (labels, tokens) -> (labels, projection_dim) of unit length, (labels, tokens or 1, text hidden).
 
         The states have one token where a single layer reads cells: only position 0 of the last layer counts.
         """
@@ -59,7 +59,8 @@ class MatchGraph(nn.Module):
         cell_attention_mask: Tensor,
         label_index: Tensor,
     ) -> Tensor:
-        """Which labels each cell is matched with, (cells, chosen) int64 -> their match probabilities, same shape.
+        """Return which labels each cell is matched with, (cells, chosen) int64 -> their match probabilities, same
+        shape.
 
         Choosing inside the graph serves all ways of re-ranking: every label is a row of 0, 1, 2, ... for each cell.
         """
@@ -78,7 +79,7 @@ class ExportedGraph:
     """One file of the export.
 
     Attributes:
-        name: of the file, without its ending.
+        name: name of the file, without its ending.
         module: computes it.
         inputs: the axes of each input by its name, as words; an axis given as None has one length only.
         outputs: names of what it returns.
@@ -131,7 +132,7 @@ class AxisSizes:
 
 
 def random_encoder_inputs(config: LangCellConfig, shape: AxisSizes, generator: torch.Generator) -> dict[str, Tensor]:
-    """Random ids with padding of random lengths, for both encoders."""
+    """Return random ids with padding of random lengths, for both encoders."""
 
     def ids(n_ids: int, rows: int, columns: int) -> Tensor:
         return torch.randint(n_ids, (rows, columns), generator=generator)

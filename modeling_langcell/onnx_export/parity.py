@@ -21,7 +21,7 @@ _MOST_GENES, _MOST_TOKENS = 512, 128
 
 
 def check_parity(exported: OnnxLangCell, graphs: list[ExportedGraph], *, seed: int = 0) -> dict[str, float]:
-    """Largest difference of every output from torch's.
+    """Return the largest difference of every output from torch's.
 
     Raises:
         ValueError: a shape is not read, or a difference is above 1e-4.
@@ -35,7 +35,7 @@ def check_parity(exported: OnnxLangCell, graphs: list[ExportedGraph], *, seed: i
 
 
 def check_int8(exported: OnnxLangCell, graphs: list[ExportedGraph], *, seed: int = 0) -> dict[str, float]:
-    """Largest difference of every output of the int8 files from torch's: what quantizing costs.
+    """Return the largest difference of every output of the int8 files from torch's: what quantizing costs.
 
     Raises:
         ValueError: a shape is not read, or a value is not finite.

@@ -19,11 +19,11 @@ class AuditResult(Protocol):
     """What `langcell.audit` returns, as far as it is written."""
 
     def frame(self) -> pd.DataFrame:
-        """One row per label."""
+        """Return one row per label."""
         ...
 
     def record(self) -> dict[str, Any]:
-        """All of it as JSON can hold it."""
+        """Return all of it as JSON can hold it."""
         ...
 
 

@@ -28,11 +28,11 @@ LAYOUT: dict[str, Any] = {
 
 
 def label_map(cells: DrawnCells, styles: Mapping[str, Style] | None = None, *, hover: bool = True) -> "Figure":
-    """Cells in a plane, a look a label; a click in the legend hides or shows one.
+    """Return cells in a plane, a look a label; a click in the legend hides or shows one.
 
     Args:
         cells: the cells.
-        styles: of the labels, from `styles_of`; made here when None.
+        styles: styles of the labels, from `styles_of`; made here when None.
         hover: carry the texts of the cells; without, the page that shows the figure has to set them.
     """
     styles = styles_of(list(cells.spans)) if styles is None else styles
@@ -44,7 +44,7 @@ def label_map(cells: DrawnCells, styles: Mapping[str, Style] | None = None, *, h
 def group_map(
     cells: DrawnCells, groups: np.ndarray, styles: Mapping[str, Style] | None = None, *, hover: bool = True
 ) -> "Figure":
-    """Cells in a plane, a look for each of the groups, shape (cells,); the rest as in `label_map`."""
+    """Return cells in a plane, a look for each of the groups, shape (cells,); the rest as in `label_map`."""
     names = by_frequency(groups)
     styles = styles_of(names) if styles is None else styles
     texts = groups.astype(str)
@@ -61,7 +61,7 @@ def value_map(
     hover: bool = True,
     extra: Sequence[str] | None = None,
 ) -> "Figure":
-    """Cells in a plane, coloured by a number; the highest are drawn last, above the others.
+    """Return cells in a plane, coloured by a number; the highest are drawn last, above the others.
 
     Args:
         cells: the cells.
@@ -144,7 +144,7 @@ def _without_axes(figure: "Figure") -> "Figure":
 
 
 def graph_objects() -> Any:
-    """Plotly, or a line that says how to get it."""
+    """Return Plotly, or a line that says how to get it."""
     try:
         import plotly.graph_objects
     except ModuleNotFoundError as error:

@@ -12,11 +12,12 @@ _ROWS_PER_BLOCK = 2048
 
 
 def umap_places(vectors: np.ndarray, *, seed: int, metric: str = "cosine", epochs: int | None = None) -> np.ndarray:
-    """Two-dimensional UMAP; float32, shape (vectors, 2). One thread, so that the same seed gives the same map.
+    """Return the two-dimensional UMAP; float32, shape (vectors, 2). One thread, so that the same seed gives the same
+    map.
 
     Args:
         vectors: shape (vectors, width).
-        seed: of UMAP.
+        seed: random seed of UMAP.
         metric: how far two vectors are from each other.
         epochs: passes of the optimization; umap's choice when None.
     """
@@ -38,14 +39,14 @@ def umap_places(vectors: np.ndarray, *, seed: int, metric: str = "cosine", epoch
 
 
 def map_cells(embeddings: np.ndarray, *, seed: int = 0, most_fitted: int = MOST_FITTED) -> np.ndarray:
-    """Places of any number of cells; float32, shape (cells, 2).
+    """Return the places of any number of cells; float32, shape (cells, 2).
 
     UMAP of 100,000 cells takes many minutes. So at most `most_fitted` cells, drawn at random, are laid out by UMAP, and
     each other cell stands at the mean place of the five of them that are closest to it.
 
     Args:
         embeddings: unit length, shape (cells, width).
-        seed: of the draw and of UMAP.
+        seed: random seed of the draw and of UMAP.
         most_fitted: cells that UMAP itself places.
 
     >>> places = map_cells(np.eye(3, dtype=np.float32))  # too few to be laid out

@@ -38,13 +38,13 @@ class NamedData:
     """Named cells, as far as a report shows them.
 
     Attributes:
-        labels: of all cells.
+        labels: labels of all cells.
         confidence: float32, shape (cells,).
-        samples: of all cells; None where no column names them.
+        samples: samples of all cells; None where no column names them.
         sample_column: the column that does.
         settings: uns["langcell"].
         drawn: the cells of the map.
-        novelty: of all cells, float32, shape (cells,); None where it was not measured.
+        novelty: novelty of all cells, float32, shape (cells,); None where it was not measured.
         clusters: a row for each named cluster (cluster, cells, label, share, ...); None where there are none.
         has_own_map: the map is the file's own UMAP.
     """
@@ -86,7 +86,7 @@ def read_named(
         source: an AnnData, or the path of an h5ad or zarr file.
         sample_column: column of obs that names the samples; one of the usual names when None.
         most_drawn: cells of the map; of more, so many are drawn at random.
-        seed: of that choice and of the map.
+        seed: random seed of that choice and of the map.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -151,7 +151,7 @@ def _own_map(source: Any) -> np.ndarray | None:
 
 
 def drawn_rows(n_cells: int, most_drawn: int, *, seed: int) -> np.ndarray:
-    """Rows of the cells to draw, ascending: all, or `most_drawn` of them, chosen at random.
+    """Return the rows of the cells to draw, ascending: all, or `most_drawn` of them, chosen at random.
 
     >>> drawn_rows(4, 10, seed=0)
     array([0, 1, 2, 3])
@@ -184,7 +184,8 @@ def check_sample_column(source: str | Path, column: str) -> None:
 
 
 def best_labels(columns: Iterable[np.ndarray], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Codes and scores of the best three labels of each row, best first; code -1 and NaN where there are fewer.
+    """Return the codes and scores of the best three labels of each row, best first; code -1 and NaN where there are
+    fewer.
 
     Args:
         columns: the scores of all cells, label by label; NaN where a score was not needed.
@@ -204,7 +205,7 @@ def best_labels(columns: Iterable[np.ndarray], rows: np.ndarray) -> tuple[np.nda
 
 
 def counts_by_sample(samples: pd.Categorical, labels: pd.Categorical) -> pd.DataFrame:
-    """Cells of each sample (rows) and label (columns), samples and labels that have cells alone."""
+    """Return cells of each sample (rows) and label (columns), samples and labels that have cells alone."""
     return pd.crosstab(pd.Series(samples, name="sample"), pd.Series(labels, name="label"))
 
 

@@ -15,13 +15,13 @@ class DrawnCells:
     """Cells of a map, those of one label standing together, the most frequent label first.
 
     Attributes:
-        names: of the cells.
+        names: names of the cells.
         places: float32, shape (cells, 2).
         labels: the label of each cell.
         confidence: float32, shape (cells,).
         top_labels: the best labels of each cell, best first, shape (cells, 3); "" where there is none.
         top_scores: their scores, shape (cells, 3); NaN where there is none.
-        rows: of the cells in their file, int64, shape (cells,).
+        rows: rows of the cells in their file, int64, shape (cells,).
         alone: the label that each cell gets by itself, shape (cells,); None where cells were not refined.
         novelty: how little any label fits, 0 to 1, float32, shape (cells,); None where it was not measured.
         clusters: the cluster of each cell as text, shape (cells,); None where clusters were not named.
@@ -77,7 +77,8 @@ class DrawnCells:
         return {str(self.labels[a]): slice(int(a), int(b)) for a, b in zip(begins, ends, strict=True)}
 
     def hover_texts(self) -> list[str]:
-        """Label, name and best labels of each cell, as plotly shows them; names may hold anything, so it is escaped."""
+        """Return label, name and best labels of each cell, as plotly shows them; names may hold anything, so it is
+        escaped."""
         return ["<br>".join(self._hover_lines(place)) for place in range(len(self))]
 
     def _hover_lines(self, place: int) -> list[str]:

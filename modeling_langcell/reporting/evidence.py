@@ -13,10 +13,10 @@ MOST_GENES = 10
 
 
 def evidence_blocks(record: Mapping[str, Any]) -> dict[str, Markup]:
-    """One `<details>` element per group, by the group's name; strong conflicts stand out.
+    """Return one `<details>` element per group, by the group's name; strong conflicts stand out.
 
     Args:
-        record: of `Explanation.record()`, or what --json printed.
+        record: what `Explanation.record()` returned, or what --json printed.
 
     >>> blocks = evidence_blocks({"groups": [], "strong_conflict": 0.8})
     >>> blocks

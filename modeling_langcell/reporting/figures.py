@@ -19,11 +19,11 @@ _MOST_LEGEND_ROWS = 40
 
 
 def composition(counts: pd.DataFrame, styles: Mapping[str, Style]) -> "Figure":
-    """Shares of the labels in each sample, as stacked bars; at most 40 samples, those with the most cells.
+    """Return the shares of the labels in each sample, as stacked bars; at most 40 samples, those with the most cells.
 
     Args:
         counts: cells of each sample (rows) and label (columns).
-        styles: of the labels, from `styles_of`.
+        styles: styles of the labels, from `styles_of`.
     """
     graph = graph_objects()
     counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index[:MOST_SAMPLES]]
@@ -60,7 +60,8 @@ def composition(counts: pd.DataFrame, styles: Mapping[str, Style]) -> "Figure":
 
 
 def confidence_histogram(confidence: np.ndarray, *, threshold: float | None = None) -> "Figure":
-    """How many cells have which confidence, with the median and, where there is one, the threshold of "unknown"."""
+    """Return how many cells have which confidence, with the median and, where there is one, the threshold of
+    "unknown"."""
     graph = graph_objects()
     top = float(max(confidence.max(initial=0.0), threshold or 0.0, 1e-3))
     counts, edges = np.histogram(confidence, bins=50, range=(0.0, min(1.0, top * 1.02)))

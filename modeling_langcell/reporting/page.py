@@ -73,7 +73,7 @@ def write_report(
         command: the words of the command that named the cells; told from the settings when None.
         data_name: what the page calls the data; the name of the file when None.
         most_drawn: cells of the map; of more, so many are drawn at random.
-        seed: of the map.
+        seed: random seed of the map.
         evidence: genes for and against each label: `langcell.explain(...).record()`, or what its --json printed.
 
     Raises:

@@ -30,9 +30,9 @@ class Style:
 
     Attributes:
         colour: "#rrggbb".
-        symbol: of points in plotly.
-        marker: of points in matplotlib.
-        pattern: of bars in plotly.
+        symbol: symbol of points in plotly.
+        marker: marker of points in matplotlib.
+        pattern: pattern of bars in plotly.
     """
 
     colour: str
@@ -42,7 +42,8 @@ class Style:
 
 
 def styles_of(labels: Sequence[str], *, grey: Sequence[str] = NO_LABELS) -> dict[str, Style]:
-    """A look of its own for each of up to 140 labels: 20 colours times 7 symbols; grey for what stands for no label.
+    """Return a look of its own for each of up to 140 labels: 20 colours times 7 symbols; grey for what stands for no
+    label.
 
     >>> styles_of(["B cell", "unassigned"])["B cell"].colour
     '#1f77b4'

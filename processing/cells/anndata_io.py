@@ -76,7 +76,7 @@ def open_cells(
             or to the base that uns["log1p"] names) or "log2p" (to base 2).
         gene_column: Column of the gene table with the gene names; var_names by default.
         layer: Read this layer (or "raw") and look nowhere else.
-        species: Whose genes they are: "human", "mouse", or "auto", which looks at their names.
+        species: Species of the genes: "human", "mouse", or "auto", which looks at their names.
         orthologs: Table that names the human gene of each mouse gene (`read_orthologs`).
         read_obs: Read the whole table of cells now, so that damage is found; without it, `CellSource.metadata` reads
             what it is asked for, which is all that fits into memory where there are very many cells.
@@ -108,7 +108,7 @@ def open_cells(
 
 @contextmanager
 def open_elements(path: str | Path) -> Iterator[tuple[Any, Callable[[Any], Any]]]:
-    """The root group of an AnnData file, with nothing read, and the function that reads an element of it.
+    """Yield the root group of an AnnData file, with nothing read, and the function that reads an element of it.
 
     For what works on one element of a file, such as the embeddings, whatever else the file lacks.
 

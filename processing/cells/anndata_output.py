@@ -69,7 +69,8 @@ def check_writable(source: Source, output: str | Path, *, drop_unwritable: bool 
 
 
 def not_convertible(path: Path) -> list[Unwritable]:
-    """What of a file another format (h5ad, zarr) cannot hold, or cannot be read at all; large matrices are not read."""
+    """Return what of a file another format (h5ad, zarr) cannot hold, or cannot be read at all; large matrices are not
+    read."""
     root, close = open_store(path)
     try:
         with quiet():

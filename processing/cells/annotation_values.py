@@ -78,7 +78,7 @@ def check_key(name: str, value: Any = None) -> None:
 
 
 def fitted_column(name: str, values: Any, n_cells: int) -> np.ndarray | pd.Categorical:
-    """One value a cell as an array, or as the categorical that it was (order of the categories kept)."""
+    """Return one value a cell as an array, or as the categorical that it was (order of the categories kept)."""
     column = (
         pd.Categorical(values)
         if isinstance(getattr(values, "dtype", None), pd.CategoricalDtype)
@@ -92,7 +92,7 @@ def fitted_column(name: str, values: Any, n_cells: int) -> np.ndarray | pd.Categ
 
 
 def fitted_matrix(name: str, values: Any, obs_names: pd.Index) -> np.ndarray | pd.DataFrame:
-    """Rows for all cells as an array, or as a DataFrame indexed by `obs_names` with storable column names.
+    """Return the rows for all cells as an array, or as a DataFrame indexed by `obs_names` with storable column names.
 
     A "/" in a column name becomes "_": HDF5 and zarr would read it as a path. Every other character is kept.
 

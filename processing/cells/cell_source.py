@@ -46,7 +46,7 @@ class CellSource:
         n_cells: Number of cells.
         gene_names: One name a gene as found in var_names or the named column; "" where the column has no entry.
         gene_columns: Text columns of the gene table whose entries tell genes apart: other names to try.
-        naming: Whose genes they are.
+        naming: How the genes are named: species and orthologs.
         var: Table of genes; rows that are no genes (antibodies, guides, peaks) are left out everywhere.
         notes: What people should know of how the values are read, a line each.
         obs_columns: Names of the columns of the table of cells.
@@ -113,7 +113,7 @@ class CellSource:
         """Return where the genes are in a vocabulary.
 
         Args:
-            vocabulary: Whose genes they shall be.
+            vocabulary: Gene vocabulary in which the genes are looked for.
             tell: Say so, and all else that there is to say, in the log the first time.
 
         Raises:
@@ -164,7 +164,8 @@ class CellSource:
         self._told = True
 
     def share_of_counts(self, genes: np.ndarray) -> float:
-        """Share of the counts of the first, middle and last cells that are on some genes (bool, one a gene)."""
+        """Return the share of the counts of the first, middle and last cells that are on some genes (bool, one a
+        gene)."""
         known = total = 0.0
         for start in sorted({0, self.n_cells // 2, max(0, self.n_cells - _ROWS_PER_LOOK)}):
             counts = self._read(start, min(start + _ROWS_PER_LOOK, self.n_cells))
@@ -173,7 +174,8 @@ class CellSource:
         return known / total if total else 0.0
 
     def metadata(self, columns: Sequence[str], start: int, stop: int) -> pd.DataFrame:
-        """Some columns of the cells `start` to `stop`, with rows as index; a column that is not there is left out.
+        """Return some columns of the cells `start` to `stop`, with rows as index; a column that is not there is left
+        out.
 
         Raises:
             ValueError: They cannot be read.
@@ -187,7 +189,7 @@ class CellSource:
         return table.set_index(pd.RangeIndex(start, stop))
 
     def metadata_blocks(self, columns: Sequence[str], rows_per_block: int) -> Iterator[pd.DataFrame]:
-        """`metadata` of all cells in order, in tables of at most `rows_per_block` rows."""
+        """Yield `metadata` of all cells in order, in tables of at most `rows_per_block` rows."""
         for start in range(0, self.n_cells, rows_per_block):
             yield self.metadata(columns, start, min(start + rows_per_block, self.n_cells))
 
@@ -219,7 +221,8 @@ class CellSource:
             yield CellChunk(first, self._read(first, min(first + rows_per_chunk, stop)))
 
     def counts_of(self, rows: np.ndarray, *, rows_per_read: int = 2000) -> sparse.csr_matrix:
-        """The counts of some cells, as `chunks` gives them; only what lies within `rows_per_read` rows is read at once.
+        """Return the counts of some cells, as `chunks` gives them; only what lies within `rows_per_read` rows is read
+        at once.
 
         Args:
             rows: int64, ascending.
@@ -260,7 +263,7 @@ class CellSource:
 
 
 def gene_names(var: pd.DataFrame, column: str | None = None) -> list[str]:
-    """Names of the genes: the index of the gene table, or one of its columns ("" where that has no entry).
+    """Return names of the genes: the index of the gene table, or one of its columns ("" where that has no entry).
 
     Raises:
         ValueError: There is no such column.
@@ -279,7 +282,7 @@ def gene_names(var: pd.DataFrame, column: str | None = None) -> list[str]:
 
 
 def gene_columns(var: pd.DataFrame) -> list[str]:
-    """Text columns whose entries are mostly distinct, as identifiers and symbols are.
+    """Return the text columns whose entries are mostly distinct, as identifiers and symbols are.
 
     >>> gene_columns(pd.DataFrame({"gene_ids": ["ENSG1", "ENSG2"], "genome": ["GRCh38", "GRCh38"]}))
     ['gene_ids']

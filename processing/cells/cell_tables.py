@@ -22,15 +22,15 @@ class CellTable(Protocol):
         ...
 
     def names(self, start: int, stop: int) -> list[str]:
-        """Names of the cells `start` to `stop`; they need not be unique."""
+        """Return names of the cells `start` to `stop`; they need not be unique."""
         ...
 
     def read(self, columns: Sequence[str], start: int, stop: int) -> pd.DataFrame:
-        """Some columns of the cells `start` to `stop`, with 0, 1, ... as index."""
+        """Return some columns of the cells `start` to `stop`, with 0, 1, ... as index."""
         ...
 
     def whole(self) -> pd.DataFrame:
-        """All of it."""
+        """Return all of it."""
         ...
 
 

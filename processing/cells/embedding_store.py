@@ -58,19 +58,19 @@ class EmbeddingStore:
         return int(self.vectors.shape[1])
 
     def blocks(self, rows_per_block: int = _ROWS_PER_READ) -> Iterator[tuple[int, np.ndarray]]:
-        """First row and vectors of consecutive blocks, as they are stored."""
+        """Yield the first row and vectors of consecutive blocks, as they are stored."""
         for start in range(0, self.n_cells, rows_per_block):
             yield start, np.asarray(self.vectors[start : min(start + rows_per_block, self.n_cells)])
 
     def at(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Vectors of chosen rows, float32, in the order asked for."""
+        """Return the vectors of chosen rows, float32, in the order asked for."""
         wanted, place = np.unique(np.asarray(rows, dtype=np.int64), return_inverse=True)
         spans = row_spans(wanted)
         found = [np.asarray(self.vectors[start:stop])[wanted_in(wanted, start, stop) - start] for start, stop in spans]
         return np.concatenate(found).astype(np.float32)[place]
 
     def names_of(self, rows: Sequence[int] | np.ndarray) -> list[str]:
-        """Names of the cells in chosen rows."""
+        """Return names of the cells in chosen rows."""
         table = self.table
         if table is None:
             return [str(int(row)) for row in rows]
@@ -82,7 +82,7 @@ class EmbeddingStore:
         return [name_of[int(row)] for row in rows]
 
     def rows_of(self, names: Sequence[str]) -> list[int]:
-        """Rows of the cells with these names.
+        """Return the rows of the cells with these names.
 
         Raises:
             ValueError: no cell has a name, or several have.
@@ -114,7 +114,7 @@ class EmbeddingStore:
 
 @contextmanager
 def open_embeddings(source: Source) -> Iterator[EmbeddingStore]:
-    """The cell embeddings of an h5ad file, a zarr folder, a .npy file (see `save_embeddings`) or an AnnData.
+    """Yield the cell embeddings of an h5ad file, a zarr folder, a .npy file (see `save_embeddings`) or an AnnData.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -161,7 +161,7 @@ def wanted_in(wanted: np.ndarray, start: int, stop: int) -> np.ndarray:
 
 
 def row_spans(wanted: np.ndarray) -> list[tuple[int, int]]:
-    """Spans of rows to read so that all the wanted ones are in them: near rows together, far ones apart.
+    """Return the spans of rows to read so that all the wanted ones are in them: near rows together, far ones apart.
 
     Args:
         wanted: sorted, distinct.

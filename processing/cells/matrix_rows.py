@@ -28,11 +28,12 @@ class MatrixRows(Protocol):
     dtype: np.dtype
 
     def read(self, start: int, stop: int) -> sparse.csr_matrix:
-        """Rows `start` to `stop` as a new (stop - start) x genes matrix that shares no memory with the source."""
+        """Return the rows `start` to `stop` as a new (stop - start) x genes matrix that shares no memory with the
+        source."""
         ...
 
     def sample(self) -> Iterator[np.ndarray]:
-        """Stored values from the first, the middle and the last part of the matrix, as flat arrays."""
+        """Return the stored values from the first, the middle and the last part of the matrix, as flat arrays."""
         ...
 
 

@@ -11,7 +11,7 @@ from langcell.processing.cells.anndata_io import Source, open_elements
 
 
 def read_obsm(source: Source, key: str) -> np.ndarray:
-    """One matrix of obsm, of all cells.
+    """Return one matrix of obsm, of all cells.
 
     Args:
         source: h5ad file, zarr folder, or an AnnData.

@@ -81,7 +81,8 @@ def _is_finite(values: np.ndarray) -> np.ndarray:
 
 
 def refusal(summary: ValueSummary, x_is: XKind) -> str | None:
-    """Why such values cannot be `x_is`, as the end of a sentence that starts with the place; None where they can.
+    """Return why such values cannot be `x_is`, as the end of a sentence that starts with the place; None where they
+    can.
 
     >>> refusal(ValueSummary(0.31, 6.52, finite=True, integers=False), "counts")
     'holds values 0.31 to 6.52, not integers: log-normalised?'
@@ -107,7 +108,7 @@ def largest_logarithm(x_is: XKind) -> float:
 
 
 def first_fault(values: np.ndarray, x_is: XKind) -> tuple[int, str] | None:
-    """Position of the first value that cannot be `x_is`, and what is wrong with it; None where all can.
+    """Return the position of the first value that cannot be `x_is`, and what is wrong with it; None where all can.
 
     >>> first_fault(np.array([1.0, 2.5]), "counts")
     (1, 'is 2.5, not a whole number')
@@ -125,14 +126,15 @@ def first_fault(values: np.ndarray, x_is: XKind) -> tuple[int, str] | None:
 
 
 def to_linear(matrix: sparse.csr_matrix, x_is: XKind, *, base: float | None = None) -> sparse.csr_matrix:
-    """The matrix in linear scale and canonical form (sorted, no duplicates, no explicit zeros), changed in place.
+    """Return the matrix in linear scale and canonical form (sorted, no duplicates, no explicit zeros), changed in
+    place.
 
     Integers keep their type, everything else becomes float32; logarithms of 1 + x go through `expm1`.
 
     Args:
         matrix: Values of the kind `x_is`.
         x_is: What they are.
-        base: Of logarithms, where it is another than that of their kind.
+        base: Base of logarithms, where it is another than that of their kind.
     """
     matrix.sum_duplicates()
     matrix.eliminate_zeros()

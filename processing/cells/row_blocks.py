@@ -45,7 +45,8 @@ class RowBlocks:
 
         Args:
             group: open for writing, of h5py or zarr.
-            name: of a new array; or of a table without columns that stands there already, if the columns have names.
+            name: name of a new array; or of a table without columns that stands there already, if the columns have
+                names.
         """
         rows = min(self.n_rows, max(1, _BYTES_PER_BLOCK // (4 * self.width)))
         if self.columns is None:

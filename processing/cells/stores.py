@@ -57,14 +57,15 @@ def is_legacy(root: Any) -> bool:
 
 
 def to_copy(source: Path, output: Path) -> Path | None:
-    """The file or folder to copy for an output with these cells; None where its elements have to be converted."""
+    """Return the file or folder to copy for an output with these cells; None where its elements have to be
+    converted."""
     form = readable(source)
     same_format = form.is_whole and form.path.is_dir() == (output.suffix == ".zarr")
     return form.path if same_format and not is_legacy_file(source) else None
 
 
 def is_legacy_file(path: Path) -> bool:
-    """`is_legacy` of a container of cells."""
+    """Return `is_legacy` of a container of cells."""
     root, close = open_store(path)
     try:
         return is_legacy(root)
@@ -73,7 +74,7 @@ def is_legacy_file(path: Path) -> bool:
 
 
 def stored_bytes(path: Path) -> int:
-    """Size of a file, or of all files below a folder."""
+    """Return the size of a file, or of all files below a folder."""
     return sum(part.stat().st_size for part in [path, *path.rglob("*")] if part.is_file())
 
 
@@ -91,7 +92,7 @@ def copy_store(source: Path, target: Path) -> None:
 
 @contextmanager
 def new_store(path: Path, *, is_zarr: bool, zarr_format: int) -> Iterator[Any]:
-    """The root group of a new store, to write into; closed at the end."""
+    """Yield the root group of a new store, to write into; closed at the end."""
     if not is_zarr:
         with h5py.File(path, "w") as file:
             yield file
@@ -102,7 +103,7 @@ def new_store(path: Path, *, is_zarr: bool, zarr_format: int) -> Iterator[Any]:
 
 @contextmanager
 def open_for_adding(path: Path) -> Iterator[Any]:
-    """The root group of an existing store, to add elements to; closed at the end."""
+    """Yield the root group of an existing store, to add elements to; closed at the end."""
     if not path.is_dir():
         with h5py.File(path, "r+") as file:
             yield file
@@ -115,7 +116,8 @@ def open_for_adding(path: Path) -> Iterator[Any]:
 
 @contextmanager
 def no_late_writes() -> Iterator[None]:
-    """After a failure, wait for zarr's background writes: one that came late would bring back the removed temporary."""
+    """Wait, after a failure, for zarr's background writes: one that came late would bring back the removed
+    temporary."""
     try:
         yield
     except BaseException:

@@ -28,7 +28,7 @@ class Finding:
         location: "X", "layers/counts", "raw/X".
         fault: Why it will not do, as the end of a sentence; None where it will.
         rows: Opens what it holds, genes alone; None where it cannot be read.
-        summary: Of these values.
+        summary: Summary of these values.
         is_gene: bool, rows of the gene table; which are genes.
         others: In words, what the other rows are; "" where there are none.
         n_genes: Genes that have a name.
@@ -70,7 +70,7 @@ def find_values(contents: Contents, *, x_is: XKind, layer: str | None, gene_colu
     from X. Where a layer is named ("raw" and "X" can be named too), nothing else is looked at.
 
     Args:
-        contents: Of the data set.
+        contents: Contents of the data set.
         x_is: What the values have to be.
         layer: Read this one.
         gene_column: Column with the names of the genes: a gene counts where it has a name.

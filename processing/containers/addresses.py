@@ -29,7 +29,8 @@ def is_address(place: str | Path) -> bool:
 
 
 def local_path(place: str | Path) -> Path:
-    """The path of a place: paths as they are; what `hf://` names is downloaded into the cache of huggingface_hub.
+    """Return the path of a place: paths as they are; what `hf://` names is downloaded into the cache of
+    huggingface_hub.
 
     Args:
         place: a path, or hf://datasets/ORGANISATION/NAME[@REVISION]/FILE; FILE may be a folder (zarr, 10x mtx).

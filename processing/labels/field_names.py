@@ -70,7 +70,8 @@ def field_names() -> tuple[FieldName, ...]:
 
 
 def find_field_name(name: str, *, context: Iterable[str] = ()) -> str | None:
-    """The id of the term that a name of the field's vocabularies means; None where there is none, or no telling which.
+    """Return the id of the term that a name of the field's vocabularies means; None where there is none, or no telling
+    which.
 
     Args:
         name: as somebody wrote it. Case, blanks, hyphens, the plural, "cell" and a number at the end do not count.

@@ -18,7 +18,7 @@ def label_notes(
     searched: str | None = None,
     tissue: str | None = None,
 ) -> list[str]:
-    """Lines on the readings of labels: each that is not the term's own name, and each name without a term.
+    """Return the lines on the readings of labels: each that is not the term's own name, and each name without a term.
 
     Args:
         labels: resolved.
@@ -52,7 +52,7 @@ def label_notes(
 
 
 def suggestion_note(offered: Sequence[Suggestion]) -> str:
-    """One line on what labels without a term may mean."""
+    """Return one line on what labels without a term may mean."""
     return f"Did you mean (--accept-suggestions takes the first of each): {'; '.join(map(str, offered))}"
 
 

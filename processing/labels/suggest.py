@@ -35,7 +35,7 @@ class Candidate:
 
     Attributes:
         term: the term.
-        similarity: of the label and the nearest of the term's names, 0 to 1.
+        similarity: similarity of the label and the nearest of the term's names, 0 to 1.
         score: the same, with what the context adds; candidates come by it.
     """
 
@@ -108,7 +108,8 @@ def suggest(
 def suggestions(
     labels: Sequence[Label], *, ontology: Ontology | None = None, tissue: str | None = None
 ) -> list[Suggestion]:
-    """Suggestions for the labels that are used as they are; a term that another label has is not suggested again."""
+    """Return suggestions for the labels that are used as they are; a term that another label has is not suggested
+    again."""
     taken = {label.ontology_term_id for label in labels}
     found = []
     for label in labels:

@@ -70,7 +70,7 @@ def read_entries(path: Path) -> list[LabelEntry]:
 
 
 def line_entries(content: str, where: str | Path) -> Iterator[LabelEntry]:
-    """Labels, one a line, or label, tab, text; blank lines and lines that start with `#` are skipped.
+    """Yield the labels, one a line, or label, tab, text; blank lines and lines that start with `#` are skipped.
 
     Raises:
         ValueError: a line has more than one tab, or nothing on one side of it; `where` and the line are named.

@@ -146,7 +146,7 @@ TEMPLATES: Mapping[str, Template] = MappingProxyType(
 
 
 def render(pieces: Sequence[Piece], template: str, *, rng: np.random.Generator | None = None) -> str:
-    """Pieces as text.
+    """Return the pieces as text.
 
     Args:
         pieces: what `parse_description` gives.
@@ -166,7 +166,7 @@ def render(pieces: Sequence[Piece], template: str, *, rng: np.random.Generator |
 
 
 def paraphrase(text: str, variant: int, *, seed: int, dropout: float = 0.0) -> str:
-    """Variant number `variant` of a description, for training.
+    """Return the variant number `variant` of a description, for training.
 
     Template, order and dropped aspects follow from (seed, text, variant) alone. Variant 0 is the text itself, the form
     of inference, from which nothing is ever dropped; so is every variant of a text that is not in the plain form.
@@ -174,7 +174,7 @@ def paraphrase(text: str, variant: int, *, seed: int, dropout: float = 0.0) -> s
     Args:
         text: a plain description.
         variant: from 0.
-        seed: of the draws.
+        seed: random seed of the draws.
         dropout: probability that an aspect other than `ALWAYS_KEPT` is left out; one aspect always stays.
 
     Raises:

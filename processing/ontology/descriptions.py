@@ -82,7 +82,8 @@ def describe_term(aspect: str, term: Term | str, *, form: TextForm = "full") -> 
 
 
 def describe_tissue(term: Term | str, *, kind: str | None = None) -> str:
-    """The piece of a tissue; an organoid, a culture or a cell line has a name, and no definition of another thing.
+    """Return the piece of a tissue; an organoid, a culture or a cell line has a name, and no definition of another
+    thing.
 
     Args:
         term: a term of UBERON; of CL for cultures, of CVCL for cell lines; or a name.
@@ -95,7 +96,7 @@ def describe_tissue(term: Term | str, *, kind: str | None = None) -> str:
 
 
 def text_forms(term: Term, *, tissue: Term | None = None) -> list[str]:
-    """Several texts for one cell type, for training: text at inference may be a name, a synonym or a definition.
+    """Return several texts for one cell type, for training: text at inference may be a name, a synonym or a definition.
 
     In this order, each text once: full, name, each exact synonym as a name, definition, and with `tissue` the name
     with the name of the tissue and both in full.

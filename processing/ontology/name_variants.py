@@ -44,7 +44,7 @@ def clean_name_variant(name: str) -> str:
 
 
 def name_variants(name: str) -> list[str]:
-    """Other ways to write the name of a cell type, lower case, without the name itself.
+    """Return other ways to write the name of a cell type, lower case, without the name itself.
 
     Markers with signs, parts that are usually left out, short forms, "cell" left out, and the plural.
 

@@ -47,23 +47,23 @@ class TermSource(Protocol):
     version: str
 
     def get(self, term_id: str) -> Term | None:
-        """The term with this id, None where there is none."""
+        """Return the term with this id, None where there is none."""
         ...
 
     def ids(self, prefix: str) -> Iterable[str]:
-        """Ids of all terms with this prefix; empty for an unknown prefix."""
+        """Return the ids of all terms with this prefix; empty for an unknown prefix."""
         ...
 
     def prefixes(self) -> tuple[str, ...]:
-        """Id prefixes at hand, sorted."""
+        """Return the id prefixes at hand, sorted."""
         ...
 
     def ancestors(self, term_id: str) -> set[str]:
-        """Ids of the named terms above a known one, without itself."""
+        """Return the ids of the named terms above a known one, without itself."""
         ...
 
     def descendants(self, term_id: str) -> set[str]:
-        """Ids of the named terms below a known one, without itself."""
+        """Return the ids of the named terms below a known one, without itself."""
         ...
 
 
@@ -95,19 +95,19 @@ class CellxgeneSource:
         )
 
     def ids(self, prefix: str) -> Iterable[str]:
-        """Ids with this prefix."""
+        """Return the ids with this prefix."""
         return self._schema.ontology(prefix) if prefix in self._schema.supported_ontologies else ()
 
     def prefixes(self) -> tuple[str, ...]:
-        """Id prefixes at hand, sorted."""
+        """Return the id prefixes at hand, sorted."""
         return tuple(sorted(self._schema.supported_ontologies))
 
     def ancestors(self, term_id: str) -> set[str]:
-        """Ids above a known term."""
+        """Return the ids above a known term."""
         return set(self._parser.get_term_ancestors(term_id))
 
     def descendants(self, term_id: str) -> set[str]:
-        """Ids below a known term."""
+        """Return the ids below a known term."""
         return set(self._parser.get_term_descendants(term_id))
 
 
@@ -144,20 +144,20 @@ class FileSource:
         return self._terms.get(term_id)
 
     def ids(self, prefix: str) -> Iterable[str]:
-        """Ids with this prefix."""
+        """Return the ids with this prefix."""
         return (term_id for term_id in self._terms if _prefix(term_id) == prefix)
 
     def prefixes(self) -> tuple[str, ...]:
-        """Id prefixes at hand, sorted."""
+        """Return the id prefixes at hand, sorted."""
         return self._prefixes
 
     def ancestors(self, term_id: str) -> set[str]:
-        """Ids above a known term."""
+        """Return the ids above a known term."""
         related = self._ontology.get_term(self._id_in_file(term_id)).superclasses(with_self=False)
         return set(related.to_set().ids) & self._terms.keys()
 
     def descendants(self, term_id: str) -> set[str]:
-        """Ids below a known term."""
+        """Return the ids below a known term."""
         related = self._ontology.get_term(self._id_in_file(term_id)).subclasses(with_self=False)
         return set(related.to_set().ids) & self._terms.keys()
 

@@ -76,7 +76,8 @@ class Ontology:
 
     @classmethod
     def cellxgene(cls) -> "Ontology":
-        """The ontologies that CELLxGENE metadata uses, offline: CL, UBERON, EFO, MONDO, HANCESTRO, HsapDv, PATO, ...
+        """Return the ontologies that CELLxGENE metadata uses, offline: CL, UBERON, EFO, MONDO, HANCESTRO, HsapDv, PATO,
+        ...
 
         Always the same instance; an ontology is read (0.02 s for CL, 18 s for NCBITaxon) at its first use.
         """
@@ -100,7 +101,7 @@ class Ontology:
         return self._source.get(term_id) is not None
 
     def ids(self, prefix: str) -> list[str]:
-        """Ids of all terms with this prefix, sorted; obsolete ones too."""
+        """Return the ids of all terms with this prefix, sorted; obsolete ones too."""
         return sorted(self._source.ids(prefix))
 
     def term(self, term_id: str) -> Term:
@@ -165,7 +166,8 @@ class Ontology:
         return None
 
     def find_abbreviation(self, text: str, *, prefix: str = "CL") -> Term | None:
-        """The term that a name as laboratories shorten it means (`Abbreviations`); None when there is no telling.
+        """Return the term that a name as laboratories shorten it means (`Abbreviations`); None when there is no
+        telling.
 
         Args:
             text: a name that `find` does not find.
@@ -180,14 +182,14 @@ class Ontology:
         return self._shorthand[prefix].find(text)
 
     def ancestors(self, term_id: str) -> set[str]:
-        """Ids of all terms above this one, without itself.
+        """Return the ids of all terms above this one, without itself.
 
         The relation is is_a; for anatomy (UBERON) the bundled ontologies also follow part_of.
         """
         return self._source.ancestors(self.term(term_id).id)
 
     def descendants(self, term_id: str) -> set[str]:
-        """Ids of all terms below this one, without itself (the inverse of `ancestors`)."""
+        """Return the ids of all terms below this one, without itself (the inverse of `ancestors`)."""
         return self._source.descendants(self.term(term_id).id)
 
     def _name_indexes(self, prefix: str) -> list[_NameIndex]:

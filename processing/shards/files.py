@@ -75,7 +75,7 @@ _DESCRIPTION_SCHEMA = pa.schema(
 
 
 def cell_table(ranked: RankedCells, description_id: np.ndarray, columns: Mapping[str, np.ndarray]) -> pa.Table:
-    """Ranked cells as rows of a shard.
+    """Return the ranked cells as rows of a shard.
 
     Args:
         ranked: The cells.
@@ -138,12 +138,12 @@ def write_shard(folder: str | Path, number: int, cells: pa.Table) -> FileRecord:
 
 
 def shard_path(number: int) -> str:
-    """Path of a shard, relative to its folder."""
+    """Return the path of a shard, relative to its folder."""
     return f"data/train-{number:05d}.parquet"
 
 
 def write_shard_in_parts(folder: str | Path, number: int, parts: Iterator[pa.Table]) -> FileRecord | None:
-    """Like `write_shard`, for cells that come in parts: what is in memory is a row group and a part.
+    """Do the same as `write_shard`, for cells that come in parts: what is in memory is a row group and a part.
 
     The bytes depend on the cells alone, not on the parts.
 

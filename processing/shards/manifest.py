@@ -96,12 +96,12 @@ class Manifest:
     tokenizing: Mapping[str, Any] | None = None
 
     def shard_paths(self, folder: str | Path) -> list[str]:
-        """Paths of the cell files, as `datasets.load_dataset("parquet", data_files=...)` takes them."""
+        """Return the paths of the cell files, as `datasets.load_dataset("parquet", data_files=...)` takes them."""
         return [str(Path(folder) / shard.path) for shard in self.shards]
 
 
 def sha256_of(path: str | Path) -> str:
-    """Checksum of a file, in hexadecimal."""
+    """Return the checksum of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

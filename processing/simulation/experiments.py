@@ -68,7 +68,7 @@ class ExperimentSampler:
         self._other_studies = np.argwhere((cl_ids[:, None] == cl_ids) & (studies[:, None] != studies))
 
     def draw(self, rng: np.random.Generator) -> Experiment:
-        """One experiment; the same state of `rng` gives the same effects."""
+        """Return one experiment; the same state of `rng` gives the same effects."""
         config = self._config
         is_full_length = rng.random() < config.full_length_share
         is_panel = not is_full_length and rng.random() < config.panel_share

@@ -90,7 +90,7 @@ def profile_texts(
 
 
 def tissue_ids(profiles: CellProfiles) -> np.ndarray:
-    """Uberon id of each profile, "" where it is not known."""
+    """Return Uberon id of each profile, "" where it is not known."""
     if "uberon_id" not in profiles.obs:
         return np.full(len(profiles), "", dtype=object)
     return profiles.obs["uberon_id"].to_numpy(dtype=object)

@@ -19,7 +19,7 @@ Metadata = tuple[str, ...]
 
 
 def as_texts(frame: pd.DataFrame) -> pd.DataFrame:
-    """`METADATA_COLUMNS` as categories of strings, "" where a value or a column is missing.
+    """Return `METADATA_COLUMNS` as categories of strings, "" where a value or a column is missing.
 
     >>> as_texts(pd.DataFrame({"sex_ontology_term_id": ["PATO:0000384", None]})).iloc[1].tolist()
     ['', '', '', '', '', '', '', '', '', '', '']
@@ -37,7 +37,8 @@ def as_texts(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def distinct_metadata(texts: pd.DataFrame) -> tuple[list[Metadata], np.ndarray]:
-    """The distinct combinations in what `as_texts` made, in order of first appearance, and which one each cell has."""
+    """Return the distinct combinations in what `as_texts` made, in order of first appearance, and which one each cell
+    has."""
     combination = np.zeros(len(texts), dtype=np.int64)
     for name in METADATA_COLUMNS:
         column = texts[name].cat
@@ -49,7 +50,8 @@ def distinct_metadata(texts: pd.DataFrame) -> tuple[list[Metadata], np.ndarray]:
 
 
 def names_of_ids(block: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """The names that stand beside ontology ids (`cell_type` beside `cell_type_ontology_term_id`), by column and id.
+    """Return the names that stand beside ontology ids (`cell_type` beside `cell_type_ontology_term_id`), by column and
+    id.
 
     >>> frame = {"cell_type_ontology_term_id": ["CL:4099999"], "cell_type": ["new cell"]}
     >>> names_of_ids(pd.DataFrame(frame))
@@ -71,7 +73,7 @@ def names_of_ids(block: pd.DataFrame) -> dict[tuple[str, str], str]:
 
 
 def is_kept(metadata: pd.DataFrame, *, keep_duplicates: bool) -> np.ndarray:
-    """bool, shape (cells,); cells that are no copies of cells in another data set, as far as anything says so.
+    """Return bool, shape (cells,); cells that are no copies of cells in another data set, as far as anything says so.
 
     Raises:
         ValueError: a value is neither true, false nor missing.
@@ -89,7 +91,7 @@ def is_kept(metadata: pd.DataFrame, *, keep_duplicates: bool) -> np.ndarray:
 
 
 def n_unmarked(metadata: pd.DataFrame) -> int:
-    """Cells of which `is_primary_data`, where there is such a column, does not say whether they are copies."""
+    """Return cells of which `is_primary_data`, where there is such a column, does not say whether they are copies."""
     if PRIMARY_COLUMN not in metadata:
         return 0
     texts = metadata[PRIMARY_COLUMN].astype(object)

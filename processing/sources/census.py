@@ -40,7 +40,7 @@ class CensusSelection:
     """Which cells of which Census.
 
     Attributes:
-        uri: Of a Census, or of one experiment: s3://..., a folder, ...
+        uri: URI of a Census, or of one experiment: s3://..., a folder, ...
         organism: Key of the experiment in a Census, such as "homo_sapiens" or "mus_musculus".
         value_filter: Condition on obs columns in TileDB-SOMA's syntax, such as
             "is_primary_data == True and tissue_general == 'blood'". A cell without a value passes neither == nor !=.
@@ -98,7 +98,7 @@ class CensusSource:
     Attributes:
         gene_names: One name a gene, `feature_id` where there is that column.
         gene_columns: Other columns of var that hold names.
-        naming: Whose genes they are.
+        naming: How the genes are named: species and orthologs.
         var: Table of genes.
         obs_columns: Names of the columns of obs.
 
@@ -148,7 +148,7 @@ class CensusSource:
         self._opened.close()
 
     def find_genes(self, vocabulary: GeneVocabulary, *, tell: bool = True) -> FoundGenes:
-        """Where the genes are in a vocabulary; says in the log what there is to say, if asked to. See `find_genes`."""
+        """Return where the genes are in a vocabulary, and say in the log what there is to say. See `find_genes`."""
         try:
             found = find_genes(self.gene_names, vocabulary, naming=self.naming, other_columns=self.gene_columns)
         except ValueError as error:
@@ -158,7 +158,7 @@ class CensusSource:
         return found
 
     def n_in_range(self) -> int:
-        """Cells in the range of `soma_joinid`s, before the filter."""
+        """Return cells in the range of `soma_joinid`s, before the filter."""
         with self._readable_errors():
             if self.selection.joinids is None:
                 return int(self._obs.count)
@@ -166,7 +166,8 @@ class CensusSource:
             return sum(table.num_rows for table in reads)
 
     def metadata(self, columns: Sequence[str], start: int, stop: int) -> pd.DataFrame:
-        """Columns of the selected cells from `start` to `stop`, which are the index; a column not there is left out."""
+        """Return the columns of the selected cells from `start` to `stop`, which are the index; a column not there is
+        left out."""
         first, last = self.selection.joinids or (start, stop)
         start, stop = max(start, first), min(stop, last)
         tables = list(self._tables(columns, (start, stop))) if start < stop else []
@@ -175,7 +176,7 @@ class CensusSource:
     def metadata_blocks(
         self, columns: Sequence[str], rows_per_block: int, after: int | None = None
     ) -> Iterator[pd.DataFrame]:
-        """Columns of all selected cells in ascending order, in tables of at most `rows_per_block` rows.
+        """Yield the columns of all selected cells in ascending order, in tables of at most `rows_per_block` rows.
 
         Those up to the cell `after` are left out.
         """

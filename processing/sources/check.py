@@ -68,7 +68,7 @@ class CheckedFile:
         return all(problem.severity == "note" for problem in self.problems)
 
     def as_json(self) -> dict[str, Any]:
-        """As values that JSON can hold."""
+        """Return the same as values that JSON can hold."""
         return {"file": self.file, "fit": self.is_fit, **asdict(self)}
 
 

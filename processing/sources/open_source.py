@@ -68,26 +68,28 @@ class RowSource(Protocol):
     ) -> None: ...
 
     def find_genes(self, vocabulary: GeneVocabulary, *, tell: bool = True) -> FoundGenes:
-        """Where the genes are in a vocabulary, and how they were found in the log; next to none is an error."""
+        """Return where the genes are in a vocabulary, and how they were found in the log; next to none is an error."""
         ...
 
     def metadata(self, columns: Sequence[str], start: int, stop: int) -> pd.DataFrame:
-        """Columns of the cells from row `start` to `stop`, with their rows as index; absent columns are left out."""
+        """Return the columns of the cells from row `start` to `stop`, with their rows as index; absent columns are left
+        out."""
         ...
 
     def metadata_blocks(self, columns: Sequence[str], rows_per_block: int) -> Iterator[pd.DataFrame]:
-        """The same for all cells, in order, in tables of at most `rows_per_block` rows."""
+        """Return the same for all cells, in order, in tables of at most `rows_per_block` rows."""
         ...
 
     def counts_of(self, rows: np.ndarray) -> sparse.csr_matrix:
-        """Cells x genes of some rows, int64 ascending; every value checked."""
+        """Return cells x genes of some rows, int64 ascending; every value checked."""
         ...
 
 
 def find_sources(
     patterns: Sequence[str | Path], *, faults: list[tuple[str, Exception]] | None = None
 ) -> list[SourceSpec]:
-    """The sources that paths, globs and addresses stand for, in the order given; the matches of a glob are sorted.
+    """Return the sources that paths, globs and addresses stand for, in the order given; the matches of a glob are
+    sorted.
 
     Its content says what each is; see `containers.kinds`. All that is wrong is said at once.
 
@@ -120,7 +122,7 @@ def refuse_unfit(faults: Sequence[tuple[str, Exception]], n_sources: int) -> Non
 
     Args:
         faults: name of a source, and what is wrong with it.
-        n_sources: of how many.
+        n_sources: number of all sources.
 
     Raises:
         ValueError, OSError: the error itself where it is the only one, otherwise a line with all of them.
@@ -184,7 +186,7 @@ def open_source(spec: SourceSpec, options: ReadOptions, *, work: Path, checksum:
 
 
 def checksum_of(spec: SourceSpec) -> str:
-    """sha256 of a file, or over the names and checksums of the files of a folder.
+    """Return sha256 of a file, or over the names and checksums of the files of a folder.
 
     A Census has none; what was selected from it is summed up by the plan.
     """

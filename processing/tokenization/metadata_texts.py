@@ -36,7 +36,7 @@ class MetadataTexts:
 
         Args:
             combination: values of `METADATA_COLUMNS`.
-            names: of `names_of_ids`.
+            names: names of `names_of_ids`.
 
         Raises:
             ValueError: a value is no text.

@@ -78,8 +78,8 @@ class Plan:
     """What a run will do.
 
     Attributes:
-        options: Of the run.
-        fingerprint: Of the gene vocabulary.
+        options: Options of the run.
+        fingerprint: Fingerprint of the gene vocabulary.
         sources: In the order given.
         shards: In order; the shards of a source cover all its rows.
         descriptions: The distinct texts, in order of first appearance.
@@ -134,7 +134,7 @@ def make_plan(
     Args:
         specs: The sources.
         vocabulary: Genes of each source are matched against it, so that one without any is found now.
-        options: Of the run.
+        options: Options of the run.
         ontology: Where the ids in the metadata are looked up.
         work: Folder for the readable form of text matrices.
         skip_unfit: Leave out sources that cannot be used, as long as one can; otherwise all of them are refused.

@@ -56,11 +56,11 @@ class ShardTask:
     Attributes:
         folder: Folder of the shards, which every worker can reach; `prepare_tasks` has written to it.
         shard: Which rows.
-        spec: Of which source.
+        spec: Source of the cells.
         sha256: Checksum of the source.
-        options: Of the run.
-        fingerprint: Of the gene vocabulary in the folder.
-        plan_sha256: Of the plan that the texts in the folder belong to.
+        options: Options of the run.
+        fingerprint: Fingerprint of the gene vocabulary in the folder.
+        plan_sha256: Checksum of the plan that the texts in the folder belong to.
         compiled: Rank by machine code; the ids are the same.
     """
 

@@ -109,7 +109,7 @@ class MedianSketch:
         return sketch
 
     def medians(self) -> np.ndarray:
-        """float64, shape (genes,); non-zero medians in counts per 10k, NaN for genes that were never found."""
+        """Return float64, shape (genes,); non-zero medians in counts per 10k, NaN for genes that were never found."""
         blocks = [self._histogram[start : start + _GENES_AT_ONCE] for start in range(0, len(self), _GENES_AT_ONCE)]
         return np.concatenate([np.zeros(0), *map(_medians_of, blocks)])
 

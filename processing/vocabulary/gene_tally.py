@@ -45,7 +45,7 @@ class GeneTally:
 
     @classmethod
     def empty(cls, gene_ids: Collection[str]) -> "GeneTally":
-        """Nothing counted yet."""
+        """Return nothing counted yet."""
         ids = sorted(gene_ids)
         return cls(ids, MedianSketch(len(ids)), [Counter() for _ in ids], [Counter() for _ in ids])
 

@@ -145,7 +145,7 @@ class _Pool(Generic[Task, Result]):
 
 
 def results_in_order(results: Iterator[tuple[int, Any]]) -> Iterator[Any]:
-    """Results by the number of their task, each as soon as all before it are there.
+    """Yield results by the number of their task, each as soon as all before it are there.
 
     >>> list(results_in_order(iter([(1, "b"), (0, "a"), (2, "c")])))
     ['a', 'b', 'c']

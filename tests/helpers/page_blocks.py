@@ -4,8 +4,9 @@ import re
 import shlex
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-# How pages start the langcell command.
+# How pages start the langcell command; the script of fine-tuning is the command of the same name.
 STARTS = (["langcell"], ["accelerate", "launch", "-m", "langcell.cli"])
+SCRIPTS = {"training/finetune.py": "finetune"}
 
 
 def blocks(language: str, text: str) -> list[str]:
@@ -21,4 +22,6 @@ def command_lines(text: str) -> list[list[str]]:
 
 def langcell_arguments(words: list[str]) -> list[str] | None:
     """What follows `langcell` in a command; None for another program."""
+    if words[:2] == ["accelerate", "launch"] and words[2] in SCRIPTS:
+        return [SCRIPTS[words[2]], *words[3:]]
     return next((words[len(start) :] for start in STARTS if words[: len(start)] == start), None)

@@ -20,6 +20,7 @@ from langcell.scoring_langcell import combine_scores
 SCRIPT = HELPERS / "hub_round_trip.py"
 EXPECTED_FILES = {
     "config.json",
+    "config_sentence_transformers.json",
     "configuration_langcell.py",
     "encoders_langcell.py",
     "feature_extraction_langcell.py",

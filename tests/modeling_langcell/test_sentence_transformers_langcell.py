@@ -1,6 +1,7 @@
 """The Hub folder as a model of sentence-transformers: both towers, equal to ours, and saved whole."""
 
 import json
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -55,8 +56,19 @@ def test_a_saved_model_loads_again_with_its_code(towers, tmp_path):
     towers.save(str(tmp_path / "saved"), create_model_card=False)
     modules = json.loads((tmp_path / "saved" / "modules.json").read_text())
     assert [module["type"] for module in modules] == ["sentence_transformers_langcell.LangCellEmbedding"]
+    settings = json.loads((tmp_path / "saved" / "config_sentence_transformers.json").read_text())
+    assert {"requirements", "__version__", "similarity_fn_name"} <= set(settings)
     again = SentenceTransformer(str(tmp_path / "saved"), trust_remote_code=True, device="cpu")
     np.testing.assert_allclose(again.encode(TEXTS), towers.encode(TEXTS), atol=1e-6)
+
+
+def test_a_version_that_is_too_old_is_refused_before_anything_is_loaded(tiny_model_dir, monkeypatch):
+    def installed(package: str) -> str:
+        return "5.9.0" if package == "sentence-transformers" else version(package)
+
+    monkeypatch.setattr("sentence_transformers.util.environment.get_installed_version", installed)
+    with pytest.raises(ImportError, match=r"sentence-transformers>=6, but sentence-transformers==5\.9\.0 is installed"):
+        SentenceTransformer(str(tiny_model_dir), trust_remote_code=True, device="cpu")
 
 
 @pytest.mark.parametrize("wrong", [[3.5], [], {"cells": [2]}], ids=["fractions", "empty", "dict"])

@@ -145,7 +145,6 @@ def test_tensorboard_and_the_picture_of_the_losses(tmp_path, validated):
 
 
 def test_trackio_keeps_the_log_beside_the_run(tmp_path, validated):
-    pytest.importorskip("trackio", reason="trackio is not part of the extras")
     code = "import sys; from langcell.training.pretrain import main; sys.exit(main(sys.argv[1:]))"
     environment = {name: value for name, value in os.environ.items() if name != "TRACKIO_DIR"}
     command = [sys.executable, "-c", code, *validated(tmp_path, "trackers=[trackio]")]

@@ -26,7 +26,7 @@ def write_checkpoint(folder: Path, *, step: int, keep: int, fill: Callable[[Path
     """Write `folder/checkpoint-<step>` and delete all but the newest `keep`; the main process alone calls it.
 
     Args:
-        folder: of the run.
+        folder: folder of the run.
         step: optimizer steps done.
         keep: checkpoints that stay.
         fill: writes the files into the folder that it is given.

@@ -22,8 +22,8 @@ def describe_origin(config: PretrainConfig, *, start_folder: Path) -> dict[str, 
     """Return what a checkpoint says of its origin besides the config; read once, when the run starts.
 
     Args:
-        config: of the run.
-        start_folder: of the model that it starts from.
+        config: configuration of the run.
+        start_folder: start folder of the model that it starts from.
 
     Returns:
         `git`: revision of the code and whether it was changed since, or None where the code is no git checkout;
@@ -54,7 +54,8 @@ def describe_origin(config: PretrainConfig, *, start_folder: Path) -> dict[str, 
 
 
 def git_revision(folder: Path | None = None) -> dict[str, Any] | None:
-    """Revision of a LangCell checkout and whether files that git follows differ from it; None where there is none.
+    """Return the revision of a LangCell checkout and whether files that git follows differ from it; None where there is
+    none.
 
     Args:
         folder: in the checkout; that of this code if not given.
@@ -84,7 +85,7 @@ def write_origin(folder: Path, *, config: PretrainConfig, origin: Mapping[str, A
 
     Args:
         folder: exists, and holds weights.
-        config: of the run.
+        config: configuration of the run.
         origin: from `describe_origin`.
         step: optimizer steps that the weights have seen.
     """

@@ -45,7 +45,7 @@ class BlockReader:
         return pa.concat_tables([part for wanted in ranges for part in self._read(wanted)])
 
     def close(self) -> None:
-        """Let go of what is open."""
+        """Close what is open."""
         self._dataset: IterableDataset | None = None
         self._opened: OrderedDict[int, _File] = OrderedDict()
         self._blocks: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()

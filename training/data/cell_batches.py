@@ -79,7 +79,8 @@ class CellBatch(Sequence[Cell]):
         return np.diff(self.offsets)
 
     def thinned(self, lost: np.ndarray, rng: np.random.Generator) -> "CellBatch":
-        """The cells without some of their genes; the first id, `<cls>`, stays, and so does the order of the others.
+        """Return the cells without some of their genes; the first id, `<cls>`, stays, and so does the order of the
+        others.
 
         Args:
             lost: probability that a cell loses a gene, shape (cells,).
@@ -97,7 +98,7 @@ class CellBatch(Sequence[Cell]):
         return CellBatch(flat[kept], before[offsets], self.descriptions, self.variants)
 
     def padded(self, *, max_length: int, pad_token_id: int) -> tuple[np.ndarray, np.ndarray]:
-        """Ids cut to `max_length` and padded to the longest that is left.
+        """Return the ids cut to `max_length` and padded to the longest that is left.
 
         Returns:
             ids and mask (1: an id, 0: padding), both int64, shape (cells, longest).

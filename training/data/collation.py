@@ -20,10 +20,10 @@ class BatchCollator:
     """Cells to tensors, padded to the longest of the batch, and each distinct description once.
 
     Args:
-        descriptions: of the run.
+        descriptions: descriptions of the run.
         max_length: ids a cell, `<cls>` included; more are cut off.
         pad_token_id: id that pads cells.
-        tokenizer: of the text encoder; None: no texts are made (stage 1).
+        tokenizer: tokenizer of the text encoder; None: no texts are made (stage 1).
         max_text_length: word pieces a text.
     """
 

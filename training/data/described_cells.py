@@ -19,7 +19,7 @@ def require_descriptions(places: Sequence[ShardLocation], code_maps: Sequence[di
 
     Args:
         places: the shard folders.
-        code_maps: of each folder, the description ids that have a text, from `Descriptions.read`.
+        code_maps: code maps of each folder, the description ids that have a text, from `Descriptions.read`.
 
     Raises:
         ValueError: in one line, with each such folder and how many of its cells have no text.

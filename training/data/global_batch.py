@@ -18,7 +18,7 @@ class GlobalBatch:
     Args:
         open_stream: opens stream i of n, which is read as process i of n would read the shards.
         batch_size: cells of a batch of one stream.
-        streams: of a run that begins; 0: one for each process.
+        streams: streams of a run that begins; 0: one for each process.
         rank: number of this process, of `processes`.
     """
 
@@ -40,7 +40,7 @@ class GlobalBatch:
         """Open the streams, at their beginning or where a run that is resumed stood.
 
         Args:
-            positions: of all streams, in order, from `state_dict` of all processes.
+            positions: positions of all streams, in order, from `state_dict` of all processes.
 
         Raises:
             ValueError: there are more processes than cells in the global batch.
@@ -65,10 +65,10 @@ class GlobalBatch:
         return shares[0] if len(shares) == 1 else [cell for share in shares for cell in share]
 
     def state_dict(self) -> dict[int, dict[str, Any]]:
-        """Positions of the streams that this process reads, by their number."""
+        """Return the positions of the streams that this process reads, by their number."""
         return {stream: batches.state_dict() for stream, batches in self._open.items()}
 
     def close(self) -> None:
-        """Let go of open files."""
+        """Close open files."""
         for batches in self._open.values():
             batches.close()

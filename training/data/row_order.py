@@ -29,7 +29,7 @@ class RowOrder:
 
     Args:
         file_rows: rows of each file.
-        seed: of the order of the blocks.
+        seed: random seed of the order of the blocks.
         part: number of this part, of `parts`.
         block_rows: rows of a block; a file's last block has what is left.
 

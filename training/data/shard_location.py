@@ -64,7 +64,7 @@ class ShardLocation:
 
 
 def find_all(names: Sequence[str | Path]) -> list[ShardLocation]:
-    """`ShardLocation.find` for each name."""
+    """Return `ShardLocation.find` for each name."""
     return [ShardLocation.find(name) for name in names]
 
 

@@ -21,7 +21,7 @@ class ShardReader:
         files: the folder's parquet files.
         file_rows: cells in each of them.
         description_codes: the folder's description ids to codes; ids that are not in it become -1.
-        seed: of the order of the blocks.
+        seed: random seed of the order of the blocks.
         rank: number of this stream, of `world_size`.
 
     Attributes:
@@ -51,7 +51,7 @@ class ShardReader:
         return self.order.ranges(start, self.taken)
 
     def read(self, ranges: Sequence[RowRange]) -> pa.Table:
-        """Rows with `input_ids` and the `code` of their description."""
+        """Return the rows with `input_ids` and the `code` of their description."""
         table = self.blocks.read(ranges)
         ids = table["description_id"].to_numpy()
         last = len(self._codes) - 1
@@ -63,7 +63,7 @@ class ShardReader:
         return as_cells(self.read(self.plan(count)))
 
     def state_dict(self) -> dict[str, Any]:
-        """Position in the folder, and what the position means."""
+        """Return the position in the folder, and what the position means."""
         return {"taken": self.taken, "cells": self.order.n_rows, "streams": self.order.parts}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -81,7 +81,7 @@ class ShardReader:
         self.taken = state["taken"]
 
     def close(self) -> None:
-        """Let go of open files."""
+        """Close open files."""
         self.blocks.close()
 
 
@@ -98,7 +98,7 @@ def open_shards(
     Args:
         folders: folders, ids of datasets on the Hub, or what `ShardLocation.find` found.
         code_maps: from `Descriptions.read`.
-        seed: of the order of the blocks.
+        seed: random seed of the order of the blocks.
         rank: number of this stream, of `world_size`.
     """
     return [
@@ -115,7 +115,8 @@ def open_shards(
 
 
 def as_cells(table: pa.Table) -> CellBatch:
-    """Rows with `input_ids` and `code`, as `ShardReader.read` gives them, as cells that are read with plain texts."""
+    """Return the rows with `input_ids` and `code`, as `ShardReader.read` gives them, as cells that are read with plain
+    texts."""
     lists = pa.concat_arrays(table["input_ids"].chunks)
     codes = table["code"].to_numpy()
     return CellBatch(

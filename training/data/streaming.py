@@ -43,7 +43,7 @@ class CellBatches:
         batch_size: cells a batch.
         window: batches that are shuffled and sorted together.
         max_length: what counts as the length of a cell that will be cut.
-        seed: of the draws and the shuffling.
+        seed: random seed of the draws and the shuffling.
         rank: number of this stream.
         variants: texts that each description has (`Descriptions.variants`).
         gene_dropout: each cell loses a share of its genes, drawn between 0 and this.
@@ -153,7 +153,7 @@ class CellBatches:
         self._next_batch = state["next_batch"]
 
     def close(self) -> None:
-        """Let go of open files and worker processes."""
+        """Close open files and end worker processes."""
         self._stop()
         for reader in self.readers:
             reader.close()

@@ -28,7 +28,7 @@ class Descriptions:
         terms: the ontology id of each cell type code.
         fixed: codes of texts that are paraphrases themselves (a synonym, a definition), and are read as they are.
         variants: texts of each description.
-        seed: of the paraphrases.
+        seed: random seed of the paraphrases.
         dropout: probability that a paraphrase leaves an aspect out.
     """
 
@@ -69,7 +69,7 @@ class Descriptions:
 
         Args:
             variants: texts of each description, the plain one among them.
-            seed: of templates and dropped aspects.
+            seed: random seed of templates and dropped aspects.
             dropout: probability that an aspect other than the cell type is left out of a paraphrase.
 
         Raises:

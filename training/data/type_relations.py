@@ -22,7 +22,7 @@ _TYPE, _WHERE = "cell_type_ontology_term_id", ("source", "tissue_ontology_term_i
 def types_left_out(
     term_ids: Sequence[str], places: Sequence[ShardLocation], *, ontology: Ontology, most_below: int
 ) -> Tensor:
-    """Pairs of cell types that are neither surely the same nor surely different.
+    """Return the pairs of cell types that are neither surely the same nor surely different.
 
     Args:
         term_ids: ontology ids in the order of their codes.
@@ -43,7 +43,8 @@ def types_left_out(
 
 
 def close_types(term_ids: Sequence[str], *, ancestors: Callable[[str], Iterable[str]], most_below: int) -> Tensor:
-    """Pairs of types with a common ancestor that has at most `most_below` of the types below it, `[K, K]` bool.
+    """Return the pairs of types with a common ancestor that has at most `most_below` of the types below it, `[K, K]`
+    bool.
 
     >>> above = {"CD4 T": ["T", "cell"], "CD8 T": ["T", "cell"], "B": ["cell"]}
     >>> close_types(["CD4 T", "CD8 T", "B"], ancestors=above.get, most_below=2).int().tolist()
@@ -61,7 +62,8 @@ def close_types(term_ids: Sequence[str], *, ancestors: Callable[[str], Iterable[
 
 
 def named_side_by_side(term_ids: Sequence[str], places: Sequence[ShardLocation]) -> Tensor:
-    """Pairs of types that one source names in one tissue, `[K, K]` bool; reads three columns of all shards."""
+    """Return the pairs of types that one source names in one tissue, `[K, K]` bool; reads three columns of all
+    shards."""
     code_of = {term_id: code for code, term_id in enumerate(term_ids)}
     types_in: dict[tuple[str, ...], set[int]] = defaultdict(set)
     for file in (file for place in places for file in place.files):

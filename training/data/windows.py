@@ -38,7 +38,7 @@ class WindowMaker(Dataset[CellBatch]):
         batch_size: cells a batch.
         window: batches a window.
         max_length: what counts as the length of a cell that will be cut.
-        seed: of the shuffling and of the choice of paraphrases.
+        seed: random seed of the shuffling and of the choice of paraphrases.
         rank: number of the stream.
         variants: texts that each description has.
         gene_dropout: each cell loses a share of its genes drawn between 0 and this.

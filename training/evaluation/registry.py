@@ -152,7 +152,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
             ),
             Task(
                 "integration",
-                "Batch mixing and biology of the cell embeddings, beside PCA and Harmony (extra [eval]).",
+                "Measure batch mixing and biology of the cell embeddings, beside PCA and Harmony (extra [eval]).",
                 "integration",
                 IntegrationOptions,
                 reads_texts=False,
@@ -168,7 +168,7 @@ TASKS: Mapping[str, Task] = MappingProxyType(
             ),
             Task(
                 "calibration",
-                "What a confidence is worth: calibration error, risk and coverage, threshold for --unknown.",
+                "Measure what a confidence is worth: calibration error, risk and coverage, threshold for --unknown.",
                 "calibration",
                 CalibrationTaskOptions,
             ),

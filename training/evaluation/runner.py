@@ -90,7 +90,7 @@ def run_task(
 
 
 def check_folder(output: str | Path) -> Path:
-    """`output` as a path, if results can go there.
+    """Return `output` as a path, if results can go there.
 
     Raises:
         ValueError: it is a file.

@@ -58,7 +58,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class SuiteOutcome:
-    """What came of `evaluate_all`.
+    """Results of `evaluate_all`.
 
     Attributes:
         outcomes: task -> its outcome.

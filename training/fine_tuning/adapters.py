@@ -91,5 +91,5 @@ def mark_trainable(model: nn.Module, options: TuningOptions, *, base: str) -> Pe
 
 
 def count_trainable(model: nn.Module) -> int:
-    """Numbers that training changes."""
+    """Return the numbers that training changes."""
     return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)

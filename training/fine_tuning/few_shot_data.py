@@ -30,7 +30,7 @@ def choose_rows(
     seed: int,
     where: str = "The data",
 ) -> np.ndarray:
-    """Rows to learn from, validation included: `shots` cells of each type, or all.
+    """Return the rows to learn from, validation included: `shots` cells of each type, or all.
 
     A type with fewer cells than `shots` gives all that it has, and the log says so, as it does of a type with a single
     cell where more were asked for.
@@ -39,8 +39,8 @@ def choose_rows(
         truth: int64, shape (cells,); code of each cell's type, -1 for a cell without one, which is never chosen.
         shots: cells of each type.
         rows: rows to choose among; all when None.
-        names: of the types, by code.
-        seed: of the draw.
+        names: names of the types, by code.
+        seed: random seed of the draw.
         where: file and column, for the message.
 
     Returns:
@@ -82,9 +82,9 @@ def hold_out(truth: np.ndarray, rows: np.ndarray, *, share: float | None, seed: 
     Args:
         truth: int64, shape (cells,); code of each cell's type.
         rows: from `choose_rows`.
-        share: of each type's cells, rounded, all but one at most; 0 for no validation. When None a fifth of the types
-            with 10 cells or more, and none of the others.
-        seed: of the draw.
+        share: share of each type's cells, rounded, all but one at most; 0 for no validation. When None a fifth of the
+            types with 10 cells or more, and none of the others.
+        seed: random seed of the draw.
 
     Returns:
         Training and validation rows, int64, ascending.
@@ -142,7 +142,7 @@ class RankedRows:
             source: the opened data.
             rows: int64, ascending.
             codes: int64, shape (rows,).
-            extractor: of the model.
+            extractor: extractor of the model.
 
         Raises:
             ValueError: unknown genes, or values that are no counts.
@@ -166,7 +166,7 @@ class RankedRows:
     def views(
         self, cells: np.ndarray, *, gene_dropout: float = 0.0, rng: np.random.Generator | None = None
     ) -> list[np.ndarray]:
-        """Token ids of some cells, each at most as long as the model reads.
+        """Return the token ids of some cells, each at most as long as the model reads.
 
         With `gene_dropout`, a share of each cell's genes, drawn between 0 and it, is left out, as if they had not been
         counted; what remains keeps its order. A few cells seen in many such views are not learned by heart.
@@ -183,7 +183,7 @@ class RankedRows:
         return [cell[: self.extractor.max_length] for cell in ids]
 
     def pad(self, views: Sequence[np.ndarray], cells: np.ndarray) -> dict[str, Tensor]:
-        """Views of some cells as model inputs.
+        """Return the views of some cells as model inputs.
 
         Args:
             views: from `views`.
@@ -206,7 +206,7 @@ def _without_some_genes(ids: np.ndarray, largest_share: float, rng: np.random.Ge
 
 
 def cell_weights(codes: np.ndarray, balance: str) -> np.ndarray:
-    """Weight of each training cell in the loss, float32, mean 1.
+    """Return the weight of each training cell in the loss, float32, mean 1.
 
     With "weights" all types weigh the same in total (scikit-learn's "balanced"), else all cells do.
 
@@ -222,14 +222,14 @@ def cell_weights(codes: np.ndarray, balance: str) -> np.ndarray:
 def endless_batches(
     codes: np.ndarray, batch_size: int, *, balance: str, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
-    """Positions of the cells of each batch, for ever; every batch is full.
+    """Yield the positions of the cells of each batch, for ever; every batch is full.
 
     Args:
         codes: int64, shape (cells,); type of each training cell.
         batch_size: cells a batch.
         balance: "sampling": the types take turns, so that a rare one is seen as often as a frequent one, and each
             goes through its cells in random order before one comes again. Otherwise all cells do.
-        rng: of the order.
+        rng: rng of the order.
 
     >>> batches = endless_batches(np.array([0, 0, 0, 0, 1]), 4, balance="sampling", rng=np.random.default_rng(0))
     >>> sorted(next(batches).tolist())[2:]

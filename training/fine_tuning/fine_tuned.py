@@ -52,7 +52,8 @@ class FineTuned:
         return self.model.config
 
     def score(self, adata: AnnData | str | Path, **reading: Any) -> np.ndarray:
-        """Scores of all cells, float32, (cells, labels); each row sums to 1, NaN for a cell without a known gene.
+        """Return the scores of all cells, float32, (cells, labels); each row sums to 1, NaN for a cell without a known
+        gene.
 
         Task "text": the score of `annotate` at the model's alpha; "classification": softmax of the logits.
 

@@ -57,7 +57,7 @@ def finetune(
         adata: AnnData, or path of an h5ad file or zarr folder.
         output: folder for the adapter (method "lora") or the model, written whole; nothing is written when None.
         rows: rows to choose among, such as a training split; all when None.
-        accelerator: of a run on several processes, each of which calls this with the same arguments.
+        accelerator: accelerator of a run on several processes, each of which calls this with the same arguments.
         {options}
 
     Returns:

@@ -36,14 +36,15 @@ class TextLearner(nn.Module):
         self._texts = self._encode_texts() if self.texts_are_fixed else None
 
     def train(self, mode: bool = True) -> "TextLearner":
-        """As any module's; a text encoder that is not trained stays without dropout, as it was encoded."""
+        """Return the same as any module's; a text encoder that is not trained stays without dropout, as it was
+        encoded."""
         super().train(mode)
         if self.texts_are_fixed:
             self.model.text_encoder.eval()
         return self
 
     def forward(self, batch: Batch) -> Tensor:
-        """The loss of every cell, (cells,)."""
+        """Return the loss of every cell, (cells,)."""
         codes = batch["codes"]
         similarity, cell_states, before_cell = self._compare(batch)
         labels = hardest_labels(similarity, codes, MOST_MATCHED_LABELS)
@@ -110,11 +111,11 @@ class ClassLearner(nn.Module):
         self.model = model
 
     def forward(self, batch: Batch) -> Tensor:
-        """The cross-entropy of every cell, (cells,)."""
+        """Return the cross-entropy of every cell, (cells,)."""
         return F.cross_entropy(self._logits(batch), batch["codes"], reduction="none")
 
     def scores(self, batch: Batch) -> Tensor:
-        """Class probabilities, (cells, labels)."""
+        """Return class probabilities, (cells, labels)."""
         return self._logits(batch).softmax(-1)
 
     def _logits(self, batch: Batch) -> Tensor:

@@ -41,7 +41,7 @@ def train_on_labels(
         cells: to train on.
         validation: to stop early by; the weights of the best look are kept. Without it the last ones are.
         options: completed.
-        accelerator: of a run that was launched on several processes.
+        accelerator: accelerator of a run that was launched on several processes.
 
     Returns:
         A row for each look: step, loss (mean since the look before), with validation also validation_loss and

@@ -37,7 +37,7 @@ class TuningOptions:
     )
     task: Task = option(
         "text",
-        "What is learned. text: label texts, by similarity and match, so that the model still names other labels; "
+        "Task to learn. text: label texts, by similarity and match, so that the model still names other labels; "
         "classification: a head on the cell encoder.",
     )
     shots: int | None = option(
@@ -120,7 +120,7 @@ class TuningOptions:
             raise ValueError(f"weight_decay is {self.weight_decay}; give 0 or more.")
 
     def completed(self, n_cells: int, *, is_cautious: bool = False) -> "TuningOptions":
-        """With steps, learning rates and strength, for this number of training cells.
+        """Return the options with steps, learning rates and strength, for this number of training cells.
 
         Args:
             n_cells: to learn from.

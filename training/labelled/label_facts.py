@@ -35,7 +35,8 @@ def ids_beside(obs: pd.DataFrame, label_column: str) -> str | None:
 
 
 def label_facts(labels: Sequence[Label], support: Sequence[int]) -> list[dict[str, Any]]:
-    """What the JSON says of each label: name, text, ontology_term_id, term (its name), match, remark, support."""
+    """Return what the JSON says of each label: name, text, ontology_term_id, term (its name), match, remark,
+    support."""
     ontology = Ontology.cellxgene()
     return [
         {

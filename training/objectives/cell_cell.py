@@ -25,7 +25,7 @@ def cell_cell_loss(
     positives: Positives = "cell",
     related_types: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Two views of the same cells, contrasted with all other cells of the global batch (C-C in the paper).
+    """Return two views of the same cells, contrasted with all other cells of the global batch (C-C in the paper).
 
     Args:
         first_view: `[B, D]` unit-length embeddings of this process's cells.

@@ -54,7 +54,7 @@ def draw_matching_pairs(
     negatives: int = 1,
     generator: torch.Generator | None = None,
 ) -> MatchingPairs:
-    """True pairs and hard negatives of a batch.
+    """Return true pairs and hard negatives of a batch.
 
     Args:
         cell_embeds: `[B, D]` unit length.

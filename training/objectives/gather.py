@@ -13,12 +13,12 @@ from torch import Tensor
 
 
 def world_size() -> int:
-    """Number of training processes (1 where none were launched)."""
+    """Return the number of training processes (1 where none were launched)."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def process_rank() -> int:
-    """Number of this training process, from 0."""
+    """Return the number of this training process, from 0."""
     return dist.get_rank() if world_size() > 1 else 0
 
 
@@ -60,7 +60,8 @@ def gather_with_gradient(rows: Tensor) -> Tensor:
 
 
 def global_mean(values: Tensor) -> Tensor:
-    """Mean of `values` over all processes, as a number whose gradient is right once processes average gradients.
+    """Return the mean of `values` over all processes, as a number whose gradient is right once processes average
+    gradients.
 
     Processes may hold different numbers of values, so each returns its own sum x processes / global count: the mean of
     these over the processes is the global mean. An empty batch gives 0, not NaN.

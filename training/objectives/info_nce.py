@@ -48,7 +48,7 @@ def multi_positive_info_nce(similarity: Tensor, relations: Relations) -> Tensor:
 def contrast_both_ways(
     rows: Tensor, columns: Tensor, relations: Relations, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    """Rows against columns and columns against rows.
+    """Return the rows against columns and columns against rows.
 
     Args:
         rows: `[R, D]` unit-length embeddings.

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 
 def similarity_loss(similarity: Tensor, codes: Tensor) -> Tensor:
-    """Cross-entropy of every cell, `[B]`.
+    """Return the cross-entropy of every cell, `[B]`.
 
     Args:
         similarity: `[B, L]` cos / temperature.

@@ -52,8 +52,8 @@ def mask_genes(
         gene_ids: the ids that are genes; everything else is special and never chosen, and never drawn at random.
         mask_token_id: the id that stands for a hidden gene.
         rate: share of the genes that is chosen, in (0, 1).
-        seed: of the draws, the same on every process; one is drawn if it is not given.
-        generator: of the CPU, draws the seed; the global one if not given.
+        seed: random seed of the draws, the same on every process; one is drawn if it is not given.
+        generator: generator of the CPU, draws the seed; the global one if not given.
 
     Example:
         >>> cells = torch.tensor([[9, 4, 5, 6, 0]])
@@ -77,7 +77,7 @@ def mask_genes(
 
 
 def masked_gene_loss(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross-entropy over the gene vocabulary, mean over the masked positions of all processes.
+    """Return the cross-entropy over the gene vocabulary, mean over the masked positions of all processes.
 
     Args:
         logits: `[M, V]` at the masked positions only.

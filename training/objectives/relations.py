@@ -37,7 +37,7 @@ def relate(
     related_types: Tensor | None = None,
     identity: bool = False,
 ) -> Relations:
-    """Relations of rows and columns by their descriptions and cell types.
+    """Return the relations of rows and columns by their descriptions and cell types.
 
     Args:
         descriptions: description codes of rows `[R]` and columns `[C]`.

@@ -61,12 +61,12 @@ class Pretrainer:
     """Trains a stage.
 
     Args:
-        config: of the run.
+        config: configuration of the run.
         stage: model and losses.
         batches: cells of this process.
         collate: cells to tensors.
         accelerator: made with the config's precision and trackers.
-        start_folder: of the model that the run starts from.
+        start_folder: start folder of the model that the run starts from.
         resume_point: the checkpoint that it goes on from, if any, and where its weights come from.
         validation: asked each `config.validation.every` steps and after the last one.
     """

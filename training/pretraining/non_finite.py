@@ -27,7 +27,7 @@ class NonFiniteSteps:
 
         Args:
             loss: mean over all processes, 0-dimensional.
-            norm: of the gradient over all processes, 0-dimensional.
+            norm: norm of the gradient over all processes, 0-dimensional.
             step: number of the step, from 1.
             batches: what this process read in the step.
 

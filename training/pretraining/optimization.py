@@ -10,7 +10,7 @@ from langcell.training.stage.stage import PretrainingStage
 
 
 def learning_rate(step: int, *, steps: int, options: OptimizerSection) -> float:
-    """Linear warmup to the peak, then half a cosine down to `final_ratio` of it.
+    """Return linear warmup to the peak, then half a cosine down to `final_ratio` of it.
 
     Args:
         step: steps done before this one, 0 to `steps` - 1.
@@ -28,7 +28,7 @@ def learning_rate(step: int, *, steps: int, options: OptimizerSection) -> float:
 
 
 def build_optimizer(stage: PretrainingStage, options: OptimizerSection) -> torch.optim.AdamW:
-    """Fused AdamW over what is trained; only matrices are decayed."""
+    """Return the fused AdamW over what is trained; only matrices are decayed."""
     trained = [parameter for parameter in stage.parameters() if parameter.requires_grad]
     groups: list[dict[str, Any]] = [
         {"params": [p for p in trained if p.ndim >= 2], "weight_decay": options.weight_decay},

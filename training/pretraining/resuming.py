@@ -70,9 +70,9 @@ class ResumePoint:
         """Look into `output_dir`; every process calls it.
 
         Args:
-            config: of the run.
+            config: configuration of the run.
             origin: from `describe_origin`.
-            accelerator: of the run; the main process looks.
+            accelerator: accelerator of the run; the main process looks.
             may_change_settings: settings that weights learn from may be other than the checkpoint's.
 
         Raises:
@@ -102,8 +102,8 @@ def changes_since(
 
     Args:
         checkpoint: folder with the config and the origin of that run.
-        config: of the run that goes on.
-        origin: of that run, from `describe_origin`.
+        config: configuration of the run that goes on.
+        origin: origin of that run, from `describe_origin`.
         step: optimizer steps that the checkpoint's weights have seen.
         allowed: settings that weights learn from may change.
 
@@ -130,7 +130,7 @@ def changes_since(
 
 
 def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Change]:
-    """Settings that weights learn from and that differ; those that only one of the two knows are left out.
+    """Return the settings that weights learn from and that differ; those that only one of the two knows are left out.
 
     >>> changed_settings({"steps": 8, "checkpoint": {"every": 2}}, {"steps": 9, "checkpoint": {"every": 3}})
     {'steps': {'before': 8, 'after': 9}}

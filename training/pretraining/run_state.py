@@ -25,7 +25,7 @@ class RunState:
     Args:
         stage: holds the trained parameters, spread or not.
         optimizer: over them.
-        average: of them, or None.
+        average: average of them, or None.
     """
 
     def __init__(self, stage: PretrainingStage, optimizer: torch.optim.Optimizer, average: WeightAverage | None):
@@ -33,7 +33,7 @@ class RunState:
         self.trained = {name: weight for name, weight in stage.model.named_parameters() if weight.requires_grad}
 
     def gather(self, *, keep: bool) -> dict[str, Tensors]:
-        """Whole copies, by the name of the file that they go into; every process calls it.
+        """Return the whole copies, by the name of the file that they go into; every process calls it.
 
         Args:
             keep: on the main process; the others help and get empty dictionaries.

@@ -40,7 +40,7 @@ def start_trackers(accelerator: Accelerator, config: PretrainConfig, *, first_st
     a run that goes on adds to the run of the same name.
 
     Args:
-        accelerator: of the run.
+        accelerator: accelerator of the run.
         config: stored with the run, flat, in wandb and Trackio.
         first_step: steps done before.
     """
@@ -84,7 +84,7 @@ def flatten(tree: dict[str, Any], *, prefix: str = "") -> dict[str, Any]:
 
 
 def smooth(values: np.ndarray, *, window: int) -> np.ndarray:
-    """Mean of each value and up to `window` - 1 values before it; what is not finite is left out.
+    """Return the mean of each value and up to `window` - 1 values before it; what is not finite is left out.
 
     Args:
         values: shape (steps,).

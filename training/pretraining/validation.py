@@ -48,7 +48,7 @@ class HeldOutCells(NamedTuple):
 
 
 def read_held_out(config: PretrainConfig, *, vocabulary_fingerprint: str) -> HeldOutCells:
-    """`validation.cells` cells of the folder, evenly spread over all of its shards.
+    """Return `validation.cells` cells of the folder, evenly spread over all of its shards.
 
     Raises:
         ValueError: no such folder, another gene vocabulary, or a shard that the run also trains on.
@@ -87,9 +87,9 @@ class Validation:
 
     Args:
         held_out: the cells.
-        config: of the run.
-        model_config: of the model.
-        tokenizer: of the text encoder; None in stage 1.
+        config: configuration of the run.
+        model_config: model config of the model.
+        tokenizer: tokenizer of the text encoder; None in stage 1.
 
     Raises:
         ValueError: in stage 2, a cell has no description.
@@ -174,7 +174,7 @@ class Validation:
 
         Args:
             stage: `PretrainingStage`, as it was wrapped for the processes; it is left in training mode.
-            accelerator: of the run.
+            accelerator: accelerator of the run.
         """
         stage.eval()
         cells = self._answers(stage, accelerator, _read_cells, self.cells)
@@ -236,7 +236,7 @@ def _read_texts(model: LangCellForPreTraining, batch: dict[str, Tensor]) -> dict
 
 
 def retrieval(cells: Tensor, texts: Tensor, positive: Tensor) -> dict[str, float]:
-    """Recall of cells among texts and of texts among cells.
+    """Return recall of cells among texts and of texts among cells.
 
     Args:
         cells: `[B, D]` unit-length embeddings.

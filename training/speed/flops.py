@@ -71,7 +71,7 @@ class BatchCounts:
         *,
         negatives: int = 1,
     ) -> "BatchCounts":
-        """Counts of a pass.
+        """Return counts of a pass.
 
         The pairs of the match are each cell with its own text, each cell with K other texts and each text with one
         other cell. The others are drawn by the model, so they count with the mean length. A cell of a batch with fewer
@@ -118,7 +118,7 @@ class BatchCounts:
 
     @classmethod
     def of_batch(cls, batch: dict[str, Tensor], *, negatives: int) -> "BatchCounts":
-        """Counts of a batch as `BatchCollator` makes it; `negatives` as in `of_lengths`."""
+        """Return counts of a batch as `BatchCollator` makes it; `negatives` as in `of_lengths`."""
         cell_lengths = batch["cell_attention_mask"].sum(1)
         if "own_text" not in batch:
             return cls.of_lengths(cell_lengths)
@@ -180,10 +180,10 @@ class OperationCounts:
 def step_flops(
     config: LangCellConfig, objectives: Objectives, counts: BatchCounts, trained: TrainedParts | None = None
 ) -> dict[str, OperationCounts]:
-    """Operations of one step, or of as many as `counts` sums up, by part of the model.
+    """Return operations of one step, or of as many as `counts` sums up, by part of the model.
 
     Args:
-        config: of the model.
+        config: configuration of the model.
         objectives: the losses that are on.
         counts: what the batches hold.
         trained: what gets gradients; everything where not given.

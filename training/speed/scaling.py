@@ -33,7 +33,7 @@ class TypicalInputs:
     """What cells and texts are like.
 
     Attributes:
-        name: of the case.
+        name: name of the case.
         genes: ids a cell, `<cls>` included.
         words: word pieces a text.
     """
@@ -65,14 +65,14 @@ def counts_of(load: TypicalInputs, *, cells: int, negatives: int) -> BatchCounts
 def flops_a_cell(
     config: PretrainConfig, load: TypicalInputs, *, model: LangCellConfig | None = None
 ) -> dict[str, float]:
-    """Forward and backward of one cell and its text, by part of the model."""
+    """Return the forward and backward of one cell and its text, by part of the model."""
     counts = counts_of(load, cells=config.batch.size, negatives=config.objectives.cell_text_matching.negatives)
     work = step_flops(model or LangCellConfig(), config.objectives, counts)
     return {name: part.total / config.batch.size for name, part in work.items()}
 
 
 def parameters(config: PretrainConfig, *, model: LangCellConfig | None = None) -> dict[str, int]:
-    """Parameters of the encoders and of the rest that a stage keeps, and how many of all it trains."""
+    """Return the parameters of the encoders and of the rest that a stage keeps, and how many of all it trains."""
     with torch.device("meta"):
         whole = LangCellForPreTraining(model or LangCellConfig())
     sizes = {"cell encoder": 0, "text encoder": 0, "heads": 0}
@@ -102,7 +102,7 @@ def activation_bytes(
 
     Args:
         config: losses and rates.
-        load: of the cells and texts.
+        load: load of the cells and texts.
         cells: that go through with gradients at once: `batch.size`, or `batch.chunk`.
         checkpointing: `model.activation_checkpointing`: of an encoder's layer only the float32 input is kept.
         model: sizes; the paper's by default.
@@ -127,7 +127,7 @@ def activation_bytes(
 
 
 def days(cells: int, flops: float, *, gpus: int, peak: float, mfu: float) -> float:
-    """Days that one pass over the cells takes."""
+    """Return days that one pass over the cells takes."""
     return cells * flops / (gpus * peak * mfu) / 86_400
 
 

@@ -63,7 +63,7 @@ PEAKS = {
 
 
 def gpu_peak(name: str, *, precision: str, tf32: bool = False) -> float | None:
-    """Peak of a GPU in operations a second, or None where it is not known.
+    """Return peak of a GPU in operations a second, or None where it is not known.
 
     Args:
         name: as `torch.cuda.get_device_name` says it.
@@ -86,7 +86,7 @@ def gpu_peak(name: str, *, precision: str, tf32: bool = False) -> float | None:
 def measured_cpu_peak(
     *, precision: str, sizes: Sequence[int] = (512, 1024), rounds: int = 5, seconds: float = 0.05
 ) -> float:
-    """Operations a second of the fastest of many square products on this process's CPU threads.
+    """Return operations a second of the fastest of many square products on this process's CPU threads.
 
     Draws no random numbers: a run that is measured ends with the same weights as one that is not.
 
@@ -94,7 +94,7 @@ def measured_cpu_peak(
         precision: "bf16" or "no" (float32).
         sizes: rows and columns of the matrices.
         rounds: measurements of each size, in turns, so that what else the machine does for a moment meets one of them.
-        seconds: of each measurement.
+        seconds: seconds of each measurement.
     """
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     best = 0.0
@@ -112,7 +112,7 @@ def measured_cpu_peak(
 
 
 def peak_flops(device: torch.device, *, precision: str) -> float | None:
-    """Peak of a device in operations a second: from the table, measured on a CPU, None where unknown."""
+    """Return peak of a device in operations a second: from the table, measured on a CPU, None where unknown."""
     if device.type == "cpu":
         return measured_cpu_peak(precision=precision)
     if device.type == "cuda":
@@ -125,10 +125,10 @@ class ThroughputMeter:
     """Speed of the steps of a run.
 
     Args:
-        config: of the model.
+        config: configuration of the model.
         objectives: the losses.
         trained: what gets gradients.
-        peak: of one device, operations a second; None: no share is given.
+        peak: peak of one device, operations a second; None: no share is given.
         peak_is_measured: a step that is faster becomes the peak, as the head of this file says.
         processes: devices that train; what one of them read counts as many times.
     """
@@ -147,7 +147,7 @@ class ThroughputMeter:
         self.peak, self.peak_is_measured, self.processes = peak, peak_is_measured, processes
 
     def measure(self, counts: BatchCounts, *, seconds: float, waited: float) -> dict[str, float]:
-        """Speed of a step.
+        """Return the speed of a step.
 
         Args:
             counts: what this process read.

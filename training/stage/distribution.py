@@ -57,7 +57,7 @@ def distribute(stage: PretrainingStage, accelerator: Accelerator) -> nn.Module:
 
 
 def without_sync(stage: nn.Module) -> AbstractContextManager[Any]:
-    """Gradients stay on their process in this block; under FSDP they are averaged all the same, to save memory."""
+    """Let gradients stay on their process in this block; under FSDP they are averaged all the same, to save memory."""
     return stage.no_sync() if isinstance(stage, DistributedDataParallel) else nullcontext()
 
 
@@ -82,7 +82,7 @@ def clip_gradients(stage: PretrainingStage, largest: float) -> Tensor:
 
 
 def whole_tensors(tensors: Mapping[str, Tensor], *, keep: bool = True) -> dict[str, Tensor]:
-    """Copies on the CPU of tensors that may be spread over processes; every process calls it.
+    """Return copies on the CPU of tensors that may be spread over processes; every process calls it.
 
     Args:
         tensors: by name.

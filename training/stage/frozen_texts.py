@@ -42,7 +42,7 @@ class FrozenTexts:
         Args:
             model: its text encoder is not trained, its last layer alone reads the cell.
             texts: the texts; item i has description code i.
-            tokenizer: of the text encoder.
+            tokenizer: tokenizer of the text encoder.
             max_text_length: word pieces a text.
             progress: show a progress bar.
 

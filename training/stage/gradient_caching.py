@@ -49,10 +49,10 @@ def backward_in_chunks(
         wrapped: the stage as `distribute` gave it.
         stage: model and losses.
         batch: as `PretrainingStage.forward` takes it.
-        accelerator: of the run.
+        accelerator: accelerator of the run.
         chunk: most cells, and most texts, that are encoded with gradients at once.
         draw: as `PretrainingStage.forward` takes it.
-        scale: of the gradient; 1 / passes where several are accumulated.
+        scale: scale of the gradient; 1 / passes where several are accumulated.
         sync: average the gradients of all processes; False where more passes follow.
 
     Returns:

@@ -117,7 +117,8 @@ class PretrainingStage(nn.Module):
         self.train(self.training)  # the encoding left the model in evaluation mode
 
     def train(self, mode: bool = True) -> "PretrainingStage":
-        """As any module's; a frozen text encoder stays without dropout, so that its texts stay what they are."""
+        """Return the same as any module's; a frozen text encoder stays without dropout, so that its texts stay what
+        they are."""
         super().train(mode)
         if self.text_is_frozen:
             self.model.text_encoder.eval()
@@ -126,7 +127,7 @@ class PretrainingStage(nn.Module):
     def forward(
         self, batch: dict[str, Tensor], *, draw: int | None = None, task: Task | None = None
     ) -> dict[str, Tensor]:
-        """Losses of a batch, as `BatchCollator` makes it, or what another `task` makes of it.
+        """Return losses of a batch, as `BatchCollator` makes it, or what another `task` makes of it.
 
         Args:
             batch: tensors of cells and, in stage 2, texts.
@@ -192,7 +193,8 @@ class PretrainingStage(nn.Module):
         return CellPass(logits, targets, first, cells, states)
 
     def read_texts(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Texts, once for all losses: their embeddings `[T, D]`, and their states before they read a cell `[T, L, H]`.
+        """Return texts, once for all losses: their embeddings `[T, D]`, and their states before they read a cell `[T,
+        L, H]`.
 
         Below the first cross-attention a text that is embedded and one that reads a cell are the same. Where only the
         last layer reads the cell, position 0 is all that it asks for: L is 1.
@@ -216,7 +218,8 @@ class PretrainingStage(nn.Module):
     def contrast(
         self, batch: dict[str, Tensor], *, first: Tensor | None, cells: Tensor | None, texts: Tensor | None
     ) -> ResultParts:
-        """`cell_cell` and `cell_text`, whichever are on, from embeddings alone: no weight of the model is used."""
+        """Return `cell_cell` and `cell_text`, whichever are on, from embeddings alone: no weight of the model is
+        used."""
         parts: ResultParts = {}
         codes = {"cell_types": batch["cell_type"]}
         if "cell_cell" in self.on and first is not None and cells is not None:
@@ -249,7 +252,7 @@ class PretrainingStage(nn.Module):
     def draw_pairs(
         self, batch: dict[str, Tensor], *, cells: Tensor, texts: Tensor, draw: int, rank: int | None = None
     ) -> MatchingPairs:
-        """True pairs and hard negatives for the match, among this process's own cells and texts.
+        """Return true pairs and hard negatives for the match, among this process's own cells and texts.
 
         Args:
             batch: its codes are read.

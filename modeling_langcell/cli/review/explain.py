@@ -179,7 +179,7 @@ def _print_cell(found: "CellExplanation", console: "Console", top: int) -> None:
 
 def _title(group: "LabelEvidence") -> str:
     called = f" ({group.label})" if group.label and group.label != group.group else ""
-    return f"{group.group}{called}, {group.cells:,} cells"
+    return f"{group.group}{called}, {group.cells:,} {'cell' if group.cells == 1 else 'cells'}"
 
 
 def _number(value: float | None) -> str:

@@ -96,7 +96,7 @@ class Audit:
         return sum(group.is_wrong for group in self.groups)
 
     def frame(self) -> pd.DataFrame:
-        """One row per label."""
+        """Return one row per label."""
         return pd.DataFrame([_row(group) for group in self.groups])
 
     def record(self) -> dict[str, Any]:

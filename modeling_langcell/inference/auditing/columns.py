@@ -37,7 +37,8 @@ def write_annotated_copy(data: str | Path, output: str | Path, found: "Audit", r
 
 
 def audit_columns(data: str | Path, found: "Audit", reading: ReadingOptions) -> dict[str, pd.Categorical]:
-    """The status of each cell's label, and what cells of the label are called; missing for a cell without a label."""
+    """Return the status of each cell's label, and what cells of the label are called; missing for a cell without a
+    label."""
     with open_cells(data, **reading.source) as source:
         groups = CellGroups.read(source, found.label_column, what="label column")
     by_label = {group.label: group for group in found.groups}

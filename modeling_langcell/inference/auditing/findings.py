@@ -35,7 +35,7 @@ class OtherType:
     Attributes:
         name: what its cells are called.
         cells: how many are, and surely not of the label.
-        share: of the group.
+        share: share of the group.
     """
 
     name: str
@@ -80,7 +80,7 @@ def judge(
     """Say what follows from the votes in one group.
 
     Args:
-        votes: of all groups.
+        votes: votes of all groups.
         group: row of the group.
         own: what its label stands for; None for a group without a label, which is never wrong.
         labels: candidates, in the order of the columns.

@@ -38,7 +38,7 @@ class GroupVotes:
 
     Attributes:
         called: by text, reference cells and the other cells of the file.
-        denied: of these the cells that have a probability of at most `DENIED` to be of a candidate, by what they are
+        denied: those of the others that have a probability of at most `DENIED` to be of a candidate, by what they are
             called and by that candidate; shape (groups, candidates, candidates).
         between: cells that are surely of none, by their two most probable candidates, in both orders; likewise.
         text: by the text alone.

@@ -47,7 +47,7 @@ class Comparison:
         group: label or cluster that the cells are of.
         against: the other label.
         cells, cells_against: numbers of cells.
-        genes: of the three kinds in their order, each strongest first.
+        genes: genes of the three kinds in their order, each strongest first.
         notes: what a reader should know, a line each.
     """
 

@@ -27,8 +27,8 @@ class Explanation:
         column: column of obs that the groups are of.
         groups: the evidence of each group that was asked for.
         comparison: the genes between a label and another, where that was asked for.
-        moments: of all groups of the file, for the plot.
-        names: of all groups of the file, in the order of the moments.
+        moments: moments of all groups of the file, for the plot.
+        names: names of all groups of the file, in the order of the moments.
         symbols: what genes are called, shape (genes,).
     """
 
@@ -49,7 +49,7 @@ class Explanation:
         return "\n".join(lines)
 
     def frame(self) -> pd.DataFrame:
-        """One row per gene and group; the columns of a comparison where one was asked for."""
+        """Return one row per gene and group; the columns of a comparison where one was asked for."""
         if self.comparison is not None:
             table = pd.DataFrame([vars(gene) for gene in self.comparison.genes])
             table.insert(0, "against", self.comparison.against)
@@ -82,6 +82,15 @@ class Explanation:
         """
         from langcell.inference.evidence.dot_plot import draw_dots
 
+        draw_dots(path, *self.dots(genes_per_label=genes_per_label))
+
+    def dots(self, *, genes_per_label: int = 4) -> tuple[dict[str, list[str]], pd.DataFrame, pd.DataFrame]:
+        """Return what a dot plot shows: the first supporting genes by group, and the tables of `means_and_shares`.
+
+        Args:
+            genes_per_label: genes of each group; one that several groups have stands with the group of its greatest
+                strength.
+        """
         best: dict[str, tuple[float, str]] = {}
         for group in self.groups:
             for gene in group.supporting:
@@ -91,11 +100,11 @@ class Explanation:
             for group in self.groups
         }
         kept = {name: genes for name, genes in chosen.items() if genes}
-        tables = self.means_and_shares([gene for genes in kept.values() for gene in genes])
-        draw_dots(path, kept, *tables)
+        return kept, *self.means_and_shares([gene for genes in kept.values() for gene in genes])
 
     def means_and_shares(self, genes: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Mean log-normalised value, and share of expressing cells, of some genes; rows are all groups of the file."""
+        """Return the mean log-normalised value, and share of expressing cells, of some genes; rows are all groups of
+        the file."""
         column = {str(symbol): place for place, symbol in reversed(list(enumerate(self.symbols)))}
         places = np.array([column[gene] for gene in genes])
         used = np.flatnonzero(self.moments.cells[: len(self.names)] > 0)

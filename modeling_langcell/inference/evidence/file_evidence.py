@@ -107,7 +107,7 @@ class FileEvidence:
         """Return the genes between a group and another label, which the file need not have.
 
         Args:
-            place: of the group.
+            place: place of the group.
             called: what each group is called.
             against: name or id of the other type.
 

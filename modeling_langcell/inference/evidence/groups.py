@@ -23,7 +23,7 @@ class CellGroups:
     Attributes:
         column: column of obs that says the groups.
         codes: int32, shape (cells,); place of each cell's group in names, -1 for one of none.
-        names: of the groups, sorted.
+        names: names of the groups, sorted.
     """
 
     column: str
@@ -73,7 +73,8 @@ class CellGroups:
         raise ValueError(f"obs[{self.column!r}] has no group {name!r}; it has {listed}.")
 
     def called(self, labels: "CellGroups") -> list[str]:
-        """What most cells of each group are called, by the labels of the same cells; "" for a group without labels."""
+        """Return what most cells of each group are called, by the labels of the same cells; "" for a group without
+        labels."""
         found = []
         for place in range(len(self.names)):
             of = labels.codes[(self.codes == place) & (labels.codes >= 0)]

@@ -41,7 +41,7 @@ class GeneEvidence:
         log2_fold: log2 fold change against them; None likewise.
         share_in, share_out: share of the cells in the group, and of the others, with a count of the gene.
         rank: mean rank in the profiles of the type, 1 first, 0 not among the first genes; None without profiles.
-        rank_elsewhere: of a supporting gene the highest mean rank in another type; of a conflicting one that in the
+        rank_elsewhere: for a supporting gene the highest mean rank in another type; for a conflicting one that in the
             type that it speaks for.
         speaks_for: label of another candidate whose profiles have the gene; "" for a supporting gene.
         profiles: names of the profiles in which it ranks highest, of the type that it speaks for.
@@ -68,7 +68,7 @@ class LabelEvidence:
     Attributes:
         group: label or cluster.
         label: what the cells of the group are called; the group itself where labels are explained.
-        ontology_term_id: of the label, "" where it has none.
+        ontology_term_id: ontology term id of the label, "" where it has none.
         cells: number of cells.
         n_profiles: reference profiles of the type.
         stand_ins: types whose profiles stand in for it, where it has none of its own.
@@ -108,9 +108,9 @@ class EvidenceFinder:
     """Finds the genes that speak for and against labels in one file.
 
     Args:
-        moments: of the groups of the file.
+        moments: moments of the groups of the file.
         symbols: what genes are called, shape (genes,).
-        profiles: of the model; None where it has none.
+        profiles: profiles of the model; None where it has none.
         lists: markers of labels, from the user.
         top: largest number of genes per list.
     """
@@ -134,7 +134,7 @@ class EvidenceFinder:
     def supporting(
         self, contrast: FileContrast, label: str, own: TypeRanks | None, others: Sequence[TypeRanks]
     ) -> tuple[GeneEvidence, ...]:
-        """Genes that are high here and in the profiles of the label, strongest first."""
+        """Return the genes that are high here and in the profiles of the label, strongest first."""
         high = _high_here(contrast)
         specific = np.ones_like(high) if own is None else _specific(own, others)
         if label in self._listed:
@@ -149,7 +149,8 @@ class EvidenceFinder:
     def conflicting(
         self, contrast: FileContrast, label: str, own: TypeRanks | None, others: Sequence[TypeRanks]
     ) -> tuple[GeneEvidence, ...]:
-        """Genes that are high here, low in the profiles of the label and high in another type, strongest first."""
+        """Return the genes that are high here, low in the profiles of the label and high in another type, strongest
+        first."""
         high = np.minimum(_high_here(contrast), _MOST_CONFLICT_EFFECT)
         best = np.zeros_like(high)
         speaker = np.full(len(high), -1)

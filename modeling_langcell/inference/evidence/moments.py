@@ -28,7 +28,7 @@ class GroupMoments:
         total: sum of the values, shape (groups, genes).
         squares: sum of their squares, likewise.
         expressing: number of cells with a count of the gene, likewise.
-        names: of the genes as the file has them, shape (genes,).
+        names: names of the genes as the file has them, shape (genes,).
     """
 
     cells: np.ndarray
@@ -102,7 +102,7 @@ class FileContrast:
 
 
 def log_normalized(counts: sparse.csr_matrix) -> sparse.csr_matrix:
-    """ln(1 + counts per 10,000) of some cells, float64; an empty cell stays empty.
+    """Return the ln(1 + counts per 10,000) of some cells, float64; an empty cell stays empty.
 
     >>> log_normalized(sparse.csr_matrix([[1.0, 3.0], [0.0, 0.0]])).toarray().round(3).tolist()
     [[7.824, 8.923], [0.0, 0.0]]

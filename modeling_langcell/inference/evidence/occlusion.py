@@ -78,7 +78,7 @@ class CellExplanation:
     notes: tuple[str, ...] = field(default=())
 
     def frame(self) -> pd.DataFrame:
-        """One row per gene, those that change the distance of the two labels most first."""
+        """Return one row per gene, those that change the distance of the two labels most first."""
         rows = [{**asdict(gene), "margin": gene.margin} for gene in self.genes]
         table = pd.DataFrame(rows, columns=pd.Index(["gene", "place", "drop", "drop_against", "margin"]))
         order = np.argsort(-table["margin"].abs().to_numpy(), kind="stable")

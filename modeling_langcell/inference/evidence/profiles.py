@@ -75,7 +75,7 @@ class Profiles:
         return sorted({term_id for term_id in self.types if term_id and term_id in self._ontology})
 
     def names_of(self, rows: Sequence[int] | np.ndarray) -> list[str]:
-        """Names of some profiles; where the model keeps none, their types and places."""
+        """Return names of some profiles; where the model keeps none, their types and places."""
         if self._cells.names:
             return [self._cells.names[row] for row in rows]
         return [f"{self.types[row] or 'profile'} #{row}" for row in rows]
@@ -103,7 +103,8 @@ class Profiles:
         return TypeRanks(term_id, name, rows, self._ranks(rows), names)
 
     def nearest(self, term_id: str) -> list[str]:
-        """Types with profiles, the nearest first: those that share most of their ancestors; no relatives in line."""
+        """Return the types with profiles, the nearest first: those that share most of their ancestors; no relatives in
+        line."""
         own = self._ontology.ancestors(term_id) | {term_id}
         below = self._ontology.descendants(term_id)
         found = []

@@ -79,7 +79,7 @@ class LabelTree:
         return np.sort(found)
 
     def mass(self, own: np.ndarray) -> np.ndarray:
-        """Sum what labels have of their own up the ontology.
+        """Return the sum what labels have of their own up the ontology.
 
         Args:
             own: probabilities that are on each label itself, shape (cells, labels).

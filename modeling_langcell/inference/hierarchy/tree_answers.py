@@ -49,7 +49,7 @@ def answers_together(
         own: probabilities on each label itself, of the refinement, shape (cells, labels).
         similarity: cos / temperature, shape (cells, labels); NaN for a cell without a known gene.
         text: tree and priors of the labels.
-        calibration: of the model; without, confidence is the mass itself.
+        calibration: calibration of the model; without, confidence is the mass itself.
         known: int, shape (cells,); column of the label that a cell is known to have and keeps, -1 where not known.
     """
     mass = text.tree.mass(own)
@@ -94,7 +94,7 @@ def label_alone(label: np.ndarray, similarity: np.ndarray, text: TreeText, calib
         label: int, shape (cells,); column of the label, -1 for a cell that has none.
         similarity: as in `answers_together`.
         text: see there.
-        calibration: of the model.
+        calibration: calibration of the model.
     """
     confidence = _calibrated(text.tree.mass(text.own(similarity, _TEMPERATURE_ALONE)), calibration)
     return TreeAnswers(label, label, np.where(label >= 0, confidence[np.arange(len(label)), label], 0.0))

@@ -30,7 +30,7 @@ def name_clusters_in_tree(
         own: probabilities that are on each label itself, shape (cells, labels); a row of zeros for a cell without.
         clusters: cluster of each cell, shape (cells,).
         labels: names, in the order of the columns.
-        tree: of the labels.
+        tree: tree of the labels.
         classes: medium class of each label.
         novelty: 0 to 1, shape (cells,).
 

@@ -32,7 +32,7 @@ class TreeText:
     """What the text says of the labels of a branch.
 
     Attributes:
-        tree: of the labels.
+        tree: tree of the labels.
         prior: number of tissues that have the type of each label, at least 1, shape (labels,).
         lineage: w above.
         prior_weight: b above.
@@ -64,7 +64,7 @@ class TreeMixture:
     Attributes:
         text: what the labels say of a cell.
         levels: (label above, labels below, their mixture or None where the text decides), from the top down.
-        settings: of the mixtures.
+        settings: settings of the mixtures.
     """
 
     text: TreeText
@@ -116,7 +116,7 @@ class TreeMixture:
         return present
 
     def posterior(self, similarity: np.ndarray, components: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
-        """Probabilities that are on each label itself, for a block of cells, whatever else is in the block.
+        """Return the probabilities that are on each label itself, for a block of cells, whatever else is in the block.
 
         Args:
             similarity: as in `fit`, shape (cells, labels).

@@ -69,9 +69,9 @@ class TreeVoice:
 
         Args:
             label: column of the label with the best score, -1 without, shape (cells,); the answer of a list.
-            score: of that label, shape (cells,); the confidence where the model has no calibration.
+            score: score of that label, shape (cells,); the confidence where the model has no calibration.
             similarity: cos / temperature, shape (cells, labels).
-            calibration: of the model.
+            calibration: calibration of the model.
         """
         if self.is_branch:
             return answers_alone(similarity, self.text, calibration)

@@ -66,7 +66,7 @@ class CalibrationRun:
         }
 
     def table(self) -> Table:
-        """Risk at some coverages, and at the threshold."""
+        """Return the risk at some coverages, and at the threshold."""
         table = Table(
             title=f"Held-out cells: {len(self.correct)}",
             caption="coverage: share of the cells that get a label; risk: share of these labels that are wrong",
@@ -82,7 +82,7 @@ class CalibrationRun:
         return table
 
     def figure(self) -> Figure:
-        """Risk over coverage, and accuracy over confidence before and after; see `draw_reliability`."""
+        """Return the risk over coverage, and accuracy over confidence before and after; see `draw_reliability`."""
         kinds = {"calibrated confidence": self.confidence, "greatest score": self.raw_confidence}
         runs = {}
         for name, confidence in kinds.items():
@@ -127,7 +127,7 @@ def calibrate(
         target_risk: see `fit_calibration`.
         target_accuracy: see `fit_calibration`.
         fit_share: share of the cells to fit on.
-        seed: of the split.
+        seed: random seed of the split.
         fitted_with: stored in the calibration, beside what was measured ("held_out"); see `fitting_facts`.
 
     Raises:

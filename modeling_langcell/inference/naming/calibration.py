@@ -82,7 +82,7 @@ class Calibration:
         return {"calibration_format": _FORMAT, **asdict(self)}
 
     def probabilities(self, similarity: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities of the labels, float32, (cells, labels).
+        """Return the calibrated probabilities of the labels, float32, (cells, labels).
 
         Args:
             similarity: cos / temperature of the model, (cells, labels); NaN for a cell without any known gene, which
@@ -98,7 +98,7 @@ class Calibration:
         return found
 
     def confidence(self, similarity: np.ndarray, named: np.ndarray) -> np.ndarray:
-        """Probability that the label that a cell got is right, (cells,), float32.
+        """Return the probability that the label that a cell got is right, (cells,), float32.
 
         Args:
             similarity: see `probabilities`.
@@ -145,7 +145,7 @@ class RiskCoverage(NamedTuple):
     risk: np.ndarray
 
     def at_threshold(self, threshold: float) -> tuple[float, float]:
-        """Coverage and risk of these cells at any threshold; (0, 0) where it keeps none."""
+        """Return the coverage and risk of these cells at any threshold; (0, 0) where it keeps none."""
         kept = int((self.threshold >= np.float32(threshold)).sum())
         return (float(self.coverage[kept - 1]), float(self.risk[kept - 1])) if kept else (0.0, 0.0)
 
@@ -209,7 +209,8 @@ def fit_calibration(
 
 
 def fit_temperature(similarity: np.ndarray, truth: np.ndarray) -> float:
-    """The temperature with the least negative log-likelihood of the truth; args as in `fit_calibration`, no -1."""
+    """Return the temperature with the least negative log-likelihood of the truth; args as in `fit_calibration`, no
+    -1."""
     logits, rows = similarity.astype(np.float64), np.arange(len(similarity))
 
     def negative_log_likelihood(log_temperature: float) -> float:
@@ -239,23 +240,24 @@ def confidence_of(unknown: float | str | Path | None) -> tuple[Calibration | Non
 
 
 def best_labels(scores: np.ndarray) -> np.ndarray:
-    """Column of each cell's best score, int, (cells,); -1 where all are NaN."""
+    """Return the column of each cell's best score, int, (cells,); -1 where all are NaN."""
     scored = ~np.isnan(scores).all(axis=1)
     return np.where(scored, np.where(np.isnan(scores), -np.inf, scores).argmax(axis=1), -1)
 
 
 def is_correct(named: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Whether the label that a cell got is the right one, bool, (cells,); not for cells without a right label."""
+    """Return whether the label that a cell got is the right one, bool, (cells,); not for cells without a right
+    label."""
     return (named >= 0) & (named == truth)
 
 
 def named_probabilities(probabilities: np.ndarray, named: np.ndarray) -> np.ndarray:
-    """Of each cell the probability of its label, (cells,); 0 where `named` is -1."""
+    """Return the probability of the label of each cell, (cells,); 0 where `named` is -1."""
     return np.where(named >= 0, probabilities[np.arange(len(named)), named], probabilities.dtype.type(0))
 
 
 def risk_coverage(confidence: np.ndarray, correct: np.ndarray) -> RiskCoverage:
-    """Share of wrong cells among the most confident ones, for every share of cells kept.
+    """Return the share of wrong cells among the most confident ones, for every share of cells kept.
 
     Cells of equal confidence are kept together.
 
@@ -275,7 +277,8 @@ def risk_coverage(confidence: np.ndarray, correct: np.ndarray) -> RiskCoverage:
 
 
 def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> float:
-    """Mean difference between confidence and accuracy over bins of confidence, weighted by cells (Naeini et al. 2015).
+    """Return the mean difference between confidence and accuracy over bins of confidence, weighted by cells (Naeini et
+    al. 2015).
 
     >>> expected_calibration_error(np.array([0.9, 0.9]), np.array([True, False])).__round__(6)
     0.4

@@ -55,7 +55,7 @@ def proposed(config: Any, tissue: str | None = None) -> Candidates:
     it was trained on, or all types that it was trained on.
 
     Args:
-        config: of the model.
+        config: configuration of the model.
         tissue: where the cells are from.
 
     Raises:
@@ -114,7 +114,7 @@ def candidates_of(
     """Find what cells can be called, as `langcell.annotate` does; notes go to the log of the first process.
 
     Args:
-        job: of the run.
+        job: job of the run.
         labels: as in `langcell.annotate`.
         tissue: where the cells are from.
         accept_suggestions: see `listed`.

@@ -41,7 +41,7 @@ def clusters_of(named: NamedCells, voices: FileVoices, clusters: np.ndarray, lab
 
     Args:
         named: the cells.
-        voices: of their file.
+        voices: voices of their file.
         clusters: cluster of each cell, shape (cells,).
         labels: names in the order of the columns.
     """
@@ -69,9 +69,9 @@ def cluster_results(
 
     Args:
         named: the cells.
-        voices: of their file.
+        voices: voices of their file.
         naming: whether clusters are made here.
-        clusters: of the file, shape (cells,); None where it has none.
+        clusters: clusters of the file, shape (cells,); None where it has none.
         labels: names in the order of the columns.
     """
     obs, uns = {}, {}

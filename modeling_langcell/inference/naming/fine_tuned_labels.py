@@ -33,7 +33,7 @@ def fine_tuned_labels(config: Any) -> list[Label]:
     """Return the labels that a model learned to name by their texts, in its order; none where it was not fine-tuned.
 
     Args:
-        config: of the model.
+        config: configuration of the model.
     """
     facts = getattr(config, "fine_tuning", None) or {}
     if facts.get("task") != "text":
@@ -42,7 +42,7 @@ def fine_tuned_labels(config: Any) -> list[Label]:
 
 
 def own_labels(config: Any) -> list[Label]:
-    """`fine_tuned_labels`, to name cells by.
+    """Return `fine_tuned_labels`, to name cells by.
 
     Raises:
         ValueError: there are none; the text says how labels are given, or that a classifier is for another command.

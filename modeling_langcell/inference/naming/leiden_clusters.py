@@ -35,7 +35,7 @@ def leiden_clusters(file: NamedFile, *, resolution: float = 1.0, seed: int = 0) 
     Args:
         file: its cells, placed.
         resolution: more makes more clusters.
-        seed: of neighbours and clusters.
+        seed: random seed of neighbours and clusters.
 
     Returns:
         Number of each cell's cluster as text, "0" the largest, shape (cells,); "none" for a cell without counts.

@@ -134,7 +134,8 @@ def name_cells(
     neighbour_space: np.ndarray | None = None,
     voices: FileVoices | None = None,
 ) -> NamedCells:
-    """Labels and confidences from the scores: refined, or smoothed, backed off and rejected as the options say.
+    """Return the labels and confidences from the scores: refined, or smoothed, backed off and rejected as the options
+    say.
 
     Block by block, but for the smoothing, which looks at all cells at once and so holds all scores in memory.
 

@@ -40,7 +40,7 @@ def values_for_cells(values: Any, cell_names: pd.Index) -> pd.Series:
 
     Args:
         values: one for each cell, or a Series whose index names some of the cells.
-        cell_names: of all cells.
+        cell_names: cell names of all cells.
 
     Raises:
         ValueError: neither, or an index that does not say which cell is meant.

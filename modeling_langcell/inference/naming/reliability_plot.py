@@ -17,14 +17,15 @@ Repeats = Sequence[tuple[np.ndarray, np.ndarray]]
 
 
 def draw_reliability(runs: Mapping[str, Repeats], *, threshold: float, title: str) -> Figure:
-    """Risk over coverage, and share of right cells over confidence; each series has one colour in both panels.
+    """Return the risk over coverage, and share of right cells over confidence; each series has one colour in both
+    panels.
 
     Of several repeats thin lines are the repeats. The thick line is their mean risk on the left, and all of their cells
     on the right.
 
     Args:
         runs: what the confidence is -> (confidence, whether the label is right) of the cells of each repeat.
-        threshold: of the first of them in its first repeat, marked.
+        threshold: threshold of the first of them in its first repeat, marked.
         title: heading.
     """
     figure = Figure(figsize=(9, 4.8), layout="constrained")

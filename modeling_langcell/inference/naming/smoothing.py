@@ -31,7 +31,7 @@ def smooth_scores(
         embeddings: cell embeddings, (cells, dim); neighbours are those with the greatest cosine.
         strength: 0 changes nothing; 1 gives neighbours together about the weight of the cell itself.
         neighbors: neighbours of each cell, itself not counted; all others where there are fewer.
-        seed: of the approximate neighbour search, used for more than 50,000 cells.
+        seed: random seed of the approximate neighbour search, used for more than 50,000 cells.
 
     Returns:
         float32, (cells, labels); each row sums to 1.
@@ -70,7 +70,7 @@ def knn_graph(embeddings: np.ndarray, *, neighbors: int, seed: int = 0) -> spars
     Args:
         embeddings: (cells, dim), any length but 0.
         neighbors: neighbours of each cell; all others where there are fewer.
-        seed: of the approximate search.
+        seed: random seed of the approximate search.
 
     Returns:
         float64, (cells, cells), zero diagonal, at least one entry a row.

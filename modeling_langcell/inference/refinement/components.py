@@ -57,7 +57,7 @@ class CellComponents:
             n_components: axes; fewer where there are fewer cells or genes.
             n_genes: genes to read, the most variable first.
             most_cells: size of the sample.
-            seed: of the sample and of the solver.
+            seed: random seed of the sample and of the solver.
 
         Raises:
             ValueError: fewer than two different cells with counts.

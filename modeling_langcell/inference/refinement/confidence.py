@@ -73,10 +73,10 @@ ALONE = Calibration(0.88, 0.63)
 def refined_confidence(
     posterior: np.ndarray, similarity: np.ndarray, named: np.ndarray, calibration: Calibration = REFINED
 ) -> np.ndarray:
-    """Probability that the names that the file gave are right.
+    """Return the probability that the names that the file gave are right.
 
     Args:
-        posterior: of `LabelMixture.posterior`, shape (cells, labels).
+        posterior: posterior of `LabelMixture.posterior`, shape (cells, labels).
         similarity: cos / temperature, shape (cells, labels); NaN for a cell without a known gene.
         named: int, shape (cells,); column of the label that a cell got, -1 for one that got none, which has 0.
         calibration: the bundled one, or one that `fit_calibration` made.
@@ -88,7 +88,7 @@ def refined_confidence(
 
 
 def alone_confidence(similarity: np.ndarray, named: np.ndarray, calibration: Calibration = ALONE) -> np.ndarray:
-    """Probability that the name that a cell got from its text alone is right; see `refined_confidence`."""
+    """Return the probability that the name that a cell got from its text alone is right; see `refined_confidence`."""
     return _confidence(_alone_evidence(similarity, named), named, similarity, calibration)
 
 

@@ -41,7 +41,7 @@ class FileRefinement:
         file: has the sample: cells, placed.
         fit: fits the mixture; another than `LabelMixture.fit` for labels that are a branch of the ontology.
         neighbours: whether the nearest cells are heard, which makes answers surer than the mixture alone is.
-        seed: of the folds in which known cells are left out.
+        seed: random seed of the folds in which known cells are left out.
     """
 
     def __init__(

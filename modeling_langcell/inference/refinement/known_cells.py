@@ -42,10 +42,10 @@ class KnownCells:
     Attributes:
         regression: None where all known cells have one label, which separates nothing.
         scale: what components are divided by.
-        n_labels: of the similarities.
+        n_labels: number of labels, as the similarities have them.
         text_weight: see above.
         label_weight: see above; 0 without a regression.
-        settings: of the mixture that goes on from here: nothing is drawn back by its mean similarity.
+        settings: settings of the mixture that goes on from here: nothing is drawn back by its mean similarity.
     """
 
     regression: "LogisticRegression | None"
@@ -72,7 +72,7 @@ class KnownCells:
             components: where the cells lie, shape (cells, components).
             known: int, shape (cells,); column of the label that a cell is known to have, -1 where it is not known.
             scale: standard deviation of the components in the file; of these cells when None.
-            seed: of the folds.
+            seed: random seed of the folds.
 
         Raises:
             ValueError: no known cell with similarities and components, or shapes that do not fit.

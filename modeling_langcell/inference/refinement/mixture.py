@@ -57,7 +57,7 @@ class MixtureSettings:
         shrinkage: how far the covariance within labels is drawn to a sphere.
         centring: c over mean similarity in a file of many types.
         least_agreement: support below which a label is dropped.
-        rounds: of expectation and maximisation.
+        rounds: rounds of expectation and maximisation.
     """
 
     temperature: float = 1.2
@@ -75,7 +75,7 @@ class LabelMixture:
     """A fitted mixture, for cells of the same file.
 
     Attributes:
-        means: of each label in the components that are read, float64, shape (labels, components).
+        means: means of each label in the components that are read, float64, shape (labels, components).
         whitening: W above, shape (components, components).
         log_shares: log of each label's share of the cells, shape (labels,).
         present: bool, shape (labels,); False for a label that vanished.
@@ -129,7 +129,7 @@ class LabelMixture:
         return cls(final.means, final.whitening, final.log_shares, final.present, centre, float(diversity), settings)
 
     def posterior(self, similarity: np.ndarray, components: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
-        """Probabilities of the labels for a block of cells, whatever else is in the block.
+        """Return the probabilities of the labels for a block of cells, whatever else is in the block.
 
         Args:
             similarity: as in `fit`, shape (cells, labels).

@@ -29,7 +29,7 @@ class Neighbours:
 
     Attributes:
         search: finds them by their components.
-        posterior: of the labels, shape (cells of the search, labels).
+        posterior: posterior of the labels, shape (cells of the search, labels).
     """
 
     search: NearestNeighbors
@@ -41,7 +41,7 @@ class Neighbours:
 
         Args:
             components: where the cells lie, shape (cells, components); NaN for an empty cell.
-            posterior: of the mixture, shape (cells, labels); zeros for a cell that it says nothing of.
+            posterior: posterior of the mixture, shape (cells, labels); zeros for a cell that it says nothing of.
         """
         used = np.flatnonzero(np.isfinite(components).all(axis=1) & posterior.any(axis=1))[:MOST_CELLS]
         wanted = min(N_NEIGHBORS, len(used) // _CELLS_PER_NEIGHBOR)
@@ -55,8 +55,9 @@ class Neighbours:
         """Return posteriors in which the neighbours are heard, float64, shape (cells, labels).
 
         Args:
-            components: of any cells of the file, shape (cells, components).
-            posterior: of the mixture for the same cells. A cell without components, or with zeros, keeps what it has.
+            components: components of any cells of the file, shape (cells, components).
+            posterior: posterior of the mixture for the same cells. A cell without components, or with zeros, keeps what
+                it has.
         """
         found = posterior.astype(np.float64)
         used = np.flatnonzero(np.isfinite(components).all(axis=1) & posterior.any(axis=1))

@@ -40,7 +40,7 @@ class Novelty:
 
     Attributes:
         high: t above, shape (labels,).
-        evidence: of the cells among which neighbours are looked for, shape (cells,).
+        evidence: evidence of the cells among which neighbours are looked for, shape (cells,).
         search: finds them by their components; None where cells have none, and each stands alone.
     """
 
@@ -79,7 +79,7 @@ class Novelty:
         return cls(high, evidence, NearestNeighbors(n_neighbors=neighbors, algorithm="brute").fit(components[chosen]))
 
     def score(self, similarity: np.ndarray, components: np.ndarray | None = None) -> np.ndarray:
-        """Novelty of a block of cells.
+        """Return the novelty of a block of cells.
 
         Args:
             similarity: as in `fit`.

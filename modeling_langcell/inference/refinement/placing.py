@@ -58,7 +58,7 @@ class PlacedCells:
     Attributes:
         axes: fitted to the counts; None where `cells.matrix` says where cells lie, or where nothing does.
         cells: what is known of them besides.
-        seed: of the sample.
+        seed: random seed of the sample.
     """
 
     axes: CellComponents | None = None
@@ -73,7 +73,7 @@ class PlacedCells:
             source: the opened data; read once here, where no matrix is given.
             cells: what is known of its cells besides.
             rows_per_chunk: cells read at once.
-            seed: of the sample.
+            seed: random seed of the sample.
         """
         if source.n_cells < LEAST_CELLS:
             return f"the file has {source.n_cells} cells, and cells name each other from {LEAST_CELLS} on"
@@ -103,7 +103,7 @@ class Block:
     """Some cells as the refinement takes them.
 
     Attributes:
-        similarity: of the cells with each label, shape (cells, labels); NaN for a cell without a known gene.
+        similarity: similarity of the cells with each label, shape (cells, labels); NaN for a cell without a known gene.
         places: where they lie, shape (cells, components), batches moved onto one another; None where nothing says.
         cells: what is known of them besides.
     """

@@ -45,7 +45,7 @@ def cell_numbers(block: sparse.csr_matrix | sparse.csr_array | np.ndarray, *, se
 
 
 def smallest(numbers: np.ndarray, most: int) -> np.ndarray:
-    """Rows of the `most` smallest numbers, in the order of the numbers; int64, at most `most`."""
+    """Return the rows of the `most` smallest numbers, in the order of the numbers; int64, at most `most`."""
     return np.argsort(numbers, kind="stable")[:most]
 
 

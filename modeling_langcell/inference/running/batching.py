@@ -33,7 +33,7 @@ class TokenBudget:
 
 
 def token_batches(lengths: np.ndarray, max_batch_tokens: int) -> Iterator[np.ndarray]:
-    """Row numbers of each batch: cells of like length together, rows x longest within the budget.
+    """Yield the row numbers of each batch: cells of like length together, rows x longest within the budget.
 
     A cell that is longer than the budget still gets a batch of its own.
 

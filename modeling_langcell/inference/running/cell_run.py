@@ -58,11 +58,11 @@ class InferenceRun:
         return [*self.source.notes, *found.notes]
 
     def starts(self) -> range:
-        """First rows of the chunks."""
+        """Return the first rows of the chunks."""
         return range(0, self.source.n_cells, self.options.rows_per_chunk)
 
     def budget(self) -> int:
-        """Padded genes a batch: as asked for, or as the memory allows."""
+        """Return the padded genes a batch: as asked for, or as the memory allows."""
         return self.options.max_batch_tokens or find_max_batch_tokens(self.loaded.model)
 
 
@@ -90,7 +90,8 @@ def run_in_memory(run: InferenceRun) -> FinishedRun:
 def run_on_disk(
     run: InferenceRun, output: Path, arguments: Mapping[str, Any], processes: Processes
 ) -> Iterator[FinishedRun | None]:
-    """All cells, the results kept in `OUTPUT.parts/`; yields them to rank 0 when all processes are done, else None.
+    """Yield all cells, the results kept in `OUTPUT.parts/`; yields them to rank 0 when all processes are done, else
+    None.
 
     The folder is removed after the block, or when the cells turn out to be unusable. After any other failure it stays,
     and the same arguments go on with it.

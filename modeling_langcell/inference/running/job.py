@@ -152,7 +152,7 @@ class InferenceJob:
 
     @contextmanager
     def finished(self, run: InferenceRun, arguments: Mapping[str, Any]) -> Iterator[FinishedRun | None]:
-        """The results of all cells; None in a process that has nothing left to do.
+        """Yield the results of all cells; None in a process that has nothing left to do.
 
         Results of a file are on the disk until the block ends; a run that was killed goes on with them if it has the
         same `arguments`, to which data, model and reading are added here.

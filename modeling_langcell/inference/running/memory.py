@@ -21,7 +21,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def find_max_batch_tokens(model: ComputingModel) -> int:
-    """Padded genes a batch that fit the free memory of the model's device, as a power of two.
+    """Return the padded genes a batch that fit the free memory of the model's device, as a power of two.
 
     A power of two, so that a few megabytes more or less from run to run make no other batches.
     """
@@ -39,7 +39,8 @@ def _power_of_two(number: int) -> int:
 
 
 def estimate_bytes_per_gene(config: LangCellConfig, dtype: torch.dtype) -> int:
-    """Bytes that a gene of a batch takes at the peak: the cell encoder, keys and values, and the texts that read them.
+    """Return the bytes that a gene of a batch takes at the peak: the cell encoder, keys and values, and the texts that
+    read them.
 
     A layer holds about ten states and two intermediate ones at a time, and the attention scores where no fused kernel
     runs. Keys and values of all cross-attention layers are held twice: re-ranking copies those of chosen cells.
@@ -56,7 +57,7 @@ def estimate_bytes_per_gene(config: LangCellConfig, dtype: torch.dtype) -> int:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that is free on a device, for this process: the machine's is shared by all that run on it."""
+    """Return the memory that is free on a device, for this process: the machine's is shared by all that run on it."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     available = min([psutil.virtual_memory().available, *_room_in_cgroup()])

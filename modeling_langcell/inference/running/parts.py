@@ -28,7 +28,7 @@ class ResultParts(Protocol):
     """Where the results of chunks go, and where they come from in the order of the cells."""
 
     def starts(self) -> set[int]:
-        """First rows of the chunks that are there."""
+        """Return the first rows of the chunks that are there."""
         ...
 
     def add(self, start: int, columns: Columns) -> None:
@@ -36,7 +36,7 @@ class ResultParts(Protocol):
         ...
 
     def read(self, *names: str) -> Iterator[tuple[np.ndarray, ...]]:
-        """The named columns, chunk by chunk in the order of the cells."""
+        """Return the named columns, chunk by chunk in the order of the cells."""
         ...
 
 

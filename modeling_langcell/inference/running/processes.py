@@ -63,7 +63,8 @@ class Processes:
         return self.rank == 0
 
     def share(self, items: Sequence[Item]) -> Sequence[Item]:
-        """The part of the items that this process works on: one run of neighbours, sizes within one of one another.
+        """Return the part of the items that this process works on: one run of neighbours, sizes within one of one
+        another.
 
         >>> [Processes(rank, 2).share("abcde") for rank in (0, 1)]
         ['ab', 'cde']
@@ -93,7 +94,7 @@ class Processes:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """A step after which all processes go on, or none: where one cannot, it stops the others.
+        """Yield a step after which all processes go on, or none: where one cannot, it stops the others.
 
         Raises:
             ValueError: another process could not do its part.
@@ -112,7 +113,8 @@ class Processes:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """A step that each process does by itself: its error carries a note, since no other process will tell of it."""
+        """Yield a step that each process does by itself: its error carries a note, since no other process will tell of
+        it."""
         try:
             yield
         except USER_ERRORS as error:

@@ -47,7 +47,7 @@ class RankedChunk(NamedTuple):
     Attributes:
         start: first row.
         ranked: the cells.
-        weights: of the reference cells, float32, shape (cells, reference cells); None without these.
+        weights: weights of the reference cells, float32, shape (cells, reference cells); None without these.
         facts: what else is kept of the cells, from their counts.
     """
 
@@ -70,7 +70,7 @@ def ranked_chunks(
 
     Args:
         source: the opened data.
-        loaded: whose vocabulary the genes are ranked by.
+        loaded: model with the vocabulary that genes are ranked by.
         gene_index: place of each of the data's genes in the vocabulary, or -1.
         starts: first rows of the chunks that are wanted.
         rows_per_chunk: cells of a chunk; the last has fewer.

@@ -53,7 +53,7 @@ class CellReader:
         self.cells.close()
 
     def ranked(self, rows: np.ndarray, loaded: LoadedModel) -> RankedCells:
-        """Cells in these rows (sorted, distinct), as ranked genes."""
+        """Return cells in these rows (sorted, distinct), as ranked genes."""
         extractor = loaded.processor.feature_extractor
         gene_index = gene_index_of(self.cells, extractor)
         counts = [

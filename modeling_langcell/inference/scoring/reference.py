@@ -36,7 +36,8 @@ def measured_reference(loaded: LoadedScorer, source: CellSource) -> MeasuredRefe
 
 
 def known_reference(loaded: LoadedScorer) -> np.ndarray:
-    """What a model knows of all its reference cells, float32, unit length, shape (reference cells, projection_dim).
+    """Return what a model knows of all its reference cells, float32, unit length, shape (reference cells,
+    projection_dim).
 
     As stored in its folder, or found now where its weights are others.
     """
@@ -52,7 +53,7 @@ def known_reference(loaded: LoadedScorer) -> np.ndarray:
 
 
 def with_reference(loaded: LoadedScorer, labels: EncodedLabels, reference: MeasuredReference | None) -> EncodedLabels:
-    """Encoded labels whose similarities are found with the reference cells; as they are without these.
+    """Return the encoded labels whose similarities are found with the reference cells; as they are without these.
 
     Args:
         loaded: the model, in the dtype that it computes cells in.

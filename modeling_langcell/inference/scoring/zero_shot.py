@@ -20,7 +20,8 @@ def score_labels(
     rerank: str = "full",
     k: int = DEFAULT_K,
 ) -> LabelScores:
-    """Zero-shot scores of every cell for every label (Zhao et al. 2024, section 4.1), without reference cells.
+    """Return the zero-shot scores of every cell for every label (Zhao et al. 2024, section 4.1), without reference
+    cells.
 
     score = alpha * softmax(cos / temperature) + (1 - alpha) * softmax(match probability), each over the labels.
 

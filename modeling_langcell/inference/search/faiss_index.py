@@ -29,7 +29,7 @@ class FaissIndex:
     the store's own vectors, so that similarities are exact, and only what is found at all is approximate.
 
     Args:
-        index: of faiss, for inner products.
+        index: index of faiss, for inner products.
         facts: what `store_facts` says of the store that it is of.
         probes: lists looked at in a search.
     """
@@ -55,7 +55,7 @@ class FaissIndex:
 
     @classmethod
     def build(cls, store: EmbeddingStore, *, probes: int = DEFAULT_PROBES, seed: int = 0) -> "FaissIndex":
-        """Index a store; `seed` draws the cells that the centres are learnt from."""
+        """Return the index a store; `seed` draws the cells that the centres are learnt from."""
         faiss = _faiss()
         n_lists = int(4 * np.sqrt(store.n_cells))
         if store.n_cells < _LEAST_CELLS_FOR_LISTS:
@@ -101,7 +101,7 @@ class FaissIndex:
             raise ValueError(f"The index is not of the embeddings in {store.name}; name another file, and it is made.")
 
     def search(self, store: EmbeddingStore, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Similarities and rows, best first, both (queries, at most k); as `search_exact`, but approximate.
+        """Return the similarities and rows, best first, both (queries, at most k); as `search_exact`, but approximate.
 
         Where the lists looked at hold fewer than k cells for some query, more lists are looked at.
         """

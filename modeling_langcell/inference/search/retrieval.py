@@ -84,7 +84,7 @@ def retrieve(
     Args:
         store: h5ad file or zarr folder that `langcell embed` or `langcell annotate` wrote, a .npy file that
             `save_embeddings` wrote, or an AnnData.
-        texts: sentences, names or ids of cell types (which get their definition as text), or resolved `Label`s. To
+        texts: sentences, names or ids of cell types (which get their definition as text), or `Label` objects. To
             search texts for cells, the candidates: the types that the model was trained on when None.
         cells: names of cells (obs_names) or their rows: find texts for these.
         counts: where the cells' counts are when not in the store; the same cells in the same order.

@@ -1,5 +1,6 @@
 """The app in a real browser: headless Chromium on the page that `langcell app` and the Space serve."""
 
+import json
 import os
 import re
 import shutil
@@ -7,11 +8,15 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import anndata
+import anyio
+import httpx
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from anndata import AnnData
+from mcp import ClientSession
+from mcp.client.streamable_http import streamablehttp_client
 from places import ROOT
 from tiny import tiny_counts
 from tiny_sample import save_sample_model
@@ -20,7 +25,7 @@ from typer.testing import CliRunner
 from langcell.app.options import AppOptions
 from langcell.app.wording import in_page_words
 from langcell.cli.commands import app as command_line
-from langcell.sample_data import BULK_LABELS
+from langcell.sample_data import BULK_LABELS, sample_cells
 
 CHROMIUM = shutil.which("chromium")
 TYPES = ["CL:0000236", "CL:0000623", "CL:0000542", "CL:0000576"]
@@ -48,7 +53,8 @@ def served(model_dir):
     from langcell.app.serving import running
     from langcell.hub_cards.space.app import build
 
-    with running(build, AppOptions(model=str(model_dir), device="cpu", dtype="float32", max_upload_mb=2)) as served:
+    options = AppOptions(model=str(model_dir), device="cpu", dtype="float32", max_upload_mb=2, tools=True)
+    with running(build, options) as served:
         yield served
     assert not served.folder.exists()
 
@@ -313,6 +319,38 @@ def test_a_closed_page_leaves_no_files(served, browser, tmp_path):
         other.wait_for_timeout(100)
     assert not list(served.folder.rglob("mine.h5ad"))
     other.close()
+
+
+def test_an_agent_finds_the_tools_and_names_cells_by_them(served, tmp_path):
+    write_cells(tmp_path / "mine.h5ad", list(sample_cells().var_names[:42]))
+    with (tmp_path / "mine.h5ad").open("rb") as file:
+        uploaded = httpx.post(f"{served.url}gradio_api/upload", files={"files": file}).json()[0]
+
+    async def use() -> dict:
+        address = f"{served.url}gradio_api/mcp/"
+        async with streamablehttp_client(address) as (read, write, _), ClientSession(read, write) as session:
+            await session.initialize()
+
+            async def answer(tool: str, **arguments) -> str:
+                return (await session.call_tool(tool, arguments)).content[0].text
+
+            found = {tool.name: set(tool.inputSchema["properties"]) for tool in (await session.list_tools()).tools}
+            secret = tmp_path / "mine.h5ad"
+            return {
+                "tools": found,
+                "types": json.loads(await answer("list_labels", contains="natural")),
+                "named": json.loads(await answer("name_cells", file=uploaded, labels=["B cell", "NK cell"])),
+                "outside": await answer("name_cells", file=str(secret), labels=["B cell", "NK cell"]),
+                "nothing": await answer("name_cells", file=uploaded, labels=[]),
+            }
+
+    found = anyio.run(use)
+    assert found["tools"] == {"list_labels": {"contains"}, "name_cells": {"file", "labels", "tissue"}}
+    assert found["types"] == {"labels": ["natural killer cell"]}
+    assert found["named"]["cells"] == 6 == sum(row["cells"] for row in found["named"]["labels"])
+    assert "is no uploaded file; give what POST /gradio_api/upload answered" in found["outside"]
+    assert "Give either labels or a tissue" in found["nothing"]
+    assert not list(served.folder.glob("session-*/mine*"))
 
 
 def test_the_space_runs_with_the_gradio_that_is_tested():

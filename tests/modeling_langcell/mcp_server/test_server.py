@@ -42,6 +42,8 @@ def answers(tmp_path_factory, tiny_model_dir):
             found = {"tools": (await session.list_tools()).tools}
             found["named"] = await answer(session, "name_cells", file="cells.h5ad", labels=LABELS)
             found["again"] = await answer(session, "name_cells", file="cells.h5ad", labels=LABELS)
+            found["why"] = await answer(session, "explain", file="cells.h5ad", label_column="type", top=3)
+            found["why not"] = await answer(session, "explain", file="cells.h5ad", label="monocyte")
             found["cells"] = await answer(session, "search_cells", file="cells_named.h5ad", text="b cell", k=3)
             found["quality"] = await answer(session, "evaluate", file="cells.h5ad", label_column="type")
             found["outside"] = await answer(session, "name_cells", file="../cells.h5ad", labels=LABELS)
@@ -57,7 +59,7 @@ def answers(tmp_path_factory, tiny_model_dir):
 
 def test_the_tools_are_there_with_what_they_take(answers):
     takes = {tool.name: set(tool.inputSchema["properties"]) for tool in answers["tools"]}
-    assert set(takes) == {"list_labels", "name_cells", "search_cells", "evaluate"}
+    assert set(takes) == {"list_labels", "name_cells", "explain", "search_cells", "evaluate"}
     assert takes["search_cells"] == {"file", "text", "k"}
     assert all("Args:" in tool.description for tool in answers["tools"])
 
@@ -69,6 +71,13 @@ def test_cells_get_names_in_a_new_file(answers):
     assert sum(row["cells"] for row in named["labels"]) == 36
     assert any("natural killer cell (CL:0000623)" in note for note in named["notes"])
     assert any("vocabulary" in note for note in named["notes"])
+
+
+def test_genes_say_why_each_label_was_given(answers):
+    groups = answers["why"]["groups"]
+    assert len(groups) == 3
+    assert all(0 < len(group["supporting"]) <= 3 for group in groups)
+    assert all(gene["effect"] > 0 for group in groups for gene in group["supporting"])
 
 
 def test_cells_are_found_by_a_text(answers):
@@ -86,6 +95,7 @@ def test_known_types_measure_the_model(answers):
     [
         ("again", "cells_named.h5ad exists already"),
         ("outside", "../cells.h5ad is outside the shared folder"),
+        ("why not", "obs has no column 'langcell_label'"),
         ("no embeddings", "cells.h5ad: it has no embeddings"),
         ("misspelt", "name_cells has no argument 'label'; legal are file, labels"),
         ("kind", "search_cells cannot take these arguments: k: "),

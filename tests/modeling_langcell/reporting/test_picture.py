@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from tiny_named import named_cells
 
@@ -33,6 +34,26 @@ def test_rare_types_share_the_last_bar():
     _, right = picture(read_named(named_cells(600, labels, seed=1))).axes
     assert len(right.patches) <= MOST_BARS + 1
     assert sum(bar.get_width() for bar in right.patches) == 600
+
+
+def test_genes_stand_in_the_rows_of_the_bars_and_repeat_no_name(named):
+    labels = sorted(named.drawn.spans)[:3]
+    genes = {label: [f"GENE{i}"] for i, label in enumerate(labels)}
+    flat = [gene for of in genes.values() for gene in of]
+    mean = pd.DataFrame(np.eye(3), index=labels, columns=flat)
+    _, bars, dots, *_ = picture(named, dots=(genes, mean, mean)).axes
+    rows = [text.get_text() for text in bars.get_yticklabels()]
+    order = [gene for label in rows for gene in genes.get(label, ())]
+    assert [text.get_text() for text in dots.get_xticklabels()] == order
+    assert dots.get_ylim() == bars.get_ylim()
+    assert not dots.get_yticklabels()
+    points = dots.collections[0]
+    drawn = {
+        (rows[int(y)], order[int(x)])
+        for (x, y), value in zip(points.get_offsets(), points.get_array(), strict=True)
+        if value
+    }
+    assert drawn == {(label, gene) for label, of in genes.items() for gene in of}
 
 
 def test_the_suffix_says_what_is_written(named, tmp_path):

@@ -58,8 +58,8 @@ def read_cells(
         reading: reading options for the file.
         vocabulary: that of the model; the names of genes are those that the whole file is read by.
         rows: which cells, ascending; all when None.
-        max_cells: of all cells, draw this many; only without `rows`.
-        seed: of the draw.
+        max_cells: draw this many of all cells; only without `rows`.
+        seed: random seed of the draw.
 
     Returns:
         X linear (whatever the file holds) and sparse, all of obs, gene names in var["gene"]; uns["langcell_evaluation"]
@@ -80,14 +80,14 @@ def read_cells(
 
 
 def memory_reading(cells: AnnData, reading: Mapping[str, Any]) -> dict[str, Any]:
-    """Reading options for what `read_cells` returned, from those for the file."""
+    """Return the reading options for what `read_cells` returned, from those for the file."""
     kept = {name: value for name, value in reading.items() if name not in _OF_THE_SOURCE}
     x_is = "counts" if cells.uns[ORIGIN]["x_is"] == "counts" else "linear"
     return {**kept, "x_is": x_is, "gene_column": GENE_COLUMN}
 
 
 def embed_cells(cells: AnnData, loaded: LoadedLangCell, reading: Mapping[str, Any]) -> CellEmbeddings:
-    """Embeddings of what `read_cells` returned; `cells` is not changed."""
+    """Return the embeddings of what `read_cells` returned; `cells` is not changed."""
     copied = cells.copy()
     embed(copied, model=loaded, hidden=True, **memory_reading(cells, reading))
     projected, hidden = (np.asarray(copied.obsm[name]) for name in ("X_langcell", "X_langcell_hidden"))

@@ -120,18 +120,19 @@ class EvaluationContext(EvaluationInputs):
         return self.embed_with(self.loaded)
 
     def embed_with(self, loaded: LoadedLangCell) -> CellEmbeddings:
-        """Embeddings of all cells by another model."""
+        """Return the embeddings of all cells by another model."""
         return embed_cells(self.cells, loaded, self.reading)
 
     def embed_rows(self, rows: np.ndarray) -> np.ndarray:
-        """Cell embeddings of some rows, ascending, shape (rows, projection_dim); of a file no other cells are kept."""
+        """Return cell embeddings of some rows, ascending, shape (rows, projection_dim); of a file no other cells are
+        kept."""
         if "cells" in self.__dict__ or self.max_cells is not None:
             return self.embeddings.projected[rows]
         cells = read_cells(self.data, self.reading, vocabulary=self._vocabulary, rows=rows)
         return embed_cells(cells, self.loaded, self.reading).projected
 
     def scored(self, labels: Sequence[Label], *, match: bool = True) -> ScoredCells:
-        """Similarity and match of all cells for these labels; kept for the next task that asks the same.
+        """Return the similarity and match of all cells for these labels; kept for the next task that asks the same.
 
         Args:
             labels: the candidates.
@@ -146,7 +147,7 @@ class EvaluationContext(EvaluationInputs):
         return found
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """Text embeddings, unit length, float32, shape (texts, projection_dim)."""
+        """Return the text embeddings, unit length, float32, shape (texts, projection_dim)."""
         return embed_texts(texts, model=self.loaded)
 
     @cached_property

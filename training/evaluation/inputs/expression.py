@@ -10,7 +10,7 @@ _COUNTS = 10_000
 
 
 def log_normalize(counts: sparse.csr_matrix) -> sparse.csr_matrix:
-    """log1p of counts per 10,000, float32, shape as given (cells, genes); a cell without counts stays empty."""
+    """Return log1p of counts per 10,000, float32, shape as given (cells, genes); a cell without counts stays empty."""
     n_counts = np.asarray(counts.sum(axis=1)).ravel()
     scale = sparse.diags_array(_COUNTS / np.where(n_counts > 0, n_counts, 1.0))
     values = sparse.csr_matrix(scale @ counts, dtype=np.float32)
@@ -19,11 +19,11 @@ def log_normalize(counts: sparse.csr_matrix) -> sparse.csr_matrix:
 
 
 def principal_components(values: sparse.csr_matrix, *, seed: int) -> np.ndarray:
-    """Principal components of the most variable genes.
+    """Return the principal components of the most variable genes.
 
     Args:
         values: log-normalized, shape (cells, genes).
-        seed: of the solver's first vector.
+        seed: random seed of the solver's first vector.
 
     Returns:
         float32, shape (cells, components): 50, or one fewer than there are cells or genes.

@@ -16,7 +16,8 @@ _NOT_OF_THE_MODEL = (".md", ".png")  # a better card makes no other model
 
 
 def digest_of_data(path: str | Path) -> str | None:
-    """sha256 of a file, and for a zarr folder over the names and contents of its files; None where there is neither."""
+    """Return sha256 of a file, and for a zarr folder over the names and contents of its files; None where there is
+    neither."""
     path = local_path(path)
     if path.is_file():
         return sha256_of(path)
@@ -24,7 +25,7 @@ def digest_of_data(path: str | Path) -> str | None:
 
 
 def digest_of_model(model: Any, *, adapter: str | Path | None = None) -> str:
-    """Identity of weights, configuration, vocabulary and processor, and of an adapter.
+    """Return the identity of weights, configuration, vocabulary and processor, and of an adapter.
 
     Args:
         model: folder, Hub id (loaded to learn its commit), or what `langcell.load` returned (its tensors are hashed).
@@ -46,7 +47,7 @@ def digest_of_model(model: Any, *, adapter: str | Path | None = None) -> str:
 
 @cache
 def digest_of_code() -> str:
-    """sha256 over langcell's own Python files: another version of the code computes again."""
+    """Return sha256 over langcell's own Python files: another version of the code computes again."""
     folder = Path(langcell.processing.__file__).parents[1]
     roots = {Path(langcell.__file__).parent, folder}
     paths = sorted({path for root in roots for path in root.rglob("*.py") if "__pycache__" not in path.parts})

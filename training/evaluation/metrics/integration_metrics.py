@@ -67,7 +67,7 @@ class BatchMixing(OfflineMetric):
 
 
 def overall(avg_bio: float, avg_batch: float) -> float:
-    """0.6 AvgBio + 0.4 AvgBatch."""
+    """Return 0.6 AvgBio + 0.4 AvgBatch."""
     return BIO_WEIGHT * avg_bio + (1 - BIO_WEIGHT) * avg_batch
 
 

@@ -132,7 +132,7 @@ def score_predictions(
         truth: int64, shape (cells,); codes 0 to len(names) - 1.
         predicted: int64, shape (cells,); likewise, or len(names) for a cell that got no label.
         names: the candidate labels, in the order of their codes.
-        seed: of the draws of the cells behind the standard deviations.
+        seed: random seed of the draws of the cells behind the standard deviations.
         draws: number of these draws.
         credit: what each label counts for each type (`ontology_scoring.credit_matrix`); adds ontology_accuracy.
 
@@ -152,25 +152,27 @@ def score_predictions(
 
 
 def confusion_of(truth: np.ndarray, predicted: np.ndarray, n_labels: int) -> np.ndarray:
-    """Cells of each type (rows) that got each label (columns, the last one: no label), shape (labels, labels + 1)."""
+    """Return cells of each type (rows) that got each label (columns, the last one: no label), shape (labels, labels +
+    1)."""
     return confusion_matrix(truth, predicted, labels=range(n_labels + 1))[:-1]
 
 
 def quick_scores(truth: np.ndarray, predicted: np.ndarray, *, credit: np.ndarray | None = None) -> dict[str, float]:
-    """accuracy, macro_f1, weighted_f1 and, with `credit`, ontology_accuracy; see `score_predictions`."""
+    """Return accuracy, macro_f1, weighted_f1 and, with `credit`, ontology_accuracy; see `score_predictions`."""
     columns = {"predictions": predicted, "references": truth}
     aware = {} if credit is None else computed(OntologyAccuracy(), **columns, credit=credit)
     return {**computed(Accuracy(), **columns), **computed(F1(), **columns), **aware}
 
 
 def per_type_scores(truth: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """precision, recall, f1 and support of each type; arguments as in `score_predictions`."""
+    """Return precision, recall, f1 and support of each type; arguments as in `score_predictions`."""
     columns = computed(PerType(), predictions=predicted, references=truth, labels=range(len(names)))
     return {name: {key: values[i] for key, values in columns.items()} for i, name in enumerate(names)}
 
 
 def mean_per_type(runs: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """Each type's precision, recall and f1 over repeats, mean and <name>_sd; support is the cells of all of them.
+    """Return each type's precision, recall and f1 over repeats, mean and <name>_sd; support is the cells of all of
+    them.
 
     Args:
         runs: what `per_type_scores` returns for each repeat; a repeat without cells of a type says nothing of it.

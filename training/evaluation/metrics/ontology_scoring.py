@@ -63,7 +63,8 @@ class TermDistances:
         return steps
 
     def between(self, first: str, second: str) -> int | None:
-        """Fewest steps from one term up to a common ancestor and down to the other; None where they share none."""
+        """Return the fewest steps from one term up to a common ancestor and down to the other; None where they share
+        none."""
         up, other = self.steps_up(first), self.steps_up(second)
         return min((up[term] + other[term] for term in up.keys() & other.keys()), default=None)
 

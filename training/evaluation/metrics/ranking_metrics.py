@@ -72,7 +72,7 @@ class MultiLabel(OfflineMetric):
 
 
 def multi_label_scores(truth: np.ndarray, scores: np.ndarray) -> dict[str, list[float]]:
-    """auroc, auprc and f1 of each label; truth 0 or 1 and scores, both of shape (rows, labels)."""
+    """Return auroc, auprc and f1 of each label; truth 0 or 1 and scores, both of shape (rows, labels)."""
     columns = range(truth.shape[1])
     return {
         "auroc": [float(roc_auc_score(truth[:, i], scores[:, i])) for i in columns],
@@ -103,12 +103,13 @@ def first_right_ranks(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
 def score_ranks(
     ranks: np.ndarray, distances: Sequence[float | None], *, seed: int, draws: int = BOOTSTRAP_DRAWS
 ) -> dict[str, Any]:
-    """What `Retrieval` says, with the mean ontology distance, each with its standard deviation over draws of queries.
+    """Return what `Retrieval` says, with the mean ontology distance, each with its standard deviation over draws of
+    queries.
 
     Args:
         ranks: int64, shape (queries,).
         distances: steps from the answer in the first place to the right one; None where the ontology has no path.
-        seed: of the draws.
+        seed: random seed of the draws.
         draws: how often the queries are drawn again with replacement.
     """
     known = np.array([np.nan if distance is None else distance for distance in distances])

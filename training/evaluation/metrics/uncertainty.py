@@ -22,7 +22,7 @@ def uncertainty_text(repeats: int, over: str, seed: int) -> str:
     Args:
         repeats: number of them.
         over: what they are, in the plural.
-        seed: of the draws.
+        seed: random seed of the draws.
 
     >>> uncertainty_text(3, "splits of the cells", 0)
     '± is the standard deviation over 3 splits of the cells (seed 0).'
@@ -35,7 +35,7 @@ def uncertainty_text(repeats: int, over: str, seed: int) -> str:
 
 
 def sd_of(values: Sequence[float] | np.ndarray) -> float | None:
-    """Standard deviation; NaN is left out, and of fewer than two values there is none.
+    """Return the standard deviation; NaN is left out, and of fewer than two values there is none.
 
     >>> sd_of([1.0, 3.0, float("nan")]), sd_of([1.0])
     (1.0, None)
@@ -46,7 +46,8 @@ def sd_of(values: Sequence[float] | np.ndarray) -> float | None:
 
 
 def mean_and_sd(runs: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    """Each measure's mean over repeats and, as <name>_sd, its standard deviation over them; "runs" is their number.
+    """Return each measure's mean over repeats and, as <name>_sd, its standard deviation over them; "runs" is their
+    number.
 
     >>> mean_and_sd([{"f1": 0.5}, {"f1": 0.7}])
     {'f1': 0.6, 'f1_sd': 0.1, 'runs': 2}
@@ -61,14 +62,14 @@ def mean_and_sd(runs: Sequence[Mapping[str, float]]) -> dict[str, Any]:
 
 
 def draw_confusions(confusion: np.ndarray, *, draws: int, seed: int) -> np.ndarray:
-    """Confusion matrices of the cells drawn again with replacement, shape (draws, types, labels + 1).
+    """Return the confusion matrices of the cells drawn again with replacement, shape (draws, types, labels + 1).
 
     Cells in the same place of the matrix count alike, so drawing cells is drawing places.
 
     Args:
         confusion: cells, shape (types, labels + 1), as `metrics.score_predictions` returns it.
         draws: how many.
-        seed: of the draws.
+        seed: random seed of the draws.
     """
     n_cells = confusion.sum()
     places = np.random.default_rng(seed).multinomial(n_cells, confusion.ravel() / n_cells, size=draws)
@@ -76,7 +77,7 @@ def draw_confusions(confusion: np.ndarray, *, draws: int, seed: int) -> np.ndarr
 
 
 def bootstrap_sd(drawn: np.ndarray, *, credit: np.ndarray | None = None) -> dict[str, float | None]:
-    """Standard deviations of the measures over draws of the cells.
+    """Return the standard deviations of the measures over draws of the cells.
 
     Args:
         drawn: what `draw_confusions` returns.
@@ -95,7 +96,7 @@ def bootstrap_sd(drawn: np.ndarray, *, credit: np.ndarray | None = None) -> dict
 
 
 def bootstrap_sd_per_type(drawn: np.ndarray) -> list[dict[str, float | None]]:
-    """precision_sd, recall_sd and f1_sd of each type, over the draws in which it has cells.
+    """Return precision_sd, recall_sd and f1_sd of each type, over the draws in which it has cells.
 
     Args:
         drawn: what `draw_confusions` returns.

@@ -8,7 +8,7 @@ _MOST_CELLS = 5000
 
 
 def map_cells_and_texts(cells: np.ndarray, texts: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Places of cells and texts in one UMAP.
+    """Return the places of cells and texts in one UMAP.
 
     Contrastive training leaves cells and texts in two cones of the space: every text is further from every cell than
     cells are from each other, and a plain UMAP draws two islands. The ranking of texts for a cell does not see the
@@ -17,7 +17,7 @@ def map_cells_and_texts(cells: np.ndarray, texts: np.ndarray, *, seed: int) -> t
     Args:
         cells: cell embeddings, shape (cells, projection_dim).
         texts: text embeddings, shape (texts, projection_dim), at least one.
-        seed: of UMAP.
+        seed: random seed of UMAP.
 
     Returns:
         shape (cells, 2) and (texts, 2).
@@ -28,7 +28,8 @@ def map_cells_and_texts(cells: np.ndarray, texts: np.ndarray, *, seed: int) -> t
 
 
 def drawn_cells(n_cells: int, *, seed: int) -> np.ndarray:
-    """Rows of the cells to draw, ascending: all, or 5,000 of them, beyond which points only hide each other."""
+    """Return the rows of the cells to draw, ascending: all, or 5,000 of them, beyond which points only hide each
+    other."""
     if n_cells <= _MOST_CELLS:
         return np.arange(n_cells)
     return np.sort(np.random.default_rng(seed).choice(n_cells, _MOST_CELLS, replace=False))

@@ -25,7 +25,7 @@ def label_section(report: Mapping[str, Any], *, reads_texts: bool) -> Section:
     """Return which columns gave labels and texts, and each type with what it was read as.
 
     Args:
-        report: of a task; without "labels" where the task has none.
+        report: report of a task; without "labels" where the task has none.
         reads_texts: whether the model reads texts in this task.
     """
     if "labels" not in report:

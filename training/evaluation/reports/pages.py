@@ -71,7 +71,7 @@ class Chapter:
     """A task in the page of all.
 
     Attributes:
-        name: of the task; what links lead to.
+        name: name of the task; what links lead to.
         sections: its page.
         pictures: its PNG files.
     """
@@ -82,7 +82,8 @@ class Chapter:
 
 
 def page(sections: Sequence[Section], pictures: Sequence[str] = (), *, level: int = 1) -> str:
-    """Sections as Markdown, the first under a heading of `level` and the others one below, then the pictures."""
+    """Return the sections as Markdown, the first under a heading of `level` and the others one below, then the
+    pictures."""
     parts = []
     for i, section in enumerate(sections):
         heading = f"{'#' * (level + (i > 0))} {section.title}" if section.title else ""
@@ -92,10 +93,10 @@ def page(sections: Sequence[Section], pictures: Sequence[str] = (), *, level: in
 
 
 def html_page(title: str, overview: Sequence[Section], chapters: Sequence[Chapter]) -> str:
-    """One HTML file with the pictures in it: it asks for nothing, of this machine or of another.
+    """Return one HTML file with the pictures in it: it asks for nothing, of this machine or of another.
 
     Args:
-        title: of the page.
+        title: title of the page.
         overview: what stands first.
         chapters: the tasks, in order.
 

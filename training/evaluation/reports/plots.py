@@ -20,7 +20,7 @@ _WIDEST_NAME = 24
 
 
 def draw_confusion(report: Mapping[str, Any]) -> Figure:
-    """True type (rows, each summing to one) against given label."""
+    """Return true type (rows, each summing to one) against given label."""
     counts = np.array(model_scores(report)["confusion"])
     rows = [label["name"] for label in report["labels"]]
     columns = [*rows, UNASSIGNED]
@@ -41,7 +41,8 @@ def draw_confusion(report: Mapping[str, Any]) -> Figure:
 
 
 def draw_per_type(report: Mapping[str, Any], *, beside: str = "nearest profile") -> Figure:
-    """F1 of each type, best first, with its number of cells, next to that of the method `beside` where there is one."""
+    """Return F1 of each type, best first, with its number of cells, next to that of the method `beside` where there is
+    one."""
     ours = model_scores(report)["per_type"]
     names = sorted((name for name in ours if ours[name]["support"]), key=lambda name: -ours[name]["f1"])
     bars = {method: report["methods"][method] for method in list(report["methods"])[:1]}
@@ -94,7 +95,8 @@ def draw_curves(
 
 
 def draw_bars(methods: Mapping[str, Mapping[str, Any]], measures: Mapping[str, str], *, title: str) -> Figure:
-    """Measures from 0 to 1 side by side, a group for each and a bar for each method, with standard deviations.
+    """Return the measures from 0 to 1 side by side, a group for each and a bar for each method, with standard
+    deviations.
 
     Args:
         methods: method -> {measure: value, <measure>_sd: value}.
@@ -116,7 +118,7 @@ def draw_bars(methods: Mapping[str, Mapping[str, Any]], measures: Mapping[str, s
 
 
 def draw_points(axis: Axes, places: np.ndarray, groups: Sequence[str], *, title: str, legend: bool = True) -> None:
-    """Cells as points on `axis`, a colour a group; groups in sorted order, at most 24 in the legend.
+    """Draw cells as points on `axis`, a colour a group; groups in sorted order, at most 24 in the legend.
 
     Args:
         axis: where to draw.
@@ -138,7 +140,7 @@ def draw_points(axis: Axes, places: np.ndarray, groups: Sequence[str], *, title:
 def draw_embeddings(
     cells: np.ndarray, groups: Sequence[str], texts: np.ndarray, names: Sequence[str], *, title: str
 ) -> Figure:
-    """Cells as points and texts as stars with their names, in one map (the paper's figures 1b and 5).
+    """Return cells as points and texts as stars with their names, in one map (the paper's figures 1b and 5).
 
     Args:
         cells: places of the cells, shape (cells, 2).
@@ -171,7 +173,8 @@ def draw_embeddings(
 
 
 def distinct_colours(n: int) -> list[str]:
-    """Colours for n groups that are as easy to tell apart as so many can be: scanpy's; repeated beyond 102 groups."""
+    """Return colours for n groups that are as easy to tell apart as so many can be: scanpy's; repeated beyond 102
+    groups."""
     from scanpy.plotting.palettes import default_20, default_28, default_102
 
     palette = next((colours for colours in (default_20, default_28) if len(colours) >= n), default_102)

@@ -146,7 +146,7 @@ def summary_table(task: str, methods: Mapping[str, Mapping[str, Any]], *, first:
 
 
 def best_methods(methods: Mapping[str, Mapping[str, Any]], measure: str) -> list[int]:
-    """Places of the methods that are best in a measure, as the table writes it; none where all are alike.
+    """Return the places of the methods that are best in a measure, as the table writes it; none where all are alike.
 
     The two directions of retrieval are different tasks: each method is compared with those of its own direction.
 
@@ -178,7 +178,8 @@ def plus_minus(value: float, sd: float | None, *, digits: int = 4) -> str:
 
 
 def eval_results(report: Mapping[str, Any], *, dataset_name: str | None = None) -> list[EvalResult]:
-    """Entries for a model card's `model-index`: the headline measures of the model itself, each with a key of its own.
+    """Return the entries for a model card's `model-index`: the headline measures of the model itself, each with a key
+    of its own.
 
     Args:
         report: what a task returned, or its JSON read back.

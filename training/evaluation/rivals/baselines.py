@@ -17,7 +17,7 @@ _MAX_ITERATIONS = 2000
 
 
 def logistic_regression(train: np.ndarray, classes: np.ndarray, test: np.ndarray, *, n_classes: int) -> np.ndarray:
-    """Class probabilities by logistic regression.
+    """Return class probabilities by logistic regression.
 
     The features are centred and brought to one common scale. Scaling each by itself was tried: it makes the last
     principal components, which are noise, as loud as the first, and with few cells nothing is left to learn.
@@ -38,7 +38,8 @@ def logistic_regression(train: np.ndarray, classes: np.ndarray, test: np.ndarray
 def logistic_regression_on_genes(
     train: sparse.csr_matrix, classes: np.ndarray, test: sparse.csr_matrix, *, n_classes: int
 ) -> np.ndarray:
-    """Class probabilities by logistic regression on all genes, which no cell but the training cells has a part in.
+    """Return class probabilities by logistic regression on all genes, which no cell but the training cells has a part
+    in.
 
     Args:
         train: log-normalized, shape (training cells, genes).
@@ -68,7 +69,8 @@ def nearest_centroid(train: np.ndarray, classes: np.ndarray, test: np.ndarray) -
 
 
 def multi_label_regression(train: np.ndarray, active: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Probability of each of several labels, which do not exclude each other: one logistic regression a label.
+    """Return the probability of each of several labels, which do not exclude each other: one logistic regression a
+    label.
 
     Args:
         train: features, shape (training cells, features).

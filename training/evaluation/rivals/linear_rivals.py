@@ -39,7 +39,7 @@ class LinearRivals:
 
     Args:
         data: h5ad file, zarr folder, or AnnData.
-        profiles: of known types.
+        profiles: profiles of known types.
         type_ids: ontology id of each candidate type; None for a type that has none.
         genes: columns of the profiles to read.
         cells: bool, shape (cells of the file,); the cells to name.
@@ -85,7 +85,7 @@ class LinearRivals:
         """Return the regression's linear predictor, float64, shape (cells, types); NaN as `likeness`.
 
         Args:
-            seed: of the simulated cells.
+            seed: random seed of the simulated cells.
         """
         counts, codes = self._simulated(seed)
         regression = LogisticRegression(C=_INVERSE_PENALTY, max_iter=_MAX_ITERATIONS)

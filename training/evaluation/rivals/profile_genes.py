@@ -85,7 +85,7 @@ class LogCells:
 
     Args:
         source: the opened data.
-        profiles: whose genes are read.
+        profiles: mean profiles whose genes are read.
         cells: bool, shape (cells of the file,); those to read, all when None.
         rows_per_chunk: cells held in memory at once.
 
@@ -115,7 +115,8 @@ class LogCells:
                 yield values
 
     def most_variable(self, n_genes: int) -> np.ndarray:
-        """Genes of the profiles by falling variance over the cells, at most `n_genes`; ties by lower number."""
+        """Return the genes of the profiles by falling variance over the cells, at most `n_genes`; ties by lower
+        number."""
         n_cells = int(self._kept.sum())
         total, squares = np.zeros(len(self._is_shared)), np.zeros(len(self._is_shared))
         for values in self:

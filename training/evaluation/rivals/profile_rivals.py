@@ -23,7 +23,7 @@ class Rival(NamedTuple):
 
     Attributes:
         facts: what the JSON says of it besides its measures.
-        scores: of the labelled cells, shape (cells, types); NaN for a type of which it knows nothing, and in all
+        scores: scores of the labelled cells, shape (cells, types); NaN for a type of which it knows nothing, and in all
             columns for a cell that it cannot name.
     """
 

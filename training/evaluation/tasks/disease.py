@@ -47,7 +47,8 @@ def run(context: EvaluationContext, *, alpha: float | None = None, repeats: int 
 
 
 def resolve_diseases(names: Sequence[str], *, ontology: Ontology | None = None) -> list[Label]:
-    """Labels for names of diseases: the MONDO term where one has that name or synonym, else the name as it is.
+    """Return the labels for names of diseases: the MONDO term where one has that name or synonym, else the name as it
+    is.
 
     Raises:
         ValueError: see `resolve_labels`.

@@ -50,7 +50,7 @@ class FineTuningSettings:
             context: data, labels and the model to start from.
             rows: to learn from, validation cells included.
             task: "text" or "classification".
-            seed: of the training.
+            seed: random seed of the training.
             model: start from another one.
         """
         chosen = {} if self.steps is None else {"steps": self.steps}
@@ -79,7 +79,8 @@ def training_reading(context: EvaluationContext) -> dict[str, Any]:
 
 
 def score_rows(context: EvaluationContext, tuned: FineTuned, rows: np.ndarray) -> np.ndarray:
-    """Scores of some of the context's cells, shape (rows, labels of the tuned model); NaN without a known gene."""
+    """Return the scores of some of the context's cells, shape (rows, labels of the tuned model); NaN without a known
+    gene."""
     return tuned.score(rows_of(context, rows), progress=False, **training_reading(context))
 
 
@@ -112,9 +113,9 @@ def by_name(scores: np.ndarray, tuned: FineTuned, names: list[str], *, missing: 
     """Return the scores with a column for each of `names`.
 
     Args:
-        scores: of the tuned model, shape (cells, labels).
+        scores: scores of the tuned model, shape (cells, labels).
         tuned: the model.
-        names: of all labels.
+        names: names of all labels.
         missing: what a label has that the tuned model does not know; a cell without scores stays NaN.
     """
     column = {label.name: i for i, label in enumerate(tuned.labels)}

@@ -40,7 +40,7 @@ def read_gmt(path: str | Path) -> dict[str, list[str]]:
 def place_genes(
     gene_sets: Mapping[str, Sequence[str]], gene_names: Sequence[str], vocabulary: GeneVocabulary
 ) -> dict[str, np.ndarray]:
-    """Columns of the genes of each set.
+    """Return the columns of the genes of each set.
 
     A gene is found by its name as written or, through the vocabulary, by symbol or Ensembl id whichever the data has.
 
@@ -71,7 +71,7 @@ def score_gene_sets(log_counts: sparse.csr_matrix, columns: Mapping[str, np.ndar
     Args:
         log_counts: log-normalized counts, shape (cells, genes).
         columns: set -> columns of its genes, at least one each.
-        seed: of the draw of control genes.
+        seed: random seed of the draw of control genes.
 
     Returns:
         float64, shape (cells, sets).
@@ -102,7 +102,7 @@ def call_active(scores: np.ndarray, *, share: float) -> np.ndarray:
 
     Args:
         scores: shape (cells, sets).
-        share: of the cells that are called active; ties at the line are all active.
+        share: share of the cells that are called active; ties at the line are all active.
 
     Returns:
         0 or 1, int64, shape (cells, sets).

@@ -91,7 +91,7 @@ def read_batches(context: EvaluationContext, labelled: LabelledCells, batch_colu
 
 
 def harmonize(components: np.ndarray, batches: np.ndarray, *, seed: int) -> np.ndarray:
-    """Principal components corrected by Harmony (Korsunsky et al. 2019), shape as given.
+    """Return the principal components corrected by Harmony (Korsunsky et al. 2019), shape as given.
 
     Raises:
         ValueError: harmonypy is not installed.

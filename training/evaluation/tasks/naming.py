@@ -37,7 +37,7 @@ class Measure:
 
     Args:
         labelled: truth and labels.
-        seed: of the draws of the cells.
+        seed: random seed of the draws of the cells.
         draws: number of these draws.
     """
 
@@ -61,7 +61,8 @@ def credit_of(labels: Sequence[Label]) -> np.ndarray | None:
 
 
 def best_labels(scored: ScoredCells, alpha: float) -> np.ndarray:
-    """Label of each cell at `alpha`, int64, shape (cells,); the number of labels for a cell without a known gene."""
+    """Return label of each cell at `alpha`, int64, shape (cells,); the number of labels for a cell without a known
+    gene."""
     score = combine_scores(torch.from_numpy(scored.similarity), torch.from_numpy(scored.match), alpha=alpha)
     return np.where(scored.known, score.numpy().argmax(1), scored.similarity.shape[1])
 
@@ -119,7 +120,7 @@ def refinement_text(facts: Mapping[str, Any]) -> str:
 
 
 def per_type_table(per_type: Mapping[str, Mapping[str, float]]) -> Table:
-    """Precision, recall and F1 of every type, with their standard deviations."""
+    """Return precision, recall and F1 of every type, with their standard deviations."""
     return Table(
         ("type", "cells", "precision", "recall", "F1"),
         [
@@ -134,7 +135,7 @@ def _support(report: Mapping[str, Any]) -> dict[str, int]:
 
 
 def draw_cells_and_texts(context: EvaluationContext, labelled: LabelledCells) -> Figure:
-    """One UMAP of the labelled cells and the texts of their labels."""
+    """Return one UMAP of the labelled cells and the texts of their labels."""
     cells = np.flatnonzero(labelled.has_label)
     cells = cells[drawn_cells(len(cells), seed=context.seed)]
     texts = context.embed_texts([label.text for label in labelled.labels])

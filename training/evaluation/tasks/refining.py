@@ -39,11 +39,11 @@ def refine_scores(
     """Let the cells of a file name each other.
 
     Args:
-        similarity: of the model, or from `as_similarities`, shape (cells, labels); NaN in all columns for a cell that
-            has none, NaN in a whole column for a label of which the method knows nothing.
+        similarity: similarity of the model, or from `as_similarities`, shape (cells, labels); NaN in all columns for a
+            cell that has none, NaN in a whole column for a label of which the method knows nothing.
         places: where the cells lie (`ScoredCells.places`), shape (cells, components); None where nothing says.
         known: int, shape (cells,); column of the label that a cell is known to have, -1 where it is not known.
-        seed: of the sample of a large file, and of the folds of known cells.
+        seed: random seed of the sample of a large file, and of the folds of known cells.
 
     Returns:
         Probabilities, float64, shape (cells, labels), NaN where `similarity` has none; None where too few cells have

@@ -13,7 +13,7 @@ class Split:
     Attributes:
         train: rows to learn from.
         test: rows to be measured on.
-        seed: of whatever else this repeat draws.
+        seed: random seed of whatever else this repeat draws.
     """
 
     train: np.ndarray
@@ -22,7 +22,7 @@ class Split:
 
 
 def check_repeats(repeats: int) -> int:
-    """`repeats`, if it is legal.
+    """Return `repeats`, if it is legal.
 
     Raises:
         ValueError: it is below 1.
@@ -39,7 +39,7 @@ def stratified_splits(truth: np.ndarray, *, train_share: float, repeats: int, se
         truth: int64, shape (cells,); code of each cell's type, -1 for a cell that is on neither side.
         train_share: share of each type's cells to learn from; rounded, at least one cell and all but one at most.
         repeats: number of splits.
-        seed: of the first split; each repeat has one of its own.
+        seed: random seed of the first split; each repeat has one of its own.
 
     Raises:
         ValueError: illegal `repeats`, or fewer than two types have two cells.
@@ -58,7 +58,7 @@ def stratified_splits(truth: np.ndarray, *, train_share: float, repeats: int, se
 
 
 def splittable_types(truth: np.ndarray) -> np.ndarray:
-    """Codes of the types with at least two cells: one to learn from and one to be measured on.
+    """Return the codes of the types with at least two cells: one to learn from and one to be measured on.
 
     Raises:
         ValueError: there are fewer than two such types.
@@ -73,13 +73,13 @@ def splittable_types(truth: np.ndarray) -> np.ndarray:
 
 
 def draw_shots(truth: np.ndarray, pool: np.ndarray, shots: Sequence[int], *, seed: int) -> dict[int, np.ndarray]:
-    """Training rows for several numbers of shots, each the smaller ones and more.
+    """Return the training rows for several numbers of shots, each the smaller ones and more.
 
     Args:
         truth: int64, shape (cells,).
         pool: rows to draw from.
         shots: cells of each type; a type with fewer in the pool gives all that it has.
-        seed: of the draw.
+        seed: random seed of the draw.
 
     Returns:
         Number of shots -> rows, ascending.
