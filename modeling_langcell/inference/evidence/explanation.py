@@ -82,6 +82,15 @@ class Explanation:
         """
         from langcell.inference.evidence.dot_plot import draw_dots
 
+        draw_dots(path, *self.dots(genes_per_label=genes_per_label))
+
+    def dots(self, *, genes_per_label: int = 4) -> tuple[dict[str, list[str]], pd.DataFrame, pd.DataFrame]:
+        """Return what a dot plot shows: the first supporting genes by group, and the tables of `means_and_shares`.
+
+        Args:
+            genes_per_label: genes of each group; one that several groups have stands with the group of its greatest
+                strength.
+        """
         best: dict[str, tuple[float, str]] = {}
         for group in self.groups:
             for gene in group.supporting:
@@ -91,8 +100,7 @@ class Explanation:
             for group in self.groups
         }
         kept = {name: genes for name, genes in chosen.items() if genes}
-        tables = self.means_and_shares([gene for genes in kept.values() for gene in genes])
-        draw_dots(path, kept, *tables)
+        return kept, *self.means_and_shares([gene for genes in kept.values() for gene in genes])
 
     def means_and_shares(self, genes: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Mean log-normalised value, and share of expressing cells, of some genes; rows are all groups of the file."""
