@@ -1,4 +1,4 @@
-"""Plots of named cells for notebooks, thin over scanpy: `langcell.pl.map(adata)`."""
+"""Plots of named cells for notebooks, thin over scanpy: `langcell.pl.map(adata)`, `langcell.pl.evidence(adata)`."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,7 +7,9 @@ import numpy as np
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["map"]
+    from langcell.inference.evidence.explanation import Explanation
+
+__all__ = ["evidence", "map"]
 
 _COLUMNS = {
     "label": "langcell_label",
@@ -50,6 +52,61 @@ def map(adata: "AnnData", by: str = "label", *, basis: str | None = None, seed: 
         options["palette"] = _palette(adata.obs[column])
     names = {"title": by, "frameon": False}
     return sc.pl.embedding(adata, basis=basis, color=column, **(names | options))
+
+
+def evidence(
+    adata: "AnnData",
+    by: str = "label",
+    *,
+    found: "Explanation | None" = None,
+    genes_per_label: int = 4,
+    show: bool | None = None,
+    **options: Any,
+) -> Any:
+    """Draw the genes that speak for each label, or each cluster, as a dot plot of scanpy.
+
+    Args:
+        adata: cells that `langcell.annotate` has named, with raw counts.
+        by: "label", "cluster" (the clusters that the cells were named with, or else `leiden`), or any column of obs
+            with labels of your own.
+        found: from `langcell.explain`; when None it is called here, with the default model.
+        genes_per_label: first supporting genes of each group.
+        show: whether the plot is shown; scanpy's setting when None.
+        options: of `scanpy.pl.DotPlot`, such as ax, figsize, title and swap_axes.
+
+    Returns:
+        None where the plot is shown; else the axes by name, as `scanpy.pl.dotplot` returns them.
+
+    Raises:
+        ValueError: there is no such column, no supporting gene, or the cells are not named.
+    """
+    import scanpy as sc
+
+    from langcell.inference.evidence.dot_plot import dot_plot
+
+    found = _explained(adata, by) if found is None else found
+    plot = dot_plot(*found.dots(genes_per_label=genes_per_label), **options)
+    if sc.settings.autoshow if show is None else show:
+        plot.show()
+        return None
+    plot.make_figure()
+    return plot.get_axes()
+
+
+def _explained(adata: "AnnData", by: str) -> "Explanation":
+    from langcell.inference.evidence.explain import Explanation, explain
+
+    columns: dict[str, str] = {"label_column": by}
+    if by == "label":
+        columns = {"label_column": _COLUMNS["label"]}
+    elif by == "cluster":
+        columns = {"cluster_column": adata.uns.get("langcell", {}).get("cluster_column", "leiden")}
+    for column in columns.values():
+        if column not in adata.obs:
+            raise ValueError(f"obs has no {column}; legal are label, cluster and any column of obs with labels.")
+    explanation = explain(adata, progress=False, **columns)
+    assert isinstance(explanation, Explanation)
+    return explanation
 
 
 def _basis(adata: "AnnData", seed: int) -> str:

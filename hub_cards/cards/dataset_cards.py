@@ -12,7 +12,6 @@ from langcell.hub_cards.cards.repository_kinds import CARD_FILE, check_repo_id
 from langcell.processing.files.atomic_output import atomic_output
 from langcell.processing.ontology.terms import Ontology
 from langcell.processing.shards.counts import ShardCounts, count_shards
-from langcell.processing.shards.files import DESCRIPTIONS_FILE
 from langcell.processing.shards.manifest import Manifest, read_manifest, verify
 
 _TAGS = ["langcell", "single-cell", "transcriptomics", "biology"]
@@ -113,7 +112,7 @@ def dataset_card(
         size_categories=[next((size for most, size in _SIZES if manifest.total_cells < most), "n>1B")],
         configs=[
             {"config_name": "cells", "data_files": _train("data/train-*.parquet"), "default": True},
-            {"config_name": "descriptions", "data_files": _train(DESCRIPTIONS_FILE)},
+            {"config_name": "descriptions", "data_files": _train(manifest.descriptions.path)},
         ],
     )
     sources = [_source(source) for source in manifest.sources]

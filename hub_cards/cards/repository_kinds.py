@@ -7,7 +7,7 @@ from typing import Literal
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from langcell.processing.shards.files import DESCRIPTIONS_FILE
+from langcell.processing.shards.files import DESCRIPTIONS_FILE, EARLIER_DESCRIPTIONS_FILE
 from langcell.processing.shards.manifest import MANIFEST_FILE, read_manifest
 
 CARD_FILE = "README.md"
@@ -50,7 +50,7 @@ def find_kind(folder: str | Path) -> RepositoryKind:
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder; give that of a model, an adapter, shards or a Space.")
-    if (folder / MANIFEST_FILE).is_file() or (folder / DESCRIPTIONS_FILE).is_file():
+    if any((folder / name).is_file() for name in (MANIFEST_FILE, DESCRIPTIONS_FILE, EARLIER_DESCRIPTIONS_FILE)):
         return SHARDS
     if (folder / ADAPTER_CONFIG).is_file():
         return ADAPTER

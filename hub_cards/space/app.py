@@ -170,6 +170,7 @@ def _more() -> dict[str, Any]:
             info="Each cluster gets a name, too.",
             placeholder="leiden, louvain or seurat_clusters, if there is one",
         ),
+        "make": gr.Checkbox(False, label=wording.MAKE, elem_id="make"),
         "gene_column": gr.Textbox(label=wording.GENES, placeholder="found in the file"),
         "layer": gr.Textbox(label=wording.LAYER, placeholder="found in the file"),
     }
@@ -226,7 +227,7 @@ def _connect(
         return actions.colour(_session(request), chosen)
 
     file, by, labels, branch, tissue = (inputs[key] for key in ("file", "by", "labels", "branch", "tissue"))
-    more = [inputs[key] for key in ("x_is", "unknown", "least", "clusters", "gene_column", "layer")]
+    more = [inputs[key] for key in ("x_is", "unknown", "least", "clusters", "make", "gene_column", "layer")]
     values = [by, labels, branch, tissue, *more]
     kinds = [outputs[kind] for kind in DOWNLOADS]
     shown = [outputs[key] for key in ("status", "results", "map", "colour", "types", "cluster_names", "found")]
@@ -294,6 +295,7 @@ def _naming(
     unknown: str,
     least: str,
     clusters: str | None,
+    make: bool,
     gene_column: str | None,
     layer: str | None,
     *,
@@ -305,7 +307,7 @@ def _naming(
         ValueError: the least confidence is no number from 0 to 1.
     """
     reading: dict[str, Any] = {"x_is": x_is, "gene_column": _given(gene_column), "layer": _given(layer)}
-    reading["cluster_column"] = _given(clusters)
+    reading |= {"cluster_column": _given(clusters), "make_clusters": make}
     return NamingRequest(
         folder="",
         file=None,

@@ -50,6 +50,7 @@ class NamingRequest:
         gene_column: column of var with the genes; var_names when None.
         layer: where the values are; found when None.
         cluster_column: column of obs with clusters; one of the usual names, where there is one, when None.
+        make_clusters: make clusters where the file has none.
         unknown: "auto" calls cells unknown that no label fits, a number those below that confidence; None none.
         max_points: cells in the map at most.
         max_unpacked_mb: size of what is in an uploaded archive, in MB, at most.
@@ -64,6 +65,7 @@ class NamingRequest:
     gene_column: str | None = None
     layer: str | None = None
     cluster_column: str | None = None
+    make_clusters: bool = False
     unknown: float | str | None = None
     max_points: int = 20_000
     max_unpacked_mb: int = 10_000
@@ -107,6 +109,7 @@ class NamedFile:
         notes: lines on labels, confidence and refinement.
         details: lines for who wants to know more.
         genes: by label: what speaks for it and against it; labels that nothing is known of are left out.
+        cluster_genes: by cluster, likewise.
         proposals: what labels without a term may mean.
         files: what can be taken home: kind -> name in the session's folder.
     """
@@ -122,6 +125,7 @@ class NamedFile:
     notes: list[str] = field(default_factory=list)
     details: list[str] = field(default_factory=list)
     genes: dict[str, Genes] = field(default_factory=dict)
+    cluster_genes: dict[str, Genes] = field(default_factory=dict)
     proposals: list[Proposal] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
 

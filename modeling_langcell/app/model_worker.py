@@ -10,13 +10,14 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from langcell.app.downloads import write_downloads
+from langcell.app.downloads import table_beside, write_downloads
 from langcell.app.messages import Branch, FoundCells, NamedFile, NamingRequest, PageFacts, SearchRequest
 from langcell.app.options import AppOptions
-from langcell.app.results import found_cluster_column, genes_of_labels, named_file
+from langcell.app.results import found_cluster_column, genes_of_groups, named_file
 from langcell.app.uploads import plain_name, unpacked
 from langcell.inference.annotation import AnnotationSummary, run_annotation
 from langcell.inference.naming.candidates import Candidates, proposed
+from langcell.inference.naming.csv_tables import tables_at
 from langcell.inference.naming.options import NamingOptions
 from langcell.inference.running.job import InferenceJob
 from langcell.inference.running.options import ReadingOptions
@@ -80,14 +81,20 @@ class ModelWorker:
             reading = ReadingOptions(request.x_is, request.gene_column, request.layer, progress=False)
             summary = self._annotate(InferenceJob(file, output, self.loaded, options=reading), candidates, request)
             drawn = read_named(output, most_drawn=request.max_points)
-            files = write_downloads(output, drawn, title=plain_name(upload.name))
-            genes = genes_of_labels(output, self.loaded, reading)
-        return named_file(summary, candidates.labels, drawn, files, genes, seconds=time.perf_counter() - started)
+            tables = tables_at(table_beside(output), summary.uns)
+            files = write_downloads(output, drawn, tables=tables, title=plain_name(upload.name))
+            genes = genes_of_groups(output, self.loaded, reading)
+            column = summary.uns.get("cluster_column")
+            of_clusters = genes_of_groups(output, self.loaded, reading, cluster_column=column) if column else {}
+        seconds = time.perf_counter() - started
+        return named_file(summary, candidates.labels, drawn, files, genes, of_clusters, seconds=seconds)
 
     def _annotate(self, job: InferenceJob, candidates: Candidates, request: NamingRequest) -> AnnotationSummary:
         column = request.cluster_column or found_cluster_column(job.data, job.options)
-        naming = NamingOptions(unknown=request.unknown, cluster_column=column)
-        summary = run_annotation(job, candidates, naming)
+        make = request.make_clusters and column is None
+        naming = NamingOptions(unknown=request.unknown, cluster_column=column, cluster=make)
+        assert job.output is not None
+        summary = run_annotation(job, candidates, naming, csv=table_beside(Path(job.output)))
         assert summary is not None, "one process joins its own results"
         return summary
 

@@ -31,6 +31,7 @@ def named_file(
     drawn: NamedData,
     files: dict[str, str],
     genes: dict[str, Genes],
+    cluster_genes: dict[str, Genes],
     *,
     seconds: float,
 ) -> NamedFile:
@@ -42,6 +43,7 @@ def named_file(
         drawn: what is read from the output.
         files: what can be taken home.
         genes: that speak for and against each label.
+        cluster_genes: that speak for and against the name of each cluster.
         seconds: that the run took.
     """
     n_cells, uns = drawn.n_cells, summary.uns
@@ -58,17 +60,26 @@ def named_file(
         notes=_notes(summary, labels, drawn),
         details=_details(summary, labels),
         genes=genes,
+        cluster_genes=cluster_genes,
         proposals=_proposals(labels),
         files=files,
     )
 
 
-def genes_of_labels(output: Path, model: LoadedLangCell, reading: ReadingOptions) -> dict[str, Genes]:
-    """Return the genes that speak for and against each label of an annotated file; none where genes cannot be
-    compared."""
+def genes_of_groups(
+    output: Path, model: LoadedLangCell, reading: ReadingOptions, *, cluster_column: str | None = None
+) -> dict[str, Genes]:
+    """Return the genes for and against each label, or each cluster, of an annotated file; none without counts.
+
+    Args:
+        output: the annotated file.
+        model: whose reference profiles say what genes a type has.
+        reading: how the file is read.
+        cluster_column: explain the clusters of this column in place of the labels.
+    """
     how = {"x_is": reading.x_is, "gene_column": reading.gene_column, "layer": reading.layer}
     try:
-        found = explain(output, model=model, top=_GENES, progress=False, **how)
+        found = explain(output, model=model, top=_GENES, cluster_column=cluster_column, progress=False, **how)
     except ValueError as error:  # names are given without it, so that it must not stop them
         logger.info("No genes are shown: %s", error)
         return {}

@@ -28,31 +28,38 @@ def label_table(named: NamedFile) -> str:
     return _table(title, ["cell type", "cells", "share", "confidence"], rows)
 
 
-def _why(label: str, genes: Genes | None) -> str:
-    """Return a label that opens, by click or key, what speaks for it and against it."""
+def _why(label: str, genes: Genes | None, *, marks: str = "") -> str:
+    """Return a label that opens, by click or key, what speaks for it and against it; `marks` stand behind the label."""
     if genes is None:
-        return _text(label)
+        return _text(label) + marks
     lines = [f"Genes that speak for it: {', '.join(genes.supporting)}."] if genes.supporting else []
     if genes.conflicting:
         against = ", ".join(f"{gene} ({other})" if other else gene for gene, other in genes.conflicting)
         lines.append(f"Against it: {against}.")
-    return f'<details class="why"><summary>{_text(label)}</summary>{_lines(lines)}</details>'
+    return f'<details class="why"><summary>{_text(label)}{marks}</summary>{_lines(lines)}</details>'
 
 
-def cluster_table(rows: Sequence[Mapping[str, Any]], column: str) -> str:
-    """Return one name for each cluster; empty without clusters."""
+def cluster_table(rows: Sequence[Mapping[str, Any]], column: str, genes: Mapping[str, Genes] | None = None) -> str:
+    """Return a table with one name for each cluster, which opens its genes; empty without clusters.
+
+    Args:
+        rows: of the table of clusters.
+        column: that the clusters are from.
+        genes: by cluster; None where nothing is known of them.
+    """
+    genes = genes or {}
     if not rows:
         return ""
     cells = [
         [
             _text(row["cluster"]),
-            _text(row["label"] or "none") + _marks(row),
+            _why(row["label"] or "none", genes.get(str(row["cluster"])), marks=_marks(row)),
             f"{int(row['cells']):,}",
             f"{row['share']:.0%}",
         ]
         for row in sorted(rows, key=lambda row: (len(str(row["cluster"])), str(row["cluster"])))
     ]
-    title = f"Clusters (column {column})"
+    title = f"Clusters (column {column})" + (": open a name to see why" if genes else "")
     return _table(title, ["cluster", "name", "cells", "agree"], cells, texts=2)
 
 

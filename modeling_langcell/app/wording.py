@@ -4,7 +4,8 @@ import re
 
 # Controls of the page, as the layout names them.
 VALUES, LAYER, GENES = "Values in the file", "Layer with the values", "Column with the gene names"
-CLUSTERS, UNKNOWN, LEAST = "Column with clusters", "Cells that fit no type", "Least confidence"
+CLUSTERS, MAKE = "Column with clusters", "Make clusters where the file has none"
+UNKNOWN, LEAST = "Cells that fit no type", "Least confidence"
 LABELS = "Cell types to choose from"
 MORE = "under More options"
 RAW, LINEAR, LOGGED = "raw counts", "normalised, without a logarithm", "log-transformed (log1p)"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from langcell.cli.early_checks import check_cells, check_files, check_words
 from langcell.cli.options import Cells, NamedOutput, Output, SampleColumn, is_alone
 from langcell.inference.naming.options import LabelOptions, NamingOptions
 from langcell.inference.running.options import ReadingOptions, WritingOptions
@@ -47,16 +48,20 @@ def annotate(
     A run that was killed goes on where it stopped when it is started again with the same arguments. Under torchrun or
     accelerate launch, the processes share the cells.
     """
-    if is_alone():
-        _check_words(labels)
-
     from langcell.cli.next_steps import check_named_output, what_to_look_at
+    from langcell.inference.naming.outputs import named_output
+
+    if is_alone():
+        target = named_output(cells) if output is None else output
+        check_files(cells, target, labels=labels, naming=naming, csv=csv, report=report)
+        check_words(labels, model.model, adapter=model.adapter)
+        check_cells(cells, reading, naming, sample_column=sample_column)
+
     from langcell.cli.review.explain import evidence_of
     from langcell.inference.annotation import run_annotation
     from langcell.inference.naming.candidates import chosen
     from langcell.inference.naming.csv_tables import tables_at
     from langcell.inference.naming.fine_tuned_labels import config_of
-    from langcell.inference.naming.outputs import named_output
     from langcell.inference.running.job import InferenceJob
     from langcell.inference.running.processes import Processes
     from langcell.processing.cells.annotation_values import refuse_same_file
@@ -141,19 +146,6 @@ def embed(
         run_embedding(InferenceJob.of(cells, output, model, reading, processes, writing), hidden=hidden)
     if processes.is_main:
         print(f"Wrote {output}")
-
-
-def _check_words(labels: LabelOptions) -> None:
-    """Refuse labels in words that cannot be read, before torch is imported, which takes seconds."""
-    from langcell.processing.labels.resolve import read_labels, resolve_labels
-    from langcell.processing.labels.splitting import split_labels
-
-    labels.check()
-    reading: dict[str, Any] = {"tissue": labels.tissue, "accept_suggestions": labels.accept_suggestions}
-    if labels.labels is not None:
-        resolve_labels(split_labels(labels.labels), **reading)
-    if labels.labels_file is not None:
-        read_labels(labels.labels_file, **reading)
 
 
 def candidate_labels(options: LabelOptions, model: Any, adapter: str | Path | None = None) -> "list[Label]":

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from langcell.processing.cells.annotation_values import check_table_place
+from langcell.processing.cells.annotation_values import check_page_place
 from langcell.processing.files.atomic_output import atomic_output
 from langcell.reporting.cell_figures import NOVELTY_COLOURS, group_map, label_map, value_map
 from langcell.reporting.cell_map import MOST_FITTED
@@ -102,12 +102,7 @@ def check_report(output: str | Path, source: str | Path | None = None, sample_co
         FileNotFoundError: the folder of the output, or the source, does not exist.
         ValueError: the file is not called .html, there is no such column, or plotly is missing.
     """
-    output = Path(output)
-    if output.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"The report is an HTML file; call it {output.with_suffix('.html')} instead of {output}.")
-    if not output.resolve().parent.is_dir():
-        raise FileNotFoundError(f"cannot write {output}: the folder {output.parent} does not exist; create it first")
-    check_table_place(output)
+    check_page_place(output)
     if source is not None and sample_column is not None:
         check_sample_column(source, sample_column)
     _plotly_js()

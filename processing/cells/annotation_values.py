@@ -49,6 +49,21 @@ def refuse_same_file(data: str | Path | None, output: str | Path) -> None:
         raise ValueError(f"{output} is the input, which would be replaced; name another output.")
 
 
+def check_page_place(output: str | Path) -> None:
+    """Refuse a path where no HTML page can be written.
+
+    Raises:
+        FileNotFoundError: Its folder does not exist.
+        ValueError: Another suffix, or something that must not be replaced.
+    """
+    output = Path(output)
+    if output.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"The report is an HTML file; call it {output.with_suffix('.html')} instead of {output}.")
+    if not output.resolve().parent.is_dir():
+        raise FileNotFoundError(f"cannot write {output}: the folder {output.parent} does not exist; create it first")
+    check_table_place(output)
+
+
 def check_table_place(output: str | Path, *read: str | Path | None) -> None:
     """Refuse a table, page or picture beside the output that would take the place of something else.
 

@@ -19,11 +19,14 @@ from langcell.processing.shards.manifest import (
     SCHEMA_VERSION,
     FileRecord,
     Manifest,
+    read_manifest,
     sha256_of,
     write_manifest,
 )
 
-DESCRIPTIONS_FILE = "descriptions.parquet"
+# In a folder of its own: `load_dataset("parquet", data_files="shards/*.parquet")` must not take the texts for cells.
+DESCRIPTIONS_FILE = "descriptions/descriptions.parquet"
+EARLIER_DESCRIPTIONS_FILE = "descriptions.parquet"  # where earlier versions wrote it; their manifests say so
 # Plain strings: parquet stores them as a dictionary anyway, and `datasets` does not read arrow's dictionary type.
 TEXT_COLUMNS = ("cell_type_ontology_term_id", "tissue_ontology_term_id", "source")
 # Columns that shards of tokenized sources have as well: the other metadata, and the row of the source (of a Census the
@@ -113,12 +116,19 @@ def prepare_folder(folder: str | Path, *, overwrite: bool = False) -> Path:
     if (folder / MANIFEST_FILE).exists() and not overwrite:
         raise ValueError(f"{folder} already holds finished shards; name another folder, or allow overwriting.")
     (folder / MANIFEST_FILE).unlink(missing_ok=True)  # first: from here on the folder is not finished
-    (folder / DESCRIPTIONS_FILE).unlink(missing_ok=True)
+    for texts in (EARLIER_DESCRIPTIONS_FILE, DESCRIPTIONS_FILE):
+        (folder / texts).unlink(missing_ok=True)
+    _remove_if_empty((folder / DESCRIPTIONS_FILE).parent)
     (folder / "data").mkdir(parents=True, exist_ok=True)
     for pattern in ("train-*.parquet", ".train-*.tmp"):
         for leftover in (folder / "data").glob(pattern):
             leftover.unlink()
     return folder
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def write_shard(folder: str | Path, number: int, cells: pa.Table) -> FileRecord:
@@ -220,7 +230,9 @@ def finish_folder(
             raise ValueError(f"The description {description.text[:60]!r} occurs twice; give each distinct text once.")
         texts.add(description.text)
     rows = [{"description_id": i, **asdict(description)} for i, description in enumerate(descriptions)]
-    digest = _write_parquet(Path(folder) / DESCRIPTIONS_FILE, pa.Table.from_pylist(rows, schema=_DESCRIPTION_SCHEMA))
+    table = pa.Table.from_pylist(rows, schema=_DESCRIPTION_SCHEMA)
+    (Path(folder) / DESCRIPTIONS_FILE).parent.mkdir(exist_ok=True)
+    digest = _write_parquet(Path(folder) / DESCRIPTIONS_FILE, table)
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         vocabulary_fingerprint=vocabulary.fingerprint,
@@ -233,12 +245,19 @@ def finish_folder(
         tokenizing=tokenizing,
     )
     write_manifest(folder, manifest)
+    (Path(folder) / EARLIER_DESCRIPTIONS_FILE).unlink(missing_ok=True)  # last: until now a manifest may have named it
     return manifest
 
 
 def read_descriptions(folder: str | Path) -> list[Description]:
-    """Return the texts of a folder of shards; item i has description id i."""
-    rows = pq.read_table(Path(folder) / DESCRIPTIONS_FILE).drop_columns("description_id").to_pylist()
+    """Return the texts of a finished folder of shards; item i has description id i.
+
+    Raises:
+        ValueError: The folder has no manifest that can be read.
+    """
+    rows = (
+        pq.read_table(Path(folder) / read_manifest(folder).descriptions.path).drop_columns("description_id").to_pylist()
+    )
     return [Description(**row) for row in rows]
 
 

@@ -1,9 +1,9 @@
 """Tokenized parquet shards: ranked cells with the ids of their descriptions, a table of descriptions, and a manifest.
 
     folder/
-        data/train-00000.parquet ...   the cells
-        descriptions.parquet           each distinct text once
-        manifest.json                  what the folder holds; written last, so a folder without it is not finished
+        data/train-00000.parquet ...        the cells
+        descriptions/descriptions.parquet   each distinct text once
+        manifest.json                       what the folder holds; written last, so a folder without it is not finished
 
 `datasets.load_dataset(folder, split="train")` reads the cells with no code of ours, locally or from the Hub.
 """

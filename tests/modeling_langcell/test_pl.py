@@ -1,6 +1,7 @@
 import matplotlib as mpl
 import numpy as np
 import pytest
+from tiny_evidence import TYPES, markers_of, typed_cells, typed_model, typed_reference
 from tiny_named import named_cells, refined_cells
 
 import langcell
@@ -43,6 +44,26 @@ def test_whatever_there_is_can_be_shown(by):
     cells = refined_cells(30)
     cells.obsm["X_umap"] = np.random.default_rng(0).normal(size=(30, 2))
     assert langcell.pl.map(cells, by, show=False).get_title() == by
+
+
+@pytest.mark.parametrize("by", ["label", "leiden"])
+def test_evidence_shows_the_genes_of_each_group_beside_each_other(by):
+    cells, model = typed_cells(), typed_model(typed_reference())
+    options = {"label_column": "label"} if by == "label" else {"label_column": "label", "cluster_column": "leiden"}
+    found = langcell.explain(cells, model=model, progress=False, **options)
+    axes = langcell.pl.evidence(cells, found=found, genes_per_label=2, show=False)["mainplot_ax"]
+    shown = [text.get_text() for text in axes.get_xticklabels()]
+    assert len(shown) == 2 * len(TYPES)
+    for place, group in enumerate(found.groups):
+        assert set(shown[2 * place : 2 * place + 2]) <= set(markers_of(group.label))
+
+
+@pytest.mark.parametrize("by", ["label", "cluster", "my_types"])
+def test_evidence_of_a_column_that_is_not_there_is_said(by):
+    cells = typed_cells(2)
+    del cells.obs["leiden"]
+    with pytest.raises(ValueError, match="legal are label, cluster and any column of obs with labels"):
+        langcell.pl.evidence(cells, by)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from pathlib import Path
 from huggingface_hub import constants, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-from langcell.processing.shards.files import DESCRIPTIONS_FILE
 from langcell.processing.shards.manifest import MANIFEST_FILE, Manifest, read_manifest
 
 _HUB = "hf://datasets/"
@@ -54,8 +53,8 @@ class ShardLocation:
             return cls(text, Path(text), manifest, manifest.shard_paths(text))
         repo_id, revision = match["id"], match["revision"]
         folder = _download(text, repo_id, revision, MANIFEST_FILE).parent
-        _download(text, repo_id, folder.name, DESCRIPTIONS_FILE)
         manifest = read_manifest(folder)
+        _download(text, repo_id, folder.name, manifest.descriptions.path)
         if constants.HF_HUB_OFFLINE:
             files = _cached(text, folder, manifest)
         else:

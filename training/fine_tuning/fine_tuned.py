@@ -19,6 +19,7 @@ from langcell.processing.labels.resolve import Label
 from langcell.processing.processing_langcell import LangCellProcessor
 from langcell.scoring_langcell import combine_scores
 from langcell.training.fine_tuning.adapters import Adapter
+from langcell.training.fine_tuning.held_out import HeldOutGain
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +36,7 @@ class FineTuned:
         validation_rows: int64, ascending; rows held out for early stopping; empty where none were.
         history: a dict for each look at the losses: step, loss, and with validation also validation_loss and
             validation_accuracy (both means over types).
+        gain: how many held-out cells are named right before and after; None where that was not measured.
         adapter: what method "lora" trained; None for the others.
     """
 
@@ -45,6 +47,7 @@ class FineTuned:
     validation_rows: np.ndarray
     history: list[dict[str, float]] = field(default_factory=list)
     adapter: Adapter | None = None
+    gain: HeldOutGain | None = None
 
     @property
     def config(self) -> Any:

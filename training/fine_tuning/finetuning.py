@@ -25,6 +25,7 @@ from langcell.processing.options import READ_FIELDS, from_keywords, takes
 from langcell.training.fine_tuning.adapters import Adapter, count_trainable, mark_trainable
 from langcell.training.fine_tuning.few_shot_data import RankedRows, choose_rows, hold_out
 from langcell.training.fine_tuning.fine_tuned import FineTuned
+from langcell.training.fine_tuning.held_out import LEAST_MEASURED, choose_held_out, measure_gain
 from langcell.training.fine_tuning.label_learners import ClassLearner, TextLearner
 from langcell.training.fine_tuning.label_training import train_on_labels
 from langcell.training.fine_tuning.options import Method, Task, TuningOptions
@@ -81,9 +82,14 @@ def finetune(
     facts = {"data": "AnnData" if isinstance(adata, AnnData) else Path(adata).name, **columns}
     is_cautious = cells.validation is None and _are_cell_types(cells.labels)
     tuning = tuning.completed(len(cells.train), is_cautious=is_cautious)
+    # The cells are named by the base as well, whose weights are trained in place.
+    is_main = accelerator is None or accelerator.is_main_process
+    untouched = _copy_to_compare(base, tuning, cells, labelled) if is_main else None
     tuned = _tune(base, cells, tuning, facts, accelerator)
+    if untouched is not None:
+        tuned = _measured(tuned, untouched, adata, labelled, cells, tuning, source)
     if output is not None:
-        if accelerator is None or accelerator.is_main_process:
+        if is_main:
             tuned.save(output)
         if accelerator is not None:
             accelerator.wait_for_everyone()
@@ -174,6 +180,59 @@ def _read_cells(
     )
 
 
+def _codes_of_learned(labelled: LabelledCells, cells: _ChosenCells) -> np.ndarray:
+    """Return the position of each cell's type among the learned labels, -1 for all other cells, shape (cells,)."""
+    place = {label.name: i for i, label in enumerate(cells.labels)}
+    codes = np.array([*(place.get(name, -1) for name in labelled.names), -1])
+    return codes[labelled.truth]
+
+
+def _held_out_rows(labelled: LabelledCells, cells: _ChosenCells, tuning: TuningOptions) -> np.ndarray:
+    """Return the rows to compare on: cells that were not chosen, or else those that were set aside for validation."""
+    codes = _codes_of_learned(labelled, cells)
+    seen = np.union1d(cells.train_rows, cells.validation_rows)
+    rows = choose_held_out(codes, seen, most=tuning.held_out, seed=tuning.seed)
+    return rows if len(rows) >= LEAST_MEASURED else cells.validation_rows[: tuning.held_out]
+
+
+def _copy_to_compare(
+    base: LoadedLangCell, tuning: TuningOptions, cells: _ChosenCells, labelled: LabelledCells
+) -> LoadedLangCell | None:
+    """Return the base as it was, to name held-out cells by; None where nothing is compared, which the log says."""
+    if tuning.held_out == 0 or tuning.task != "text":
+        return None
+    if (n_cells := len(_held_out_rows(labelled, cells, tuning))) < LEAST_MEASURED:
+        logger.info(
+            "Whether it helps is not measured: %d labelled cells are left, and %d are needed. Choose fewer (shots), or "
+            "hold some out (validation_share).",
+            *(n_cells, LEAST_MEASURED),
+        )
+        return None
+    return replace(base, model=copy.deepcopy(base.model))
+
+
+def _measured(
+    tuned: FineTuned,
+    untouched: LoadedLangCell,
+    adata: AnnData | str | Path,
+    labelled: LabelledCells,
+    cells: _ChosenCells,
+    tuning: TuningOptions,
+    source_options: dict[str, Any],
+) -> FineTuned:
+    """Return the result with what it comes to on held-out cells, which the log says, and the config keeps."""
+    rows = _held_out_rows(labelled, cells, tuning)
+    truth = np.full(len(labelled.truth), -1)
+    truth[rows] = _codes_of_learned(labelled, cells)[rows]
+    assert isinstance(tuned.model, LoadedLangCell)
+    chose = bool(np.isin(rows, cells.validation_rows).any())
+    how = {"base": untouched, "tuned": tuned.model, "source_options": source_options, "chose_the_step": chose}
+    gain = measure_gain(adata, cells.labels, truth, **how)
+    logger.info("%s", gain.sentence())
+    tuned.config.fine_tuning["held_out"] = gain.record()
+    return replace(tuned, gain=gain)
+
+
 def _tune(
     base: LoadedLangCell,
     cells: _ChosenCells,
@@ -248,6 +307,6 @@ def _record(base: LoadedLangCell, cells: _ChosenCells, tuning: TuningOptions, fa
         "cells": len(cells.train_rows),
         "validation_cells": len(cells.validation_rows),
         **facts,
-        **{name: value for name, value in asdict(tuning).items() if name != "progress"},
+        **{name: value for name, value in asdict(tuning).items() if name not in ("progress", "held_out")},
         "langcell_version": version("langcell"),
     }

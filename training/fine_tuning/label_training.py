@@ -4,7 +4,9 @@ With several processes each takes every n-th cell of a batch that all of them dr
 what the whole batch weighs, so that the averaged gradient is that of one process with the whole batch.
 """
 
+import logging
 import math
+import time
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -21,6 +23,9 @@ from langcell.training.fine_tuning.few_shot_data import RankedRows, cell_weights
 from langcell.training.fine_tuning.label_learners import ClassLearner, TextLearner
 from langcell.training.fine_tuning.options import TuningOptions
 
+logger = logging.getLogger("langcell")
+
+_STEPS_TO_TIME = 2
 _LOOKS = 20  # at the losses, and at the validation cells, in a run
 _WARM_UP_SHARE = 0.1
 _LOWEST_RATE = 0.05
@@ -61,12 +66,18 @@ def train_on_labels(
     batches = _Batches(cells, options, accelerator)
     every = max(1, steps // _LOOKS)
     bar = tqdm(range(1, steps + 1), desc="fine-tuning", unit="step", disable=not options.progress)
+    started_at = time.perf_counter()
     for step in bar:
         losses.append(_update(module, next(batches), options, accelerator))
         nn.utils.clip_grad_norm_(trained, options.max_grad_norm)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
+        if step == 1:
+            started_at = time.perf_counter()  # the first step also makes room in memory
+        elif step == 1 + _STEPS_TO_TIME:
+            bar.clear()
+            logger.info("%s", _expected(steps, step, (time.perf_counter() - started_at) / _STEPS_TO_TIME, validation))
         if step % every == 0 or step == steps:
             row = {"step": step, "loss": float(torch.stack(losses).mean())}
             losses.clear()
@@ -80,6 +91,12 @@ def train_on_labels(
     _draw_back(learner, started, strength=options.strength or 1.0)
     learner.eval()
     return history
+
+
+def _expected(steps: int, done: int, seconds: float, validation: RankedRows | None) -> str:
+    """Say how long the training takes, from the steps that are done."""
+    early = ", less if it stops early" if validation is not None else ""
+    return f"Training takes about {max(1, round((steps - done) * seconds))} s: {steps} steps of {seconds:.2g} s{early}"
 
 
 def _start_of(learner: nn.Module) -> dict[str, Tensor]:

@@ -92,6 +92,11 @@ class TuningOptions:
         "Number format of products in training; weights and losses are float32. auto: bfloat16 where the device is "
         "fast at it.",
     )
+    held_out: int = option(
+        400,
+        "Largest number of labelled cells that were not learned from, which the model names before and after for "
+        "comparison; 0 for no comparison.",
+    )
     progress: bool = option(True, "Whether to show a progress bar.", in_cli=False)
 
     def __post_init__(self) -> None:
@@ -102,6 +107,8 @@ class TuningOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}; give 1 or more.")
+        if self.held_out < 0:
+            raise ValueError(f"held_out is {self.held_out}; give a number of cells, or 0 for no comparison.")
         for name in ("gene_dropout", "lora_dropout", "validation_share"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:

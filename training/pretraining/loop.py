@@ -40,7 +40,7 @@ from langcell.training.pretraining.non_finite import NonFiniteSteps
 from langcell.training.pretraining.optimization import build_optimizer, learning_rate
 from langcell.training.pretraining.resuming import EXPORT, ResumePoint, keep_added_files
 from langcell.training.pretraining.run_state import RunState
-from langcell.training.pretraining.tracking import draw_losses, start_trackers, stop_trackers
+from langcell.training.pretraining.tracking import draw_losses, shown_on_the_bar, start_trackers, stop_trackers
 from langcell.training.pretraining.validation import Validation
 from langcell.training.pretraining.weight_average import WeightAverage
 from langcell.training.randomness import DROPOUT, draw_number
@@ -321,8 +321,7 @@ class Pretrainer:
         if self.accelerator.is_main_process:
             with (self.folder / METRICS).open("a") as log:
                 log.write(json.dumps({"step": self.step} | metrics) + "\n")
-            shown = ("loss", *(name for name in metrics if name.endswith("_accuracy")), "cells_per_second")
-            bar.set_postfix({name.replace("_accuracy", ""): f"{metrics[name]:.3g}" for name in shown})
+            bar.set_postfix(shown_on_the_bar(metrics))
 
 
 def _step_of(line: str) -> float:

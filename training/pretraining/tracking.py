@@ -4,7 +4,7 @@ import dataclasses
 import importlib.util
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,22 @@ def stop_trackers(accelerator: Accelerator) -> None:
     """Close them. Not `end_training`, which also takes the processes apart: a recipe may go on with its next stage."""
     for tracker in accelerator.trackers:
         tracker.finish()
+
+
+def shown_on_the_bar(metrics: Mapping[str, float]) -> dict[str, str]:
+    """Return what a progress bar shows of a step: the loss, and the accuracies of its parts, which are called so.
+
+    Example:
+        >>> shown_on_the_bar({"loss": 6.5, "masked_gene": 6.5, "masked_gene_accuracy": 0.02, "cells_per_second": 128.0})
+        {'loss': '6.5', 'accuracy': 'masked_gene 2%', 'cells_per_second': '128'}
+    """
+    accuracies = [name for name in metrics if name.endswith("_accuracy") and not name.startswith("validation_")]
+    words = ", ".join(f"{name.removesuffix('_accuracy')} {metrics[name]:.0%}" for name in accuracies)
+    return {
+        "loss": f"{metrics['loss']:.3g}",
+        **({"accuracy": words} if words else {}),
+        "cells_per_second": f"{metrics['cells_per_second']:.3g}",
+    }
 
 
 def flatten(tree: dict[str, Any], *, prefix: str = "") -> dict[str, Any]:

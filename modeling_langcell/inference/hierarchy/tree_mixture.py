@@ -6,9 +6,13 @@ its whole branch. Then the labels below each of them share the cells that it got
 label is the product of its shares on the way.
 
     s'[l] = (s[l] + w * mean of s over the labels above l) / (1 + w) + b * log prior[l]
-    S[g] = log sum over the labels l of the branch of g of exp(s'[l])
+    S[l] = s'[l]                                  a label with none below it
+    S[l] = max(s'[l], S[c])                       a label with one child c alone
+    S[l] = log(exp s'[l] + sum over c of exp S[c])  a label with several children
 
-s are similarities, and S is what the mixture of a level reads of label g. The mean over the labels above holds a label
+s are similarities, and S is what the mixture of a level reads of label l. A label and its only child are one choice
+under two names, so they count once: summed, "non-classical monocyte" and "CD14-low, CD16-positive monocyte" took the
+cells of "CD14-positive monocyte". The mean over the labels above holds a label
 to its lineage. The prior of a label is the number of tissues in which the model's training profiles have the type: a
 type of one tissue needs more evidence. A label with one child alone shares with it by the text. w and b are one choice
 for all files; training/EXPERIMENTS.md has the figures.
@@ -145,10 +149,18 @@ class TreeMixture:
 
     def _groups(self, joined: np.ndarray, label: int, below: np.ndarray) -> np.ndarray:
         """S of the labels below one; where there is one alone, what the label above has of its own comes last."""
-        branches = [self.text.tree.branch(child) for child in below]
+        scores = [self._branch_score(joined, child) for child in below]
         if len(below) == 1 and label >= 0:
-            branches.append(np.array([label]))
-        return np.stack([np.asarray(logsumexp(joined[:, branch], axis=1)) for branch in branches], axis=1)
+            scores.append(joined[:, label])
+        return np.stack(scores, axis=1)
+
+    def _branch_score(self, joined: np.ndarray, label: int) -> np.ndarray:
+        """S of a label, float64, shape (cells,)."""
+        own = joined[:, label]
+        below = [self._branch_score(joined, child) for child in self.text.tree.children(label)]
+        if len(below) == 1:
+            return np.maximum(own, below[0])
+        return np.asarray(logsumexp(np.stack([own, *below], axis=1), axis=1)) if below else own
 
     def _shares(
         self, groups: np.ndarray, components: np.ndarray, below: np.ndarray, fitted: LabelMixture | None

@@ -106,10 +106,27 @@ def test_types_of_a_single_cell_are_among_the_limits():
     assert "single cell of" not in fine_tuned_card("a", FINE_TUNED, is_adapter=True).text
 
 
+def test_what_held_out_cells_say_is_on_the_card():
+    gain = {
+        "cells": 300,
+        "before": 0.85,
+        "after": 0.88,
+        "gain": 0.03,
+        "error": 0.01,
+        "refined": True,
+        "chose_the_step": False,
+    }
+    facts = {**FINE_TUNED, "validation_cells": 0, "held_out": gain}
+    text = fine_tuned_card("a", facts, is_adapter=True).text
+    assert "300 cells of the same data set, refined: 0.850 right before, 0.880 after, +0.030 ± 0.010." in text
+    assert "It did not learn from them." in text
+    assert "No cells were held out" not in text
+
+
 @pytest.mark.parametrize("task", ["text", "classification"])
 def test_the_python_of_a_card_runs(tmp_path, monkeypatch, task):
     monkeypatch.chdir(tmp_path)
-    options = {"label_column": "bulk_labels", "shots": 1, "steps": 1, "device": "cpu", "progress": False}
+    options = {"label_column": "bulk_labels", "shots": 1, "steps": 1, "device": "cpu", "progress": False, "held_out": 0}
     finetune(sample_cells(), task=task, output="my-adapter", **options)
     blocks = re.findall(r"```python\n(.*?)```", Path("my-adapter/README.md").read_text(), flags=re.DOTALL)
     assert len(blocks) == 2

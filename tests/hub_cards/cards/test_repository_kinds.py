@@ -48,7 +48,12 @@ def test_of_shards_the_files_of_the_manifest_go_up_and_nothing_else(tmp_path):
     (folder / "data" / "train-00099.parquet").write_text("of an earlier run")
     (folder / "notes.txt").write_text("private")
     shards = [shard.path for shard in read_manifest(folder).shards]
-    assert files_to_publish(folder, SHARDS) == [*shards, "descriptions.parquet", "manifest.json", "README.md"]
+    assert files_to_publish(folder, SHARDS) == [
+        *shards,
+        "descriptions/descriptions.parquet",
+        "manifest.json",
+        "README.md",
+    ]
 
 
 @pytest.mark.parametrize("name", ["a/b/c", "org/-cells", "org/ce lls", "cells"])

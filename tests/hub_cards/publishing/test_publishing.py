@@ -84,7 +84,7 @@ def test_shards_without_sources_or_with_damage(tmp_path):
     write_card(folder, "org/cells", SHARDS, CardOptions(license_id="mit"))
     with pytest.raises(ValueError, match=r"manifest\.json names no sources"):
         prepare_upload(folder, "org/cells")
-    (folder / "descriptions.parquet").write_bytes(b"")
+    (folder / "descriptions" / "descriptions.parquet").write_bytes(b"")
     with pytest.raises(ValueError, match=r"descriptions\.parquet has changed"):
         prepare_upload(folder, "org/cells")
 

@@ -117,7 +117,7 @@ def test_the_sample_is_named_drawn_and_taken_home(page, tmp_path):
         page.wait_for_selector("#map .colorbar" if colour == "confidence" else "#map .legend")
     names = {
         "h5ad": "pbmc700_named.h5ad",
-        "cells": "pbmc700_named_cells.csv",
+        "cells": "pbmc700_named.csv",
         "clusters": "pbmc700_named_clusters.csv",
         "report": "pbmc700_named_report.html",
         "svg": "pbmc700_named.svg",

@@ -1,4 +1,5 @@
 import zipfile
+from dataclasses import replace
 
 import anndata
 import numpy as np
@@ -14,6 +15,7 @@ import langcell
 from langcell.app.messages import Branch, NamingRequest, SearchRequest
 from langcell.app.model_worker import ModelWorker
 from langcell.app.options import AppOptions
+from langcell.processing.labels.resolve import typed_labels
 
 LABELS = "natural killer cell\nB cell, my odd cells"
 TISSUES = {"blood": ["CL:0000236", "CL:0000232"]}
@@ -66,10 +68,15 @@ def test_all_that_can_be_taken_home_is_written(worker, place):
     named = worker.name_cells(NamingRequest(str(place), "cells.h5ad", labels=LABELS))
     assert set(named.files) == {"h5ad", "cells", "report", "png", "svg"}  # the file has no clusters
     assert sorted(path.name for path in place.iterdir()) == sorted(["cells.h5ad", *named.files.values()])
-    cells = pd.read_csv(place / named.files["cells"])
-    written = anndata.read_h5ad(place / named.file)
-    assert cells["barcode"].astype(str).tolist() == list(written.obs_names)
-    assert cells["langcell_label"].tolist() == written.obs["langcell_label"].tolist()
+    langcell.annotate(
+        place / "cells.h5ad",
+        typed_labels(LABELS),
+        model=worker.loaded,
+        output=place / "same.h5ad",
+        csv=place / "same.csv",
+        progress=False,
+    )
+    assert (place / named.files["cells"]).read_bytes() == (place / "same.csv").read_bytes()
 
 
 def test_clusters_are_found_by_their_name_and_named(worker, place):
@@ -80,7 +87,18 @@ def test_clusters_are_found_by_their_name_and_named(worker, place):
     assert named.cluster_column == "seurat_clusters"
     assert [row["cluster"] for row in named.clusters] == ["0", "1"]
     assert len(pd.read_csv(place / named.files["clusters"])) == 2
+    assert set(named.cluster_genes) <= {"0", "1"}
     assert set(named.drawn.clusters) == {"0", "1"}
+
+
+def test_clusters_are_made_where_the_file_has_none_on_request_alone(worker, tmp_path):
+    AnnData(tiny_counts(120), var=pd.DataFrame(index=tiny_gene_names())).write_h5ad(tmp_path / "cells.h5ad")
+    request = NamingRequest(str(tmp_path), "cells.h5ad", labels=LABELS)
+    assert worker.name_cells(request).clusters == []
+    made = worker.name_cells(replace(request, make_clusters=True))
+    assert made.cluster_column == "langcell_cluster"
+    assert sum(row["cells"] for row in made.clusters) == 120
+    assert "clusters" in made.files
 
 
 def test_a_column_with_a_cluster_a_cell_is_not_taken_for_clusters(worker, place):

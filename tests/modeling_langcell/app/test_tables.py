@@ -41,6 +41,14 @@ def test_clusters_come_by_number_and_say_what_is_wrong_with_them():
     assert cluster_table([], "") == ""
 
 
+def test_a_cluster_opens_the_genes_behind_its_name():
+    rows = [{"cluster": 3, "label": "B cell", "mixed": True, "unknown": False, "cells": 2, "share": 0.5}]
+    html = cluster_table(rows, "leiden", {"3": Genes(["MS4A1"], [("CD3D", "T cell")])})
+    assert '<summary>B cell <span class="mark">mixed</span></summary>' in html
+    assert "Genes that speak for it: MS4A1." in html
+    assert "Against it: CD3D (T cell)." in html
+
+
 def test_cells_of_a_search():
     assert "0.750" in found_table([("cell<1>", "B cell", 0.5, 0.75)])
     assert "cell&lt;1&gt;" in found_table([("cell<1>", "B cell", 0.5, 0.75)])

@@ -93,7 +93,13 @@ def test_no_cells_make_no_file(tmp_path, parts):
 
 def test_prepare_removes_leftovers_and_nothing_else(tmp_path):
     (tmp_path / "data").mkdir()
-    for name in ("data/train-00003.parquet", "data/.train-00004.parquet.0a1b2c3d.tmp", "descriptions.parquet"):
+    (tmp_path / "descriptions").mkdir()
+    for name in (
+        "data/train-00003.parquet",
+        "data/.train-00004.parquet.0a1b2c3d.tmp",
+        "descriptions.parquet",
+        "descriptions/descriptions.parquet",
+    ):
         (tmp_path / name).write_text("half")
     (tmp_path / "README.md").write_text("kept")
     prepare_folder(tmp_path)

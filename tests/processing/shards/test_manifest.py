@@ -22,7 +22,7 @@ FINGERPRINT = "b" * 64
 def folder(tmp_path):
     """A finished folder; what is in its files does not matter to the manifest."""
     records = []
-    for name in ("data/train-00000.parquet", "data/train-00001.parquet", "descriptions.parquet"):
+    for name in ("data/train-00000.parquet", "data/train-00001.parquet", "descriptions/descriptions.parquet"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(name)
@@ -77,7 +77,7 @@ def test_verify_finds_nothing_wrong(folder):
     assert verify(folder) == []
 
 
-@pytest.mark.parametrize("name", ["data/train-00001.parquet", "descriptions.parquet"])
+@pytest.mark.parametrize("name", ["data/train-00001.parquet", "descriptions/descriptions.parquet"])
 def test_verify_names_what_is_missing_or_changed(folder, name):
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[:-1] + b"?")

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy.sparse import random as random_csr
 
 from langcell.processing.genes import GeneVocabulary
 from langcell.processing.rank_values import RankedCells, rank_encode
+from langcell.processing.shards.manifest import write_manifest
 from langcell.processing.shards.writer import (
     TEXT_COLUMNS,
     Description,
@@ -112,6 +114,34 @@ def test_datasets_streams_the_shards(folder):
 def test_datasets_reads_the_folder_as_it_is(folder):
     rows = load_dataset(str(folder), split="train", streaming=True)
     assert sum(1 for _ in rows) == N_CELLS
+
+
+@pytest.mark.parametrize("pattern", ["data/*.parquet", "**/train-*.parquet"])
+def test_a_glob_of_the_cells_takes_the_cells_alone(folder, pattern):
+    rows = load_dataset("parquet", data_files=f"{folder}/{pattern}", split="train", streaming=True)
+    assert sum(1 for _ in rows) == N_CELLS
+
+
+def test_a_glob_of_the_folder_does_not_take_the_texts_for_cells(folder):
+    with pytest.raises((FileNotFoundError, ValueError)):
+        load_dataset("parquet", data_files=f"{folder}/*.parquet", split="train", streaming=True)
+
+
+def test_a_folder_in_the_earlier_layout_is_read_and_written_again_in_todays(folder, tmp_path):
+    earlier = as_earlier_versions_wrote(folder, tmp_path / "earlier")
+    assert verify(earlier) == []
+    assert read_descriptions(earlier) == DESCRIPTIONS
+    assert bytes_of(write(earlier, overwrite=True)) == bytes_of(folder)
+
+
+def as_earlier_versions_wrote(folder: Path, copy: Path) -> Path:
+    """Copy a folder with its texts beside the manifest."""
+    shutil.copytree(folder, copy)
+    (copy / "descriptions" / "descriptions.parquet").rename(copy / "descriptions.parquet")
+    (copy / "descriptions").rmdir()
+    manifest = read_manifest(folder)
+    write_manifest(copy, replace(manifest, descriptions=replace(manifest.descriptions, path="descriptions.parquet")))
+    return copy
 
 
 def test_an_interrupted_run_looks_unfinished_and_is_replaced(folder, tmp_path):

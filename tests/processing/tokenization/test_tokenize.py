@@ -121,7 +121,8 @@ def test_a_finished_folder_is_left_as_it_is(specs, undisturbed: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damaged", ["data/train-00001.parquet", "data/train-00004.parquet", "descriptions.parquet", "manifest.json"]
+    "damaged",
+    ["data/train-00001.parquet", "data/train-00004.parquet", "descriptions/descriptions.parquet", "manifest.json"],
 )
 @pytest.mark.parametrize("how", ["changed", "missing"])
 def test_what_is_damaged_is_made_again(

@@ -13,7 +13,7 @@ from langcell.loading.load import LoadedLangCell
 from langcell.modeling_langcell import LangCellForCellClassification
 from langcell.training.fine_tuning.finetuning import finetune
 
-FAST = {"label_column": "type", "device": "cpu", "progress": False, "steps": 60, "learning_rate": 0.01}
+FAST = {"label_column": "type", "device": "cpu", "progress": False, "steps": 60, "learning_rate": 0.01, "held_out": 0}
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from langcell.training.pretraining.tracking import check_trackers, draw_losses, flatten, smooth
+from langcell.training.pretraining.tracking import check_trackers, draw_losses, flatten, shown_on_the_bar, smooth
 from langcell.training.settings.sections import PretrainConfig
 
 
@@ -51,6 +51,15 @@ def test_a_run_without_a_step_has_no_picture(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("")
     draw_losses(tmp_path / "metrics.jsonl", tmp_path / "losses.png")
     assert not (tmp_path / "losses.png").exists()
+
+
+def test_the_bar_calls_an_accuracy_an_accuracy_and_shows_none_of_validation():
+    (*_, tenth) = log_of(10)
+    assert tenth["validation_masked_gene_accuracy"] == 0.4
+    shown = shown_on_the_bar(tenth)
+    assert shown["accuracy"] == "masked_gene 50%, cell_cell 90%"
+    assert (*shown,) == ("loss", "accuracy", "cells_per_second")
+    assert float(shown["loss"]) == pytest.approx(tenth["loss"], rel=0.01)
 
 
 def test_a_config_becomes_flat_for_trackers():

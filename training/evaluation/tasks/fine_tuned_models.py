@@ -67,6 +67,7 @@ class FineTuningSettings:
             seed=seed,
             device=context.device,
             progress=False,
+            held_out=0,  # the evaluation has test cells of its own
             **chosen,
             **self.options,
             **training_reading(context),

@@ -35,7 +35,13 @@ def test_info_prints_the_manifest_and_draws_the_lengths(folder, tmp_path):
 
 def test_a_dry_run_writes_the_card_and_sends_nothing(folder):
     output = run("push-shards", folder, "org/cells", "--dry-run", "--license", "cc-by-4.0", "--title", "Tiny cells")
-    for text in ("data/train-00000.parquet", "descriptions.parquet", "manifest.json", "README.md", "Nothing was sent"):
+    for text in (
+        "data/train-00000.parquet",
+        "descriptions/descriptions.parquet",
+        "manifest.json",
+        "README.md",
+        "Nothing was sent",
+    ):
         assert text in output, text
     assert "# Tiny cells" in (folder / "README.md").read_text()
 

@@ -46,6 +46,25 @@ def test_leaves_are_found_where_their_parents_are_as_similar():
     assert np.mean(similarity.argmax(axis=1) == truth) < 0.8
 
 
+def test_a_label_and_its_only_child_do_not_outvote_another_by_being_two():
+    """Each of three monocytes is as similar to a CD14 monocyte; one of them has two names among the candidates."""
+    labels = resolve_labels(
+        ["monocyte", "non-classical monocyte", "CD14-positive monocyte", "CD14-low, CD16-positive monocyte"]
+    )
+    tree = LabelTree.of(labels, Ontology.cellxgene())
+    assert tree.parent.tolist() == [-1, 0, 0, 1]
+    rng = np.random.default_rng(0)
+    is_cd14 = np.arange(300) % 2 == 0
+    similarity = 12 + rng.normal(0, 0.4, (300, 4))
+    similarity[is_cd14, 2] += 0.3
+    similarity[~is_cd14, 3] += 3
+    places = rng.normal(0, 1.0, (300, 8))
+    places[is_cd14, 0] += 8
+    own = TreeMixture.fit(TreeText(tree, np.ones(4)), similarity, places).posterior(similarity, places)
+    assert tree.mass(own)[is_cd14, 2].mean() > 0.9
+    assert tree.mass(own)[~is_cd14, 1].mean() > 0.9
+
+
 def test_blocks_change_nothing():
     similarity, places, _ = grouped()
     mixture = TreeMixture.fit(TEXT, similarity, places)
