@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers.utils import logging
 
 from .encoders_langcell import EncodedTexts, Encoders
-from .reranking_langcell import rerank_exact, rerank_top
+from .reranking_langcell import FIRST_BLOCK, rerank_exact, rerank_top
 from .text_blocks_langcell import match_all, match_chosen
 
 logger = logging.get_logger(__name__)
@@ -26,6 +26,10 @@ RERANKINGS = {
     "none": "similarity only",
 }
 DEFAULT_K = 10
+
+# Labels that "exact" evaluates before its first look, where cells are compared with reference cells. Confidence comes
+# from similarities there, and scores that are not needed are read by nobody.
+_FIRST_BLOCK_BESIDE_REFERENCE = 2
 
 # Text tokens of (cell, label) pairs held at once by the match; more is not faster and takes memory.
 TOKENS_PER_MATCH = 65_536
@@ -130,7 +134,8 @@ def score_cells(
     """
     alpha = check_alpha(encoders.config.alpha if alpha is None else alpha)
     check_rerank(rerank, k)
-    cells = encoders.encode_cells(cell_input_ids, cell_attention_mask, for_match=rerank != "none")
+    n_texts = {"exact": FIRST_BLOCK, "top-k": k}.get(rerank, len(labels))
+    cells = encoders.encode_cells(cell_input_ids, cell_attention_mask, for_match=rerank != "none", n_texts=n_texts)
     similarity = labels.similarity(cells.embeds, encoders.config.logit_temperature, reference_weights)
     prior = similarity.softmax(-1)
     if rerank == "none":
@@ -140,8 +145,11 @@ def score_cells(
         match = match_all(encoders, labels.texts, cells, **matching)
         return LabelScores(similarity, match, combine_scores(similarity, match, alpha=alpha), cells.embeds)
     evaluate = match_chosen(encoders, labels.texts, cells, **matching)
-    exact = rerank == "exact"
-    found = rerank_exact(prior, alpha, evaluate, top=top) if exact else rerank_top(prior, alpha, evaluate, k=k)
+    if rerank == "exact":
+        first_block = FIRST_BLOCK if reference_weights is None else _FIRST_BLOCK_BESIDE_REFERENCE
+        found = rerank_exact(prior, alpha, evaluate, top=top, first_block=first_block)
+    else:
+        found = rerank_top(prior, alpha, evaluate, k=k)
     return LabelScores(similarity, found.match, found.score, cells.embeds)
 
 

@@ -19,6 +19,7 @@ HUB_FILES = [
     ROOT / folder / f"{name}.py"
     for folder, names in {
         "modeling_langcell": (
+            "cell_blocks_langcell",
             "configuration_langcell",
             "encoders_langcell",
             "handler",

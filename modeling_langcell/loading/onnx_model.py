@@ -209,7 +209,12 @@ class OnnxEncoders:
         return self.exported.model.device
 
     def encode_cells(
-        self, cell_input_ids: Tensor, cell_attention_mask: Tensor, *, for_match: bool = True
+        self,
+        cell_input_ids: Tensor,
+        cell_attention_mask: Tensor,
+        *,
+        for_match: bool = True,
+        n_texts: int | None = None,
     ) -> EncodedCells:
         """See `Encoders.encode_cells`; the match reads the states."""
         found = self.exported.encode_cells(cell_input_ids.numpy(), cell_attention_mask.numpy())

@@ -21,6 +21,7 @@ SCRIPT = HELPERS / "hub_round_trip.py"
 EXPECTED_FILES = {
     "config.json",
     "configuration_langcell.py",
+    "cell_blocks_langcell.py",
     "encoders_langcell.py",
     "feature_extraction_langcell.py",
     "gene_vocabulary.tsv",
