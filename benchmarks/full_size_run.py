@@ -3,7 +3,7 @@
     python benchmarks/full_size_run.py result.json --dtype bfloat16 --cells 16
 
 It runs in builds as old as commit 2d6385c, whose modules have other names. Weights are random, and so are the genes;
-lengths are log-normal as those of pbmc3k. Eight texts are encoded inside the clock. The match of all labels is computed.
+lengths are log-normal as those of pbmc3k. Eight texts are encoded inside the clock, and all of them are matched.
 """
 
 import argparse

@@ -27,10 +27,6 @@ RERANKINGS = {
 }
 DEFAULT_K = 10
 
-# Labels that "exact" evaluates before its first look, where cells are compared with reference cells. Confidence comes
-# from similarities there, and scores that are not needed are read by nobody.
-_FIRST_BLOCK_BESIDE_REFERENCE = 2
-
 # Text tokens of (cell, label) pairs held at once by the match; more is not faster and takes memory.
 TOKENS_PER_MATCH = 65_536
 
@@ -145,11 +141,8 @@ def score_cells(
         match = match_all(encoders, labels.texts, cells, **matching)
         return LabelScores(similarity, match, combine_scores(similarity, match, alpha=alpha), cells.embeds)
     evaluate = match_chosen(encoders, labels.texts, cells, **matching)
-    if rerank == "exact":
-        first_block = FIRST_BLOCK if reference_weights is None else _FIRST_BLOCK_BESIDE_REFERENCE
-        found = rerank_exact(prior, alpha, evaluate, top=top, first_block=first_block)
-    else:
-        found = rerank_top(prior, alpha, evaluate, k=k)
+    exact = rerank == "exact"
+    found = rerank_exact(prior, alpha, evaluate, top=top) if exact else rerank_top(prior, alpha, evaluate, k=k)
     return LabelScores(similarity, found.match, found.score, cells.embeds)
 
 
