@@ -150,7 +150,7 @@ def measure_full_size(builds: dict[str, Build], folder: Path, dtype: str, cells:
 
 def draw_cells(path: Path, n_cells: int, folder: Path, *, seed: int = 0) -> Path:
     """Write cells drawn from a file with repetition; each has a name of its own."""
-    cells = anndata.read_h5ad(path)
+    cells: Any = anndata.read_h5ad(path)
     rows = np.random.default_rng(seed).choice(cells.n_obs, n_cells)
     obs = cells.obs.iloc[rows].set_axis([f"cell{row}" for row in range(n_cells)])
     anndata.AnnData(cells.X[rows], obs=obs, var=cells.var).write_h5ad(folder / f"drawn{n_cells}.h5ad")

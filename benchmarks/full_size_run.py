@@ -23,7 +23,7 @@ LABELS, LONGEST, GENES = 8, 2048, 17_000
 TEXT_TOKENS = 24
 
 
-def full_size_model(seed: int = 0) -> LangCellModel:
+def full_size_model(seed: int = 0) -> Any:
     """Return the paper's sizes with random weights whose labels differ (see `zero_shot_inputs.WEIGHT_SPREAD`)."""
     torch.manual_seed(seed)
     cell = {"max_position_embeddings": LONGEST, "initializer_range": 0.06}
@@ -52,7 +52,7 @@ def scorer(model: Any, tokens: dict[str, torch.Tensor]) -> Any:
         labels, encoders = encode_labels(model, **tokens), model
     else:
         encoders = TorchEncoders(model)
-        labels = EncodedLabels(encode_tokens(encoders, **tokens))
+        labels = EncodedLabels(encode_tokens(encoders, tokens["input_ids"], tokens["attention_mask"]))
     return lambda ids, mask: (score_cells(encoders, labels, ids, mask, alpha=0.1, rerank="full").score,)
 
 
