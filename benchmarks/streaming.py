@@ -9,8 +9,8 @@ Wall times are those of this machine at that moment: on one that does other work
 too, which is what the work costs (all threads of this process; not of its workers). Results are printed as JSON lines.
 
 With `--hub` the shards are streamed from a server on loopback that speaks the Hub's protocol (that of the tests, with
-range requests), by a process of its own with an empty cache. Then a second such process goes on from the saved
-position, and `resume_is_exact` says whether it reads the very cells that the first would have read next.
+range requests), by a process of its own with an empty cache. `resume_is_exact` says whether a second reader, which is
+given the saved position, reads the very batch that the first one reads next.
 """
 
 import argparse
@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from langcell.processing.genes import GeneVocabulary
 from langcell.processing.rank_values import RankedCells
@@ -84,13 +85,14 @@ def measure(folder: Path | str, *, workers: int, cells: int) -> dict[str, float 
         padded += batch["cell_input_ids"].numel()
     seconds, own = time.perf_counter() - started, time.process_time() - busy
     state = json.loads(json.dumps(batches.state_dict()))
-    following = next(batches)
+    following = collate(next(batches))
     batches.close()
-    again, _ = open_stream(folder, 0)
+    again, collate_again = open_stream(folder, 0)
     again.load_state_dict(state)
     asked = time.perf_counter()
-    resumed = next(again)
-    exact = all(np.array_equal(resumed[name], following[name]) for name in following)
+    resumed = collate_again(next(again))
+    seconds_to_resume = time.perf_counter() - asked
+    exact = all(torch.equal(resumed[name], following[name]) for name in following)
     return {
         "workers": workers,
         "cells": read,
@@ -99,7 +101,7 @@ def measure(folder: Path | str, *, workers: int, cells: int) -> dict[str, float 
         "cells_per_second": round(read / seconds),
         "cells_per_processor_second_of_this_process": round(read / own),
         "seconds_until_the_second_window": round(opened, 2),
-        "seconds_to_resume": round(time.perf_counter() - asked, 2),
+        "seconds_to_resume": round(seconds_to_resume, 2),
         "resume_is_exact": exact,
         "state_bytes": len(json.dumps(state)),
         "load": round(os.getloadavg()[0], 1),
