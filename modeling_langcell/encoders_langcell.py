@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Attention scores of a block, one megabyte in bfloat16; with longer cells torch's fused attention is as fast.
-_SCORES_PER_BLOCK = 1 << 19
-_LONGEST_IN_BLOCKS = 512
+from .cell_blocks_langcell import cell_states_in_blocks, encodes_in_blocks, is_plain
+
+# Up to so many texts for each cell, reading its states takes less than keys and values of them.
+FEW_TEXTS = 32
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,21 @@ class Encoders(Protocol):
         ...
 
     def encode_cells(
-        self, cell_input_ids: Tensor, cell_attention_mask: Tensor, *, for_match: bool = True
+        self,
+        cell_input_ids: Tensor,
+        cell_attention_mask: Tensor,
+        *,
+        for_match: bool = True,
+        n_texts: int | None = None,
     ) -> EncodedCells:
-        """Return the ranked gene ids and their mask, (cells, genes) each, with what the match reads or without."""
+        """Encode cells, with what the match reads of them or without.
+
+        Args:
+            cell_input_ids: ranked gene ids, (cells, genes).
+            cell_attention_mask: (cells, genes).
+            for_match: keep what the match reads.
+            n_texts: how many texts most of the cells are matched with, where it is known; it may change the time.
+        """
         ...
 
     def encode_texts(self, input_ids: Tensor, attention_mask: Tensor, *, for_match: bool = True) -> EncodedTexts:
@@ -134,14 +147,23 @@ class TorchEncoders:
         return computing_device(self.model)
 
     def encode_cells(
-        self, cell_input_ids: Tensor, cell_attention_mask: Tensor, *, for_match: bool = True
+        self,
+        cell_input_ids: Tensor,
+        cell_attention_mask: Tensor,
+        *,
+        for_match: bool = True,
+        n_texts: int | None = None,
     ) -> EncodedCells:
         """See `Encoders.encode_cells`; keys and values of every cross-attention are computed once for all texts."""
-        in_blocks = attends_faster_in_blocks(self.model, cell_input_ids)
+        in_blocks = encodes_in_blocks(self.model, cell_input_ids)
         encode = partial(cell_states_in_blocks, self.model) if in_blocks else self.model.get_cell_states
         states = encode(cell_input_ids, cell_attention_mask)
         embeds = unit_rows(self.model.project_cells(states, cell_attention_mask))
-        keys_values = self.model.text_encoder.cell_keys_values(states) if for_match else []
+        if not for_match:
+            return EncodedCells(embeds, cell_attention_mask)
+        if n_texts is not None and n_texts <= FEW_TEXTS and reads_states(self.model.text_encoder):
+            return EncodedCells(embeds, cell_attention_mask, (states,))
+        keys_values = self.model.text_encoder.cell_keys_values(states)
         return EncodedCells(embeds, cell_attention_mask, tuple(part for layer in keys_values for part in layer))
 
     def encode_texts(self, input_ids: Tensor, attention_mask: Tensor, *, for_match: bool = True) -> EncodedTexts:
@@ -160,6 +182,9 @@ class TorchEncoders:
 
     def match(self, cells: EncodedCells, texts: EncodedTexts, columns: Tensor, longest: int) -> Tensor:
         """See `Encoders.match`."""
+        if len(cells.for_match) == 1:
+            read = read_states(self.model.text_encoder, cells, texts.for_match[columns, 0])
+            return self.model.match_head(read).float().softmax(-1)[..., 1]
         chosen = columns.flatten()
         read = self.model.text_encoder.read_cells(
             texts.for_match[chosen, :longest],
@@ -178,54 +203,43 @@ def computing_device(model: Any) -> torch.device:
     return torch.device(next((place for place in placed.values() if place not in ("cpu", "disk")), "cpu"))
 
 
-def attends_faster_in_blocks(model: Any, cell_input_ids: Tensor) -> bool:
-    """Return whether `cell_states_in_blocks` is faster than the model's own way: short cells in bfloat16 on a CPU."""
-    config = model.config.cell_config
-    return (
-        cell_input_ids.device.type == "cpu"
-        and model.dtype == torch.bfloat16
-        and cell_input_ids.shape[1] <= _LONGEST_IN_BLOCKS
-        and not (model.training or torch.is_grad_enabled())
-        and config._attn_implementation in (None, "sdpa")
-        and not config.chunk_size_feed_forward
-    )
+def reads_states(text_encoder: Any) -> bool:
+    """Return whether `read_states` can stand for keys and values: one layer reads cells, by plain products."""
+    last = text_encoder.layer[-1]
+    is_alone = text_encoder.config.cross_attention_start == len(text_encoder.layer) - 1
+    implementation = text_encoder.config._attn_implementation
+    if not is_alone or implementation not in (None, "sdpa") or torch.is_grad_enabled() or text_encoder.training:
+        return False
+    heads = last.crossattention.self
+    return is_plain(heads.key, heads.key.weight) and is_plain(heads.value, heads.value.weight)
 
 
-def cell_states_in_blocks(model: Any, cell_input_ids: Tensor, cell_attention_mask: Tensor) -> Tensor:
-    """Return the last states of the cell encoder, (cells, genes, hidden), as `get_cell_states` does.
+def read_states(text_encoder: Any, cells: EncodedCells, before: Tensor) -> Tensor:
+    """Let texts read cells, without keys and values of the cells' genes.
 
-    torch's fused attention for CPUs multiplies bfloat16 no faster than float32. Two plain products with a softmax
-    between them do, where the attention scores of a few cells stay in the second-level cache.
+    With a query q and a gene's state s, q (K s + b) = (K' q) s + q b. The last part is the same for all genes, and
+    changes no softmax. With weights p of the genes, sum p (V s + c) = V (sum p s) + c.
 
     Args:
-        model: a LangCellModel in evaluation mode.
-        cell_input_ids: ranked gene ids, (cells, genes).
-        cell_attention_mask: (cells, genes).
+        text_encoder: one whose last layer alone reads cells.
+        cells: with their states.
+        before: position 0 of the texts before that layer's cross-attention, (cells, chosen, hidden).
+
+    Returns:
+        Position 0 of the last layer, (cells, chosen, hidden).
     """
-    encoder, is_padding = model.cell_encoder, cell_attention_mask == 0
-    padding = is_padding[:, None, None, :] if is_padding.any() else None
-    states = encoder.embeddings(input_ids=cell_input_ids)
-    for layer in encoder.encoder.layer:
-        heads = layer.attention.self
-        parts = (project(states) for project in (heads.query, heads.key, heads.value))
-        split = [part.unflatten(-1, (-1, heads.attention_head_size)).transpose(1, 2) for part in parts]
-        attended = layer.attention.output(_attend_in_blocks(*split, padding), states)
-        states = layer.output(layer.intermediate(attended), attended)
-    return states
-
-
-def _attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor, padding: Tensor | None) -> Tensor:
-    """Attend within (cells, heads, genes, head size), with padding (cells, 1, 1, genes); (cells, genes, hidden)."""
-    n_cells, n_heads, n_genes, head_size = queries.shape
-    queries, read = queries * head_size**-0.5, torch.empty_like(queries.transpose(1, 2))
-    step = max(1, _SCORES_PER_BLOCK // (n_heads * n_genes**2))
-    for begin in range(0, n_cells, step):
-        some = slice(begin, begin + step)
-        scores = queries[some] @ keys[some].transpose(-1, -2)
-        if padding is not None:
-            scores.masked_fill_(padding[some], torch.finfo(scores.dtype).min)
-        read[some] = (scores.softmax(-1) @ values[some]).transpose(1, 2)
-    return read.flatten(2)
+    layer, (states,) = text_encoder.layer[-1], cells.for_match
+    heads = layer.crossattention.self
+    keys, values = (part.weight.unflatten(0, (-1, heads.head_size)) for part in (heads.key, heads.value))
+    queries = heads.query(before).unflatten(-1, (-1, heads.head_size)) * heads.scaling
+    asked = torch.einsum("cthd,hdk->cthk", queries, keys)
+    scores = asked.flatten(1, 2) @ states.transpose(1, 2)
+    is_padding = cells.attention_mask == 0
+    if is_padding.any():
+        scores.masked_fill_(is_padding[:, None, :], torch.finfo(scores.dtype).min)
+    read = (scores.softmax(-1) @ states).view_as(asked)
+    context = torch.einsum("cthk,hdk->cthd", read, values).flatten(2) + heads.value.bias
+    return layer.feed_forward(layer.crossattention.output(context, before))
 
 
 def unit_rows(embeds: Tensor) -> Tensor:

@@ -39,10 +39,10 @@ from transformers.models.bert.modeling_bert import (
 from transformers.processing_utils import Unpack  # pyright: ignore[reportPrivateImportUsage]  # typing has none in 3.10
 from transformers.utils.generic import ModelOutput
 
-from .configuration_langcell import LangCellConfig, LangCellTextConfig
-
 # The pipeline and what it needs are saved with the model: imports are copied. transformers before 5.12 copies from a
 # local folder what this file itself imports, and no more.
+from .cell_blocks_langcell import cell_states_in_blocks as cell_states_in_blocks
+from .configuration_langcell import LangCellConfig, LangCellTextConfig
 from .encoders_langcell import TorchEncoders as TorchEncoders
 from .pipeline_langcell import LangCellPipeline as LangCellPipeline
 from .reranking_langcell import rerank_top as rerank_top

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers.utils import logging
 
 from .encoders_langcell import EncodedTexts, Encoders
-from .reranking_langcell import rerank_exact, rerank_top
+from .reranking_langcell import FIRST_BLOCK, rerank_exact, rerank_top
 from .text_blocks_langcell import match_all, match_chosen
 
 logger = logging.get_logger(__name__)
@@ -130,7 +130,8 @@ def score_cells(
     """
     alpha = check_alpha(encoders.config.alpha if alpha is None else alpha)
     check_rerank(rerank, k)
-    cells = encoders.encode_cells(cell_input_ids, cell_attention_mask, for_match=rerank != "none")
+    n_texts = {"exact": FIRST_BLOCK, "top-k": k}.get(rerank, len(labels))
+    cells = encoders.encode_cells(cell_input_ids, cell_attention_mask, for_match=rerank != "none", n_texts=n_texts)
     similarity = labels.similarity(cells.embeds, encoders.config.logit_temperature, reference_weights)
     prior = similarity.softmax(-1)
     if rerank == "none":

@@ -17,7 +17,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -110,7 +110,7 @@ class ReferenceCells:
         return both / (both**2).sum(-1)[:, None] ** 0.5
 
     def known_by(self, model: Any) -> np.ndarray | None:
-        """Return the stored embeddings, if they are those of a model (torch module); another's would mean nothing to it.
+        """Return the stored embeddings, if a model (torch module) made them; those of another would mean nothing to it.
 
         Of weights that are not in memory (offloaded by accelerate) it is not known.
         """
@@ -181,11 +181,16 @@ class MeasuredReference:
         Args:
             cells: token ids of each cell by falling rank; `<cls>` and genes that no reference cell has are skipped.
         """
-        blocks = [np.empty((0, len(self)), dtype=np.float32)]
+        blocks, n_genes = [np.empty((0, len(self)), dtype=np.float32)], self.ranks.shape[1]
+        ranks = np.zeros((min(len(cells), _CELLS_PER_BLOCK), n_genes), dtype=np.float32)
         for begin in range(0, len(cells), _CELLS_PER_BLOCK):
             lists = [cells[i] for i in range(begin, min(begin + _CELLS_PER_BLOCK, len(cells)))]
-            ranks = _centred_unit_rows(_falling_ranks(lists, self.column_of, self.ranks.shape[1]))
-            correlation = ranks @ self.ranks.T / _TEMPERATURE
+            places = _falling_places(lists, self.column_of)
+            ranks[places.rows, places.columns] = places.values
+            # The reference cells' ranks have mean 0, so those of the cells need not be moved there.
+            products = ranks[: len(lists)] @ self.ranks.T
+            ranks[places.rows, places.columns] = 0
+            correlation = products / (_spreads(places.lengths, n_genes) * np.float32(_TEMPERATURE))[:, None]
             weights = np.exp(correlation - correlation.max(axis=1, keepdims=True))
             blocks.append(weights / weights.sum(axis=1, keepdims=True))
         return np.concatenate(blocks)
@@ -220,17 +225,56 @@ def weights_fingerprint(model: Any) -> str:
     return digest.hexdigest()
 
 
-def _falling_ranks(lists: Sequence[np.ndarray], column_of: np.ndarray, n_genes: int) -> np.ndarray:
-    """The k-th of the n genes of a list is 1 - (k - 1) / n, what is not in it 0; float32, shape (lists, genes)."""
-    ranks = np.zeros((len(lists), n_genes), dtype=np.float32)
-    if not lists:
-        return ranks
+class _Places(NamedTuple):
+    """What is not 0 of the falling ranks of lists of genes: the k-th of the n genes of a list is 1 - (k - 1) / n.
+
+    Attributes:
+        rows: list of each gene, int64, shape (genes,).
+        columns: column of each gene, likewise.
+        values: float32, likewise.
+        lengths: genes of each list that have a column, int64, shape (lists,).
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    values: np.ndarray
+    lengths: np.ndarray
+
+
+def _falling_places(lists: Sequence[np.ndarray], column_of: np.ndarray) -> _Places:
     columns = column_of[np.concatenate(lists)]
-    rows = np.repeat(np.arange(len(lists)), [len(cell) for cell in lists])[columns >= 0]
+    has_column = columns >= 0
+    rows = np.repeat(np.arange(len(lists)), [len(cell) for cell in lists])[has_column]
     lengths = np.bincount(rows, minlength=len(lists))
     places = np.arange(len(rows)) - (np.cumsum(lengths) - lengths)[rows]
-    ranks[rows, columns[columns >= 0]] = 1 - places / lengths[rows]
+    return _Places(rows, columns[has_column], (1 - places / lengths[rows]).astype(np.float32), lengths)
+
+
+def _falling_ranks(lists: Sequence[np.ndarray], column_of: np.ndarray, n_genes: int) -> np.ndarray:
+    """Falling ranks, 0 for what is not in a list; float32, shape (lists, genes)."""
+    ranks = np.zeros((len(lists), n_genes), dtype=np.float32)
+    if lists:
+        places = _falling_places(lists, column_of)
+        ranks[places.rows, places.columns] = places.values
     return ranks
+
+
+def _spreads(lengths: np.ndarray, n_genes: int) -> np.ndarray:
+    """Length of the falling ranks of lists, after their mean is taken off; infinite without spread.
+
+    The values j / n, for j from 1 to n, have the sum (n + 1) / 2 and the sum of squares (n + 1) (2n + 1) / (6n).
+
+    Args:
+        lengths: genes of each list, shape (lists,).
+        n_genes: columns, of which all others are 0.
+
+    Returns:
+        float32, shape (lists,).
+    """
+    n = np.maximum(lengths, 1).astype(np.float64)
+    squares = (n + 1) * (2 * n + 1) / (6 * n) - (n + 1) ** 2 / (4 * max(n_genes, 1))
+    length = np.sqrt(np.maximum(squares, 0)) * (lengths > 0)
+    return np.where(length > 1e-6, length, np.inf).astype(np.float32)
 
 
 def _centred_unit_rows(values: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ HUB_FILES = [
     ROOT / folder / f"{name}.py"
     for folder, names in {
         "modeling_langcell": (
+            "cell_blocks_langcell",
             "configuration_langcell",
             "encoders_langcell",
             "handler",

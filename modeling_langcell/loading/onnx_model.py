@@ -21,7 +21,7 @@ from langcell.scoring_langcell import EncodedLabels, score_cells
 from langcell.text_blocks_langcell import encode_texts
 
 EXPORT_FACTS = "onnx_export.json"
-DTYPES = ("float32", "int8")
+DTYPES = ("float32",)
 _GRAPHS = ("cell_encoder", "text_encoder", "match")
 # Text tokens of (cell, label) pairs held at once by the match.
 _TOKENS_PER_MATCH = 65_536
@@ -72,14 +72,14 @@ class OnnxLangCell:
 
     Args:
         folder: what `langcell export onnx` wrote.
-        dtype: "float32", or "int8" for the quantized files of an export with `--int8`; "auto" is float32.
+        dtype: "float32"; "auto" is the same.
         threads: threads of onnxruntime for one operator; one for each core when None.
 
     Attributes:
         config: the model's configuration.
         processor: its cells-and-text processor.
         model_id: the model that was exported.
-        revision: revision of that model; with int8, "+int8" is added, for its scores are others.
+        revision: revision of that model.
 
     Raises:
         ValueError: the folder is no complete export, a file is damaged, the dtype is not there, or onnxruntime is not.
@@ -93,16 +93,15 @@ class OnnxLangCell:
         require_onnx("onnxruntime")
         self.dtype = check_dtype(dtype)
         folder = Path(folder)
-        _require_files(folder, self.dtype)
+        _require_files(folder)
         try:
             facts = json.loads((folder / EXPORT_FACTS).read_text(encoding="utf-8"))
             self.config: LangCellConfig = LangCellConfig.from_pretrained(folder)
             self.processor: LangCellProcessor = AutoProcessor.from_pretrained(folder)
-            self._sessions = {name: _session(folder / onnx_file(name, self.dtype), threads) for name in _GRAPHS}
+            self._sessions = {name: _session(folder / onnx_file(name), threads) for name in _GRAPHS}
         except Exception as error:  # damaged files raise a dozen types; the user needs to know which folder it is
             raise ValueError(f"{folder} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
-        self.model_id, revision = str(facts["model_id"]), str(facts["model_revision"])
-        self.revision = f"{revision}+int8" if self.dtype == "int8" else revision
+        self.model_id, self.revision = str(facts["model_id"]), str(facts["model_revision"])
         fingerprint = self.processor.feature_extractor.vocabulary.fingerprint
         check_same_vocabulary(
             str(self.config.vocabulary_fingerprint), fingerprint, f"the model {folder}", "its gene vocabulary"
@@ -111,7 +110,7 @@ class OnnxLangCell:
     @property
     def model(self) -> OnnxFacts:
         """Configuration, dtype and device, under the name that `LoadedLangCell` has for them."""
-        return OnnxFacts(self.config, torch.int8 if self.dtype == "int8" else torch.float32, torch.device("cpu"))
+        return OnnxFacts(self.config, torch.float32, torch.device("cpu"))
 
     @property
     def encoders(self) -> "OnnxEncoders":
@@ -210,7 +209,12 @@ class OnnxEncoders:
         return self.exported.model.device
 
     def encode_cells(
-        self, cell_input_ids: Tensor, cell_attention_mask: Tensor, *, for_match: bool = True
+        self,
+        cell_input_ids: Tensor,
+        cell_attention_mask: Tensor,
+        *,
+        for_match: bool = True,
+        n_texts: int | None = None,
     ) -> EncodedCells:
         """See `Encoders.encode_cells`; the match reads the states."""
         found = self.exported.encode_cells(cell_input_ids.numpy(), cell_attention_mask.numpy())
@@ -234,9 +238,9 @@ class OnnxEncoders:
         return torch.from_numpy(match)
 
 
-def onnx_file(graph: str, dtype: str = "float32") -> str:
+def onnx_file(graph: str) -> str:
     """Name of a graph's file."""
-    return f"{graph}.onnx" if dtype == "float32" else f"{graph}.{dtype}.onnx"
+    return f"{graph}.onnx"
 
 
 def is_onnx_folder(place: Any) -> TypeGuard[str | Path]:
@@ -266,13 +270,12 @@ def require_onnx(*libraries: str) -> None:
         raise ValueError(f'ONNX needs {", ".join(missing)}: pip install "langcell[onnx]".')
 
 
-def _require_files(folder: Path, dtype: str) -> None:
+def _require_files(folder: Path) -> None:
     if not (folder / EXPORT_FACTS).is_file():
         raise ValueError(f"{folder} is no ONNX export; make one with langcell export onnx MODEL -o FOLDER.")
-    missing = [name for name in (onnx_file(graph, dtype) for graph in _GRAPHS) if not (folder / name).is_file()]
+    missing = [name for name in map(onnx_file, _GRAPHS) if not (folder / name).is_file()]
     if missing:
-        remedy = "export it with --int8" if dtype == "int8" else "export it again"
-        raise ValueError(f"{folder} lacks {', '.join(missing)}; {remedy}.")
+        raise ValueError(f"{folder} lacks {', '.join(missing)}; export it again.")
 
 
 def _session(path: Path, threads: int | None) -> Any:

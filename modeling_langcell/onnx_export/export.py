@@ -22,7 +22,7 @@ from torch.export import Dim
 from langcell.loading.load import LoadedLangCell, load
 from langcell.loading.onnx_model import EXPORT_FACTS, OnnxLangCell, onnx_file, require_onnx
 from langcell.onnx_export.graphs import AxisSizes, ExportedGraph, graphs_of, random_encoder_inputs, torch_outputs
-from langcell.onnx_export.parity import TOLERANCE, check_int8, check_parity
+from langcell.onnx_export.parity import TOLERANCE, check_parity
 from langcell.processing.files.atomic_output import atomic_output
 
 DEFAULT_OPSET = 20
@@ -43,13 +43,11 @@ class OnnxExport:
         files: bytes of each ONNX file.
         opset: ONNX operator set of the files.
         largest_difference: largest difference of every output from torch's, over random shapes.
-        int8_difference: the same for the quantized files; empty without them. These are what quantizing costs.
     """
 
     files: dict[str, int]
     opset: int
     largest_difference: dict[str, float]
-    int8_difference: dict[str, float]
 
 
 def export_onnx(
@@ -57,7 +55,6 @@ def export_onnx(
     output: str | Path,
     *,
     adapter: str | Path | None = None,
-    int8: bool = False,
     opset: int = DEFAULT_OPSET,
     seed: int = 0,
 ) -> OnnxExport:
@@ -70,7 +67,6 @@ def export_onnx(
         model: folder, Hub id, or "langcell-mini".
         output: folder to write; an earlier export there is replaced.
         adapter: folder or Hub id of what `langcell finetune` made of the model; is merged into it.
-        int8: also write `*.int8.onnx`, whose weights are int8 and whose activations are quantized as they come.
         opset: ONNX operator set.
         seed: random seed of the random cells and texts.
 
@@ -89,14 +85,11 @@ def export_onnx(
         _save_companions(loaded, building)
         graphs = graphs_of(loaded.model)
         _write_graphs(graphs, loaded, building, opset=opset, seed=seed)
-        if int8:
-            _quantize(graphs, building)
         # The facts are needed to open the folder, and completed by what opening it shows.
         _write_facts(building, _facts(loaded, building, opset))
         differences = check_parity(OnnxLangCell(building), graphs, seed=seed)
-        int8_differences = check_int8(OnnxLangCell(building, dtype="int8"), graphs, seed=seed) if int8 else {}
         sizes = {path.name: path.stat().st_size for path in sorted(building.glob("*.onnx"))}
-        export = OnnxExport(sizes, opset, differences, int8_differences)
+        export = OnnxExport(sizes, opset, differences)
         _write_facts(building, _facts(loaded, building, opset) | {"tolerance": TOLERANCE, **asdict(export)})
     return export
 
@@ -161,33 +154,6 @@ def _without_traces(program: Any) -> Any:
 def _open_axes(axes: tuple[str | None, ...], limits: dict[str, int]) -> dict[int, Any]:
     """Return the open axes of an input: place -> torch's symbol of that name."""
     return {place: Dim(name, max=limits.get(name)) for place, name in enumerate(axes) if name is not None}
-
-
-def _quantize(graphs: list[ExportedGraph], folder: Path) -> None:
-    """Write the int8 file of each graph.
-
-    Matrix products alone: they are what takes the time, and embeddings in int8 would cost accuracy for nothing but
-    smaller files. Each column of a weight gets its own scale.
-    """
-    import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    for graph in graphs:
-        quantized = folder / onnx_file(graph.name, "int8")
-        with _quiet():
-            # Turns weights that the graph transposes at run time, which would not be seen as weights.
-            quant_pre_process(folder / onnx_file(graph.name), quantized, skip_symbolic_shape=True, skip_onnx_shape=True)
-            program = onnx.load(quantized)
-            # Shapes between the layers: they no longer hold once Gemm has become MatMul with its weight turned.
-            del program.graph.value_info[:]
-            quantize_dynamic(
-                program,
-                quantized,
-                op_types_to_quantize=["MatMul"],  # onnxruntime turns Gemm into it
-                per_channel=True,
-                weight_type=QuantType.QInt8,
-            )
 
 
 def _facts(loaded: LoadedLangCell, folder: Path, opset: int) -> dict[str, Any]:

@@ -34,18 +34,6 @@ def check_parity(exported: OnnxLangCell, graphs: list[ExportedGraph], *, seed: i
     return largest
 
 
-def check_int8(exported: OnnxLangCell, graphs: list[ExportedGraph], *, seed: int = 0) -> dict[str, float]:
-    """Return the largest difference of every output of the int8 files from torch's: what quantizing costs.
-
-    Raises:
-        ValueError: a shape is not read, or a value is not finite.
-    """
-    largest = _differences(exported, graphs, seed)
-    if wrong := [name for name, value in largest.items() if not np.isfinite(value)]:
-        raise ValueError(f"The int8 files give numbers that are not finite ({', '.join(wrong)}); export without int8.")
-    return largest
-
-
 def _differences(exported: OnnxLangCell, graphs: list[ExportedGraph], seed: int) -> dict[str, float]:
     """Largest difference by output; the match is fed with what the exported encoders gave, as in use."""
     generator = torch.Generator().manual_seed(seed + 1)

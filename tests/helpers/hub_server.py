@@ -11,6 +11,7 @@ import base64
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +28,7 @@ _KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}
 _NAME = r"(?P<repo>[\w.-]+/[\w.-]+?)"
 _API = rf"/api/(?P<kind>models|datasets|spaces)/{_NAME}"
 _FILES = rf"/(?:(?P<kind>datasets|spaces)/)?{_NAME}"
+_PIECE = 1 << 18  # bytes of an answer that are sent at once
 ROUTES: list[tuple[str, str, str]] = []
 
 
@@ -47,6 +49,7 @@ class Hub:
         repositories: by kind and id.
         large_files: contents by sha256.
         requests: method and path of every request, in order.
+        bytes_per_second: of all answers together; None for as fast as they go.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -56,7 +59,9 @@ class Hub:
         self.repositories: dict[tuple[str, str], Repository] = {}
         self.large_files: dict[str, bytes] = {}
         self.requests: list[str] = []
+        self.bytes_per_second: float | None = None
         self.lock = Lock()
+        self._free_at = 0.0
         self._damage: dict[str, Callable[[bytes], bytes]] = {}
 
     def environment(self, home: Path, *, token: str | None = TOKEN) -> dict[str, str]:
@@ -86,6 +91,12 @@ class Hub:
         self._damage.pop(name, None)
         if change is not None:
             self._damage[name] = change
+
+    def wait_for(self, n_bytes: int) -> None:
+        """Take the time that a line of `bytes_per_second` needs; one request is answered at a time."""
+        if self.bytes_per_second is not None:
+            self._free_at = max(self._free_at, time.monotonic()) + n_bytes / self.bytes_per_second
+            time.sleep(max(0.0, self._free_at - time.monotonic()))
 
     def delivered(self, path: str, content: bytes) -> bytes:
         return self._damage.get(path, bytes)(content)
@@ -139,8 +150,25 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Length": str(len(content)), **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
+        if self.command == "HEAD":
+            return
+        for begin in range(0, len(content), _PIECE):
+            piece = content[begin : begin + _PIECE]
+            self.wfile.write(piece)
+            self.hub.wait_for(len(piece))
+
+    def _send_range(self, content: bytes) -> None:
+        """Answer with the part of a file that is asked for, or with all of it."""
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if asked is None:
+            self._send(200, content, {"Accept-Ranges": "bytes"})
+            return
+        begin, end = int(asked[1]), min(int(asked[2] or len(content)), len(content) - 1)
+        if begin > end:
+            self._send(416, headers={"Content-Range": f"bytes */{len(content)}"})
+            return
+        place = {"Content-Range": f"bytes {begin}-{end}/{len(content)}"}
+        self._send(206, content[begin : end + 1], place)
 
     # Who asks, and for what
 
@@ -229,6 +257,14 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused(404, "EntryNotFound", f"{below} does not exist")
         return found
 
+    @route("POST", rf"{_API}/paths-info/(?P<revision>[^/]+)")
+    def describe_paths(self, kind: str, repo: str, revision: str) -> list:
+        repository = self._repository(kind, repo)
+        files = repository.commits[self._commit_id(repository, revision)]
+        given = self.body.decode()
+        asked = json.loads(given)["paths"] if given.startswith("{") else parse_qs(given)["paths"]
+        return [files[path].describe(path) for path in asked if path in files]
+
     # Uploads
 
     @route("POST", rf"{_API}/preupload/(?P<revision>[^/]+)")
@@ -301,7 +337,7 @@ class Handler(BaseHTTPRequestHandler):
 
     @route("GET", r"/storage/(?P<sha256>\w{64})")
     def deliver(self, sha256: str) -> None:
-        self._send(200, self.hub.delivered(self.query["file"][0], self.hub.large_files[sha256]))
+        self._send_range(self.hub.delivered(self.query["file"][0], self.hub.large_files[sha256]))
 
 
 @contextmanager

@@ -22,6 +22,7 @@ EXPECTED_FILES = {
     "config.json",
     "config_sentence_transformers.json",
     "configuration_langcell.py",
+    "cell_blocks_langcell.py",
     "encoders_langcell.py",
     "feature_extraction_langcell.py",
     "gene_vocabulary.tsv",

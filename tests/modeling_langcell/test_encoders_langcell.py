@@ -1,46 +1,40 @@
-import pytest
 import tiny
 import torch
 from torch.testing import assert_close
 
-from langcell import encoders_langcell
-from langcell.encoders_langcell import TorchEncoders, attends_faster_in_blocks, cell_states_in_blocks
+from langcell.encoders_langcell import FEW_TEXTS, EncodedCells, EncodedTexts, TorchEncoders, reads_states
 
 
-def batch_of(lengths: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cells of these lengths, padded to the longest."""
-    torch.manual_seed(0)
-    mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
-    return torch.randint(2, 20, mask.shape) * mask, mask
+def encoded(encoders: TorchEncoders, n_texts: int | None) -> tuple[EncodedCells, EncodedTexts]:
+    """Two cells and three texts, each of another length."""
+    ids = torch.tensor([[19, 5, 7, 3, 11], [19, 4, 6, 0, 0]])
+    tokens = torch.tensor([[1, 5, 6, 7], [1, 8, 0, 0], [1, 9, 4, 0]])
+    cells = encoders.encode_cells(ids, (ids > 0).long(), n_texts=n_texts)
+    return cells, encoders.encode_texts(tokens, (tokens > 0).long())
 
 
-@pytest.mark.parametrize("lengths", [pytest.param([20] * 5, id="alike"), pytest.param([20, 3, 1, 11], id="padded")])
-@pytest.mark.parametrize("per_block", [1, 900, 1 << 20])
-def test_states_in_blocks_are_those_of_the_model(monkeypatch, lengths, per_block):
-    monkeypatch.setattr(encoders_langcell, "_SCORES_PER_BLOCK", per_block)
-    model, (ids, mask) = tiny.tiny_model(), batch_of(lengths)
-    with torch.inference_mode():
-        own, found = model.get_cell_states(ids, mask), cell_states_in_blocks(model, ids, mask)
-    assert_close(found[mask == 1], own[mask == 1], atol=1e-5, rtol=1e-5)
+@torch.inference_mode()
+def test_few_texts_read_the_states_of_cells_as_they_read_keys_and_values():
+    config = tiny.tiny_config(text={"num_hidden_layers": 2, "cross_attention_start": 1})
+    encoders = TorchEncoders(tiny.tiny_model(config))
+    columns = torch.tensor([[2, 0], [1, 0]])
+    (few, texts), (many, _) = encoded(encoders, 3), encoded(encoders, FEW_TEXTS + 1)
+    assert len(few.for_match) == 1
+    assert len(many.for_match) == 2
+    found, expected = encoders.match(few, texts, columns, 4), encoders.match(many, texts, columns, 4)
+    assert found.dtype == torch.float32
+    assert expected.std() > 0.01, "the pairs differ"
+    assert_close(found, expected, atol=1e-6, rtol=1e-5)
+    (alone,) = (encoders.match(few.at(torch.tensor([1])), texts, columns[1:], 4),)
+    assert_close(alone, found[1:], atol=1e-6, rtol=1e-5)
 
 
-def test_a_cell_alone_has_the_states_that_it_has_in_a_batch():
-    model, (ids, mask) = tiny.tiny_model(), batch_of([20, 3, 11])
-    with torch.inference_mode():
-        together = cell_states_in_blocks(model, ids, mask)
-        for row, length in enumerate(mask.sum(1).tolist()):
-            alone = cell_states_in_blocks(model, ids[row : row + 1, :length], mask[row : row + 1, :length])
-            assert_close(alone[0], together[row, :length], atol=1e-5, rtol=1e-5)
-
-
-def test_bfloat16_on_a_cpu_takes_blocks_and_nothing_else_does(monkeypatch):
-    model, (ids, mask) = tiny.tiny_model(), batch_of([20, 3])
-    with torch.inference_mode():
-        assert not attends_faster_in_blocks(model, ids)
-        exact = TorchEncoders(model).encode_cells(ids, mask).embeds
-        model.to(torch.bfloat16)
-        assert attends_faster_in_blocks(model, ids)
-        assert not attends_faster_in_blocks(model, ids.expand(-1, -1).repeat(1, 40))
-        monkeypatch.setattr(type(model), "get_cell_states", None)
-        assert_close(TorchEncoders(model).encode_cells(ids, mask).embeds, exact, atol=0.2, rtol=0)
-    assert not attends_faster_in_blocks(model, ids), "gradients go through the model's own way"
+@torch.inference_mode()
+def test_states_are_read_only_where_one_layer_of_plain_products_reads_cells():
+    several = TorchEncoders(tiny.tiny_model())
+    assert not reads_states(several.model.text_encoder)
+    assert len(encoded(several, 3)[0].for_match) == 4
+    encoder = tiny.tiny_model(tiny.tiny_config(text={"num_hidden_layers": 2, "cross_attention_start": 1})).text_encoder
+    assert reads_states(encoder)
+    encoder.layer[-1].crossattention.self.key.register_forward_hook(lambda module, given, found: found)
+    assert not reads_states(encoder)

@@ -17,16 +17,21 @@ def export_onnx(
     adapter: Annotated[
         str | None, typer.Option(help="Adapter for the model: folder or Hub id of what langcell finetune wrote.")
     ] = None,
-    int8: Annotated[bool, typer.Option("--int8", help="Also write files with int8 weights, for CPUs.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Refused: such files are no longer written.")] = False,
     opset: Annotated[int, typer.Option(help="ONNX operator set, 18 to 21.")] = 20,
 ) -> None:
     """Write both encoders and the match as ONNX, compared with torch on random cells and texts.
 
-    Name cells with the folder by langcell annotate --model FOLDER, with --dtype int8 for the quantized files.
+    Name cells with the folder by langcell annotate --model FOLDER.
     """
+    if int8:
+        raise ValueError(
+            "--int8 files are no longer written: a cell's answer depended on the cells beside it; "
+            "leave it out, and use --dtype bfloat16 of the model itself for speed."
+        )
     from langcell.onnx_export.export import export_onnx as export
 
-    _print_export(export(model, output, adapter=adapter, int8=int8, opset=opset))
+    _print_export(export(model, output, adapter=adapter, opset=opset))
     print(f"Wrote {output}")
 
 
@@ -48,11 +53,8 @@ def _print_export(exported: "OnnxExport") -> None:
     """Files, and how far they are from torch."""
     for name, size in exported.files.items():
         print(f"{name}: {size / 1e6:.1f} MB")
-    kinds = {"float32": exported.largest_difference, "int8": exported.int8_difference}
-    for kind, differences in kinds.items():
-        if differences:
-            listed = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
-            print(f"Largest difference from torch, {kind}: {listed}")
+    listed = ", ".join(f"{name} {value:.1e}" for name, value in exported.largest_difference.items())
+    print(f"Largest difference from torch: {listed}")
 
 
 def exporting() -> CommandLine:

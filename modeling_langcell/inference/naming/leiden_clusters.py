@@ -7,7 +7,6 @@ its chunks change a cluster. Cells that are not in the sample join the cluster o
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from sklearn.neighbors import NearestNeighbors
 
 from langcell.inference.refinement.placing import NamedFile
 
@@ -40,6 +39,8 @@ def leiden_clusters(file: NamedFile, *, resolution: float = 1.0, seed: int = 0) 
     Returns:
         Number of each cell's cluster as text, "0" the largest, shape (cells,); "none" for a cell without counts.
     """
+    from sklearn.neighbors import NearestNeighbors  # a second of imports, for this alone
+
     sample = file.sample.places
     assert sample is not None, "cells that are not placed have no clusters"
     placed = np.flatnonzero(np.isfinite(sample).all(axis=1))

@@ -11,9 +11,12 @@ more weight, make large types swallow small ones (training/EXPERIMENTS.md). Cost
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.neighbors import NearestNeighbors
+
+if TYPE_CHECKING:  # a second of imports, for the one function that makes such an object
+    from sklearn.neighbors import NearestNeighbors
 
 MOST_CELLS = 10_000
 N_NEIGHBORS = 15
@@ -32,7 +35,7 @@ class Neighbours:
         posterior: posterior of the labels, shape (cells of the search, labels).
     """
 
-    search: NearestNeighbors
+    search: "NearestNeighbors"
     posterior: np.ndarray
 
     @classmethod
@@ -48,6 +51,8 @@ class Neighbours:
         if wanted < 1:
             return None
         # A cell of the sample is the first of its own neighbours.
+        from sklearn.neighbors import NearestNeighbors
+
         search = NearestNeighbors(n_neighbors=wanted + 1, algorithm="brute").fit(components[used, :N_COMPONENTS])
         return cls(search, posterior[used])
 

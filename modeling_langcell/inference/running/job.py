@@ -141,7 +141,7 @@ class InferenceJob:
         """
         model = OnnxLangCell(self.model, dtype=self.dtype) if is_onnx_folder(self.model) else self.model
         if isinstance(model, OnnxLangCell):
-            return model, torch.float32  # what is int8 are weights; between the products values are float32
+            return model, torch.float32
         if isinstance(model, LoadedLangCell):
             dtype = model.model.dtype if self.dtype == AUTO_DTYPE else as_dtype(self.dtype)
             return model.with_options(dtype=self.dtype, device=self.device), dtype

@@ -51,9 +51,7 @@ def estimate_bytes_per_gene(config: LangCellConfig, dtype: torch.dtype) -> int:
     n_cross_layers = text.num_hidden_layers - text.cross_attention_start
     keys_values = 2 * 2 * n_cross_layers * text.hidden_size
     text_layer = 10 * text.hidden_size + 2 * text.intermediate_size
-    # What is int8 in an ONNX model are its weights; between the products values are float32.
-    itemsize = 4 if dtype == torch.int8 else dtype.itemsize
-    return itemsize * (cell_layer + attention + keys_values + TEXT_TOKENS_PER_GENE * text_layer)
+    return dtype.itemsize * (cell_layer + attention + keys_values + TEXT_TOKENS_PER_GENE * text_layer)
 
 
 def free_bytes(device: torch.device) -> int:

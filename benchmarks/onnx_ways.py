@@ -1,8 +1,8 @@
-"""What ONNX and int8 give and cost on a CPU: speed and accuracy beside torch, same cells, same process.
+"""What ONNX gives and costs on a CPU: speed and accuracy beside torch, same cells, same process.
 
-    langcell export onnx langcell-mini -o mini-onnx --int8
-    python benchmarks/onnx_int8.py mini-onnx --threads 2
-    python benchmarks/onnx_int8.py mini-onnx --threads 2 --cells pbmc3k.h5ad --n-cells 600
+    langcell export onnx langcell-mini -o mini-onnx
+    python benchmarks/onnx_ways.py mini-onnx --threads 2
+    python benchmarks/onnx_ways.py mini-onnx --threads 2 --cells pbmc3k.h5ad --n-cells 600
 
 Without `--cells`, the 700 blood cells of `langcell demo` with their ten sorted populations as labels. Every way does
 what `langcell annotate` does with `--rerank full`, from counts to scores; they take turns, and the median of the
@@ -37,7 +37,7 @@ def load_ways(folder: Path, threads: int) -> dict[str, Any]:
     }
     if ways[REFERENCE].revision != source.revision:
         raise ValueError(f"{folder} was made of {source.model_id} {source.revision}, not of the bundled weights.")
-    return ways | {"onnx float32": source, "onnx int8": langcell.OnnxLangCell(folder, dtype="int8", threads=threads)}
+    return ways | {"onnx float32": source}
 
 
 def named(cells: AnnData, labels: list[Label], model: Any) -> AnnData:

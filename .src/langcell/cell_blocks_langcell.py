@@ -1,0 +1,1 @@
+../../modeling_langcell/cell_blocks_langcell.py
