@@ -1,8 +1,9 @@
-"""A Python for tests whose processes begin with torch, transformers and langcell imported, which takes seconds each.
+"""A Python for tests whose processes begin with imports done, which take seconds each.
 
 `warm_python()` is used in place of `sys.executable`. The processes are forked from a server that has done the imports:
-each has its own memory, pipes, environment, folder, signals and exit code. Tests of what a process imports, or of what
-libraries read from the environment when they are imported, take `sys.executable`.
+each has its own memory, pipes, environment, folder, signals and exit code. They begin with torch, transformers and
+langcell; where variables of the Hub differ from those of the tests, or with `-I` or `-P`, with torch and what else does
+not read them. Tests of what a process imports take `sys.executable`.
 """
 
 import atexit
@@ -29,17 +30,28 @@ def warm_python() -> str:
     if sys.platform != "linux":
         return sys.executable  # elsewhere, libraries that start threads do not survive a fork
     folder = tempfile.TemporaryDirectory(prefix="warm-")
-    wrapper, address = Path(folder.name, "python"), Path(folder.name, "socket")
-    client = [sys.executable, "-S", "-E", str(HELPERS / "warm_client.py"), str(address), sys.executable]
+    wrapper = Path(folder.name, "python")
+    client = [sys.executable, "-S", "-E", str(HELPERS / "warm_client.py"), folder.name, sys.executable]
     wrapper.write_text(f'#!/bin/sh\nexec {shlex.join(client)} "$@"\n')
     wrapper.chmod(0o755)
-    words = [sys.executable, str(HELPERS / "warm_server.py"), str(address), str(wrapper)]
+    words = [sys.executable, str(HELPERS / "warm_server.py"), folder.name, str(wrapper)]
     server = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
     atexit.register(folder.cleanup)
     atexit.register(_end, server)
     assert server.stdout is not None
-    assert server.stdout.readline() == b"ready\n", "the server of warm processes did not start"
+    for _ in range(2):
+        assert server.stdout.readline() == b"ready\n", "a server of warm processes did not start"
     return str(wrapper)
+
+
+def warm_commands(folder: Path, *names: str) -> Path:
+    """Write commands of this environment that run in warm processes; return their folder, for the PATH."""
+    folder.mkdir()
+    for name in names:
+        command = folder / name
+        command.write_text(f'#!/bin/sh\nexec {warm_python()} {shlex.quote(str(Path(sys.executable).parent / name))} "$@"\n')
+        command.chmod(0o755)
+    return folder
 
 
 @contextmanager
