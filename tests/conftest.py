@@ -16,6 +16,20 @@ sys.path.insert(0, str(HELPERS))  # for `import tiny`, here and in processes tha
 
 import tiny  # noqa: E402
 from places import REAL_DATA_VARIABLE, real_data_folder  # noqa: E402
+from warm_python import warm_python  # noqa: E402
+
+from langcell import fresh_process  # noqa: E402
+
+
+class _WarmSystem:
+    """Stands for `sys` where the software starts processes of fresh caches: they begin with imports done."""
+
+    executable = property(lambda _: warm_python())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm_fresh_processes():
+    fresh_process.sys = _WarmSystem()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from warm_python import warm_python
+from warm_python import warm_environment, warm_processes, warm_python
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are warm on Linux alone")
 
@@ -19,7 +19,7 @@ def ran(*words: str, python: str | None = None, **options) -> tuple[int, str, st
 
 def test_a_process_has_its_words_and_streams_and_begins_with_the_imports_done():
     code = "import sys; print(sys.argv[1:], 'torch' in sys.modules, sys.stdin.read()); sys.exit(3)"
-    assert ran("-c", code, "a", "b", input="said") == (3, "['a', 'b'] True said\n", "")
+    assert ran("-c", code, "a", "b", input="said", env=warm_environment()) == (3, "['a', 'b'] True said\n", "")
 
 
 def test_a_script_and_a_module_run_in_their_folder_and_environment(tmp_path):
@@ -50,9 +50,10 @@ def test_who_ends_it_ends_the_process_itself(signum):
     with subprocess.Popen([warm_python(), "-c", code], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         pid = int(process.stdout.readline())
+        assert pid in [each.pid for each in warm_processes()]
         process.send_signal(signum)
-        assert process.wait(30) == -signum
-    deadline = time.monotonic() + 30
+        assert process.wait(300) == -signum
+    deadline = time.monotonic() + 300
     while os.path.exists(f"/proc/{pid}"):
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -9,6 +9,7 @@ not read them. Tests of what a process imports take `sys.executable`.
 import atexit
 import multiprocessing
 import multiprocessing.spawn
+import os
 import shlex
 import subprocess
 import sys
@@ -18,7 +19,11 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import psutil
+
 HELPERS = Path(__file__).resolve().parent
+_SERVERS: list[int] = []
+_STARTED_WITH: dict[str, str] = {}
 
 
 @cache
@@ -35,13 +40,28 @@ def warm_python() -> str:
     wrapper.write_text(f'#!/bin/sh\nexec {shlex.join(client)} "$@"\n')
     wrapper.chmod(0o755)
     words = [sys.executable, str(HELPERS / "warm_server.py"), folder.name, str(wrapper)]
+    environment = dict(os.environ)
     server = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
     atexit.register(folder.cleanup)
     atexit.register(_end, server)
     assert server.stdout is not None
     for _ in range(2):
-        assert server.stdout.readline() == b"ready\n", "a server of warm processes did not start"
+        assert (pid := server.stdout.readline()), "a server of warm processes did not start"
+        _SERVERS.append(int(pid))
+    _STARTED_WITH.update(environment)
     return str(wrapper)
+
+
+def warm_environment() -> dict[str, str]:
+    """Return the environment that the imports were done with, from which a test may have gone on."""
+    warm_python()
+    return dict(_STARTED_WITH)
+
+
+def warm_processes() -> list[psutil.Process]:
+    """Return all warm processes that run at the moment, whoever asked for them."""
+    children = [child for pid in _SERVERS[:1] for child in psutil.Process(pid).children(recursive=True)]
+    return [child for child in children if child.pid not in _SERVERS]
 
 
 def warm_commands(folder: Path, *names: str) -> Path:

@@ -94,7 +94,7 @@ def serve(address: str, kind: Kind) -> None:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
     listener.listen(64)
-    os.write(sys.stdout.fileno(), b"ready\n")
+    os.write(sys.stdout.fileno(), f"{os.getpid()}\n".encode())
     with selectors.DefaultSelector() as selector:
         selector.register(listener, selectors.EVENT_READ)
         selector.register(sys.stdin, selectors.EVENT_READ)
