@@ -43,8 +43,8 @@ def test_outputs_are_kept_and_say_nothing_of_a_machine(tutorial):
 @pytest.mark.slow
 def test_it_runs(tutorial, monkeypatch, tmp_path):
     # Commands in the notebook are those of this environment, wherever the tests were started from.
-    places = [str(warm_commands(tmp_path / "bin", "langcell", "accelerate")), str(Path(sys.executable).parent), os.environ["PATH"]]
-    monkeypatch.setenv("PATH", os.pathsep.join(places))
+    places = [warm_commands(tmp_path / "bin", "langcell", "accelerate"), Path(sys.executable).parent]
+    monkeypatch.setenv("PATH", os.pathsep.join([*map(str, places), os.environ["PATH"]]))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     text = tutorial.read_text()
     if tutorial.stem in SHORTER:

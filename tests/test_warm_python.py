@@ -60,7 +60,8 @@ def test_who_ends_it_ends_the_process_itself(signum):
 
 
 def test_what_libraries_read_when_they_are_imported_makes_a_process_that_imports_them():
-    code = "import os, sys; print([x in sys.modules for x in ('torch', 'transformers', 'langcell')], os.environ['HF_HOME'])"
+    loaded = "[name in sys.modules for name in ('torch', 'transformers', 'langcell')]"
+    code = f"import os, sys; print({loaded}, os.environ['HF_HOME'])"
     for words in (["-c", code], ["-I", "-c", code], ["-P", "-c", code]):
         assert ran(*words, env=os.environ | {"HF_HOME": "/nowhere"}) == (0, "[True, False, False] /nowhere\n", "")
     assert ran("-c", code, env=os.environ | {"HF_HOME": "", "PYTHONSAFEPATH": "1"})[1] == "[False, False, False] \n"

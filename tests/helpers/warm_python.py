@@ -46,7 +46,8 @@ def warm_python() -> str:
     atexit.register(_end, server)
     assert server.stdout is not None
     for _ in range(2):
-        assert (pid := server.stdout.readline()), "a server of warm processes did not start"
+        pid = server.stdout.readline()
+        assert pid, "a server of warm processes did not start"
         _SERVERS.append(int(pid))
     _STARTED_WITH.update(environment)
     return str(wrapper)
@@ -68,8 +69,8 @@ def warm_commands(folder: Path, *names: str) -> Path:
     """Write commands of this environment that run in warm processes; return their folder, for the PATH."""
     folder.mkdir()
     for name in names:
-        command = folder / name
-        command.write_text(f'#!/bin/sh\nexec {warm_python()} {shlex.quote(str(Path(sys.executable).parent / name))} "$@"\n')
+        command, script = folder / name, Path(sys.executable).parent / name
+        command.write_text(f'#!/bin/sh\nexec {shlex.join([warm_python(), str(script)])} "$@"\n')
         command.chmod(0o755)
     return folder
 

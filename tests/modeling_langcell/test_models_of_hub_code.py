@@ -3,10 +3,10 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from warm_python import warm_python
 
 HELPERS = Path(__file__).resolve().parents[1] / "helpers"
 
@@ -15,7 +15,7 @@ HELPERS = Path(__file__).resolve().parents[1] / "helpers"
 @pytest.mark.parametrize("first", ["langcell", "hub"])
 def test_every_public_function_takes_both_classes(tiny_model_dir, tmp_path, first):
     done = subprocess.run(
-        [sys.executable, str(HELPERS / "either_class.py"), str(tiny_model_dir), first],
+        [warm_python(), str(HELPERS / "either_class.py"), str(tiny_model_dir), first],
         env={**os.environ, "HF_MODULES_CACHE": str(tmp_path)},
         capture_output=True,
         text=True,
