@@ -14,6 +14,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 sys.path.insert(0, str(HELPERS))  # for `import tiny`, here and in processes that tests start
 
+from kept_machine_code import keep_machine_code  # noqa: E402
+
+keep_machine_code()  # before any library is imported that numba compiles
+
 import tiny  # noqa: E402
 from places import REAL_DATA_VARIABLE, real_data_folder  # noqa: E402
 from warm_python import warm_python  # noqa: E402

@@ -26,6 +26,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from kept_machine_code import keep_machine_code
+
 # What transformers imports of others, which is most of what its own import takes.
 LIBRARIES = (
     "anndata",
@@ -71,6 +73,7 @@ LIBRARIES_ALONE = Kind(READ_BY_LIBRARIES, ("-u", "-B", "-I", "-P"))
 
 def main(folder: str, wrapper: str) -> None:
     """Run both servers until the standard input is closed, which is when the test process ends."""
+    keep_machine_code()
     for name in LIBRARIES:
         import_module(name)
     assert not OF_THE_HUB & {name.partition(".")[0] for name in sys.modules}
