@@ -14,8 +14,26 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 sys.path.insert(0, str(HELPERS))  # for `import tiny`, here and in processes that tests start
 
+from kept_machine_code import keep_machine_code  # noqa: E402
+
+keep_machine_code()  # before any library is imported that numba compiles
+
 import tiny  # noqa: E402
 from places import REAL_DATA_VARIABLE, real_data_folder  # noqa: E402
+from warm_python import warm_python  # noqa: E402
+
+from langcell import fresh_process  # noqa: E402
+
+
+class _WarmSystem:
+    """Stands for `sys` where the software starts processes of fresh caches: they begin with imports done."""
+
+    executable = property(lambda _: warm_python())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm_fresh_processes():
+    fresh_process.sys = _WarmSystem()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from warm_python import warm_python
+from warm_python import warm_environment, warm_processes, warm_python
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are warm on Linux alone")
 
@@ -19,9 +19,7 @@ def ran(*words: str, python: str | None = None, **options) -> tuple[int, str, st
 
 def test_a_process_has_its_words_and_streams_and_begins_with_the_imports_done():
     code = "import sys; print(sys.argv[1:], 'torch' in sys.modules, sys.stdin.read()); sys.exit(3)"
-    # A server of its own: a test before may have changed what libraries read from the environment at their import.
-    python = warm_python.__wrapped__()
-    assert ran("-c", code, "a", "b", input="said", python=python) == (3, "['a', 'b'] True said\n", "")
+    assert ran("-c", code, "a", "b", input="said", env=warm_environment()) == (3, "['a', 'b'] True said\n", "")
 
 
 def test_a_script_and_a_module_run_in_their_folder_and_environment(tmp_path):
@@ -52,15 +50,27 @@ def test_who_ends_it_ends_the_process_itself(signum):
     with subprocess.Popen([warm_python(), "-c", code], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         pid = int(process.stdout.readline())
+        assert pid in [each.pid for each in warm_processes()]
         process.send_signal(signum)
-        assert process.wait(30) == -signum
-    deadline = time.monotonic() + 30
+        assert process.wait(300) == -signum
+    deadline = time.monotonic() + 300
     while os.path.exists(f"/proc/{pid}"):
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
-def test_what_libraries_read_when_they_are_imported_makes_a_process_of_its_own():
-    code = "import sys; print('torch' in sys.modules)"
-    assert ran("-c", code, env=os.environ | {"HF_HOME": "/nowhere"}) == (0, "False\n", "")
-    assert ran("-X", "utf8", "-c", code) == (0, "False\n", "")
+def test_what_libraries_read_when_they_are_imported_makes_a_process_that_imports_them():
+    loaded = "[name in sys.modules for name in ('torch', 'transformers', 'langcell')]"
+    code = f"import os, sys; print({loaded}, os.environ['HF_HOME'])"
+    for words in (["-c", code], ["-I", "-c", code], ["-P", "-c", code]):
+        assert ran(*words, env=os.environ | {"HF_HOME": "/nowhere"}) == (0, "[True, False, False] /nowhere\n", "")
+    assert ran("-c", code, env=os.environ | {"HF_HOME": "", "PYTHONSAFEPATH": "1"})[1] == "[False, False, False] \n"
+    assert ran("-X", "utf8", "-c", "import sys; print('torch' in sys.modules)") == (0, "False\n", "")
+
+
+@pytest.mark.parametrize("flag", ["-I", "-P", "-B"])
+def test_it_searches_modules_where_python_does(tmp_path, flag):
+    (tmp_path / "mine.py").write_text("import sys; print(sys.path)")
+    expected = ran(flag, "mine.py", python=sys.executable, cwd=tmp_path, env=os.environ)
+    assert ran(flag, "mine.py", cwd=tmp_path, env=os.environ | {"HF_HOME": "/nowhere"}) == expected
+    assert expected[0] == 0

@@ -2,11 +2,11 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from hub_server import TOKEN, Hub
+from warm_python import warm_python
 
 USER = Path(__file__).with_name("hub_user.py")
 
@@ -42,7 +42,7 @@ def run_langcell(hub: Hub, home: Path, *arguments: object, token: str | None = T
 def run(hub: Hub, home: Path, *command: object, token: str | None, check: bool = True, **more: str):
     """A fresh python process."""
     done = subprocess.run(
-        [sys.executable, *map(str, command)],
+        [warm_python(), *map(str, command)],
         env={**hub.environment(home, token=token), "OMP_NUM_THREADS": "1", **more},
         stdin=subprocess.DEVNULL,
         capture_output=True,

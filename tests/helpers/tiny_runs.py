@@ -32,21 +32,17 @@ def arguments(stage: int, output_dir: Path, *overrides: str, model: Path, shards
     return ["--config", config, *sizes, *places, *texts, "trackers=[]", "steps=8", "checkpoint.every=3", *overrides]
 
 
-def start(
-    options: list[str], *, ranks: int = 1, python: str | None = None, **environment: str
-) -> subprocess.Popen[str]:
+def start(options: list[str], *, ranks: int = 1, **environment: str) -> subprocess.Popen[str]:
     """Start a run in processes of its own; its output is one stream.
 
     Args:
         options: of training/pretrain.py.
         ranks: how many processes.
-        python: `sys.executable` where the test does more to the processes than to end them; warm ones when None.
         environment: variables besides those of this process.
     """
-    python = python or warm_python()
-    torchrun = [python, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
+    torchrun = [warm_python(), "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
     return subprocess.Popen(
-        [*(torchrun if ranks > 1 else [python]), SCRIPT, *options],
+        [*(torchrun if ranks > 1 else torchrun[:1]), SCRIPT, *options],
         env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
         start_new_session=True,
         stdout=subprocess.PIPE,

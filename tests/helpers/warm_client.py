@@ -10,18 +10,16 @@ import sys
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
-def main(address: str, python: str, arguments: list[str]) -> None:
-    """Run `python ARGUMENTS` in a process of the server, or in one of its own where that cannot be the same."""
-    connection = socket.socket(socket.AF_UNIX)
-    connection.connect(address)
-    connection.set_inheritable(False)
-    files = [number for number in _open_files() if number != connection.fileno()]
-    request = {"arguments": arguments, "environment": dict(os.environ), "folder": os.getcwd(), "files": files}
-    content = json.dumps(request).encode()
-    socket.send_fds(connection, [struct.pack("i", len(content))], files)
-    connection.sendall(content)
-    pid = _answer(connection)
-    if not pid:
+def main(folder: str, python: str, arguments: list[str]) -> None:
+    """Run `python ARGUMENTS` in a process of a server, or in one of its own where that cannot be the same."""
+    for name in ("all", "libraries"):
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(f"{folder}/{name}")
+        connection.set_inheritable(False)
+        if pid := _request(connection, arguments):
+            break
+        connection.close()
+    else:
         os.execv(python, [python, *arguments])
     for signum in FORWARDED:
         signal.signal(signum, lambda received, _: os.kill(pid, received))
@@ -31,6 +29,16 @@ def main(address: str, python: str, arguments: list[str]) -> None:
             signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     os._exit(status)
+
+
+def _request(connection: socket.socket, arguments: list[str]) -> int:
+    """Ask a server for a process; return its id, or 0."""
+    files = [number for number in _open_files() if number != connection.fileno()]
+    request = {"arguments": arguments, "environment": dict(os.environ), "folder": os.getcwd(), "files": files}
+    content = json.dumps(request).encode()
+    socket.send_fds(connection, [struct.pack("i", len(content))], files)
+    connection.sendall(content)
+    return _answer(connection)
 
 
 def _open_files() -> list[int]:

@@ -1,4 +1,8 @@
-"""Server of warm processes: has the imports done and forks one process per request; see warm_python."""
+"""Servers of warm processes: have imports done and fork one process per request; see warm_python.
+
+There are two. Processes of the first have all imports done. Those of the second have done the imports of libraries that
+read nothing of the Hub from the environment, and know no langcell.
+"""
 
 import fcntl
 import gc
@@ -17,10 +21,23 @@ import threading
 import traceback
 from atexit import _run_exitfuncs
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from kept_machine_code import keep_machine_code
+
+# What transformers imports of others, which is most of what its own import takes.
+LIBRARIES = (
+    "anndata",
+    "pyarrow",
+    "scipy.stats",
+    "sklearn.metrics",
+    "sympy",
+    "torch._dynamo",
+    "torch.distributed.tensor",
+)
 MODULES = (
     "accelerate.commands.launch",
     "langcell.cli.commands",
@@ -30,24 +47,57 @@ MODULES = (
     "torch.distributed.run",
 )
 # What libraries read when they are imported: another value needs a process that imports them itself.
-READ_AT_IMPORT = ("HF_", "TRANSFORMERS_", "PYTHON", "OMP_", "MKL_", "NUMBA_", "CUDA_", "LD_")
+READ_BY_LIBRARIES = ("PYTHON", "OMP_", "MKL_", "NUMBA_", "CUDA_", "LD_")
+READ_BY_ALL = (*READ_BY_LIBRARIES, "HF_", "TRANSFORMERS_")
+OF_THE_HUB = {"accelerate", "datasets", "huggingface_hub", "langcell", "peft", "transformers"}
 # Numbers that no file of a process has, from which files are moved to their own.
 _ABOVE_ALL_FILES = 500
 
 
-def serve(address: str, wrapper: str) -> None:
-    """Answer requests until the standard input is closed, which is when the test process ends."""
-    for name in MODULES:
+@dataclass(frozen=True)
+class Kind:
+    """What the processes of a server begin with.
+
+    Attributes:
+        read: beginnings of the names of variables that the imports have read.
+        flags: those of Python's flags that make no difference to the imports.
+    """
+
+    read: tuple[str, ...]
+    flags: tuple[str, ...]
+
+
+ALL = Kind(READ_BY_ALL, ("-u", "-B"))
+LIBRARIES_ALONE = Kind(READ_BY_LIBRARIES, ("-u", "-B", "-I", "-P"))
+
+
+def main(folder: str, wrapper: str) -> None:
+    """Run both servers until the standard input is closed, which is when the test process ends."""
+    keep_machine_code()
+    for name in LIBRARIES:
         import_module(name)
+    assert not OF_THE_HUB & {name.partition(".")[0] for name in sys.modules}
     sys.executable = wrapper
     multiprocessing.set_executable(wrapper)
+    pid = os.fork()
+    if pid == 0:
+        for name in MODULES:
+            import_module(name)
+        serve(f"{folder}/all", ALL)
+        os._exit(0)
+    serve(f"{folder}/libraries", LIBRARIES_ALONE)
+    os.waitpid(pid, 0)
+
+
+def serve(address: str, kind: Kind) -> None:
+    """Answer requests until the standard input is closed."""
     assert threading.active_count() == 1, "a fork keeps one thread alone"
     gc.collect()
     gc.freeze()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
     listener.listen(64)
-    print("ready", flush=True)
+    os.write(sys.stdout.fileno(), f"{os.getpid()}\n".encode())
     with selectors.DefaultSelector() as selector:
         selector.register(listener, selectors.EVENT_READ)
         selector.register(sys.stdin, selectors.EVENT_READ)
@@ -56,18 +106,18 @@ def serve(address: str, wrapper: str) -> None:
                 if key.fileobj is sys.stdin:
                     return
                 if key.fileobj is listener:
-                    _begin(listener, selector)
+                    _begin(listener, selector, kind)
                 elif key.data is not None:
                     _go_on(key, selector)
 
 
-def _begin(listener: socket.socket, selector: selectors.BaseSelector) -> None:
+def _begin(listener: socket.socket, selector: selectors.BaseSelector, kind: Kind) -> None:
     """Fork the process of a new request, and watch it and its client."""
     connection, _ = listener.accept()
     header, received, _, _ = socket.recv_fds(connection, 4, 64)
     content = _read(connection, struct.unpack("i", header)[0]) if header else b""
     request = json.loads(content or "null")
-    if request is None or not _is_warm(request):
+    if request is None or not _is_warm(request, kind):
         _tell(connection, 0)
         for number in received:
             os.close(number)
@@ -78,7 +128,7 @@ def _begin(listener: socket.socket, selector: selectors.BaseSelector) -> None:
         selector.close()
         listener.close()
         connection.close()
-        _become(request, received)
+        _become(request, received, kind)
     for number in received:
         os.close(number)
     _tell(connection, pid)
@@ -109,21 +159,21 @@ def _tell(connection: socket.socket, number: int) -> None:
         connection.sendall(struct.pack("i", number))
 
 
-def _is_warm(request: dict[str, Any]) -> bool:
+def _is_warm(request: dict[str, Any], kind: Kind) -> bool:
     """Whether a process with the imports done is the same as one that does them."""
-    given = {name: value for name, value in request["environment"].items() if name.startswith(READ_AT_IMPORT)}
-    own = {name: value for name, value in os.environ.items() if name.startswith(READ_AT_IMPORT)}
-    _, words = _flags_and_words(request["arguments"])
+    given = {name: value for name, value in request["environment"].items() if name.startswith(kind.read)}
+    own = {name: value for name, value in os.environ.items() if name.startswith(kind.read)}
+    _, words = _flags_and_words(request["arguments"], kind)
     return given == own and bool(words) and (words[0] in ("-c", "-m") or not words[0].startswith("-"))
 
 
-def _flags_and_words(arguments: list[str]) -> tuple[list[str], list[str]]:
+def _flags_and_words(arguments: list[str], kind: Kind) -> tuple[list[str], list[str]]:
     """Split off the flags that a warm process can have."""
-    n_flags = next((place for place, word in enumerate(arguments) if word not in ("-u", "-B")), len(arguments))
+    n_flags = next((place for place, word in enumerate(arguments) if word not in kind.flags), len(arguments))
     return arguments[:n_flags], arguments[n_flags:]
 
 
-def _become(request: dict[str, Any], received: list[int]) -> None:
+def _become(request: dict[str, Any], received: list[int], kind: Kind) -> None:
     """Be the process that was asked for, to its end."""
     os.setsid()
     moved = [fcntl.fcntl(number, fcntl.F_DUPFD, _ABOVE_ALL_FILES) for number in received]
@@ -137,10 +187,10 @@ def _become(request: dict[str, Any], received: list[int]) -> None:
     tempfile.tempdir = None
     random.seed()
     sys.modules["numpy"].random.seed()
-    flags, words = _flags_and_words(request["arguments"])
+    flags, words = _flags_and_words(request["arguments"], kind)
     _open_streams(unbuffered="-u" in flags)
     sys.orig_argv = [sys.executable, *flags, *words]
-    code = _run(words)
+    code = _run(words, flags)
     threading._shutdown()  # pyright: ignore[reportAttributeAccessIssue]  # waits for threads, as the end of Python does
     _run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -155,19 +205,32 @@ def _open_streams(*, unbuffered: bool) -> None:
     sys.stderr = sys.__stderr__ = os.fdopen(2, "w", closefd=False, buffering=1, errors="backslashreplace")
 
 
-def _run(words: list[str]) -> int:
+def _search(first: str, flags: list[str]) -> None:
+    """Search modules where Python does; the first place is that of what is run, unless flags exclude it."""
+    sys.path[0] = first
+    if "-I" in flags:
+        excluded = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        sys.path[1:] = [place for place in sys.path[1:] if place not in excluded]
+    if "-I" in flags or "-P" in flags:
+        del sys.path[0]
+
+
+def _run(words: list[str], flags: list[str]) -> int:
     """Run code, a module or a script, and return the exit code."""
     try:
         if words[0] == "-m":
-            sys.argv, sys.path[0] = ["-m", *words[2:]], os.getcwd()
+            sys.argv = ["-m", *words[2:]]
+            _search(os.getcwd(), flags)
             runpy._run_module_as_main(words[1])  # pyright: ignore[reportAttributeAccessIssue]  # what Python does
             return 0
         main = sys.modules["__main__"] = ModuleType("__main__")
         if words[0] == "-c":
-            sys.argv, sys.path[0] = ["-c", *words[2:]], ""
+            sys.argv = ["-c", *words[2:]]
+            _search("", flags)
             code = compile(words[1], "<string>", "exec")
         else:
-            sys.argv, sys.path[0] = words, os.path.dirname(os.path.abspath(words[0]))
+            sys.argv = words
+            _search(os.path.dirname(os.path.abspath(words[0])), flags)
             main.__file__ = words[0]
             with open(words[0], "rb") as file:
                 code = compile(file.read(), words[0], "exec")
@@ -198,4 +261,4 @@ def _read(connection: socket.socket, length: int) -> bytes:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], sys.argv[2])
+    main(sys.argv[1], sys.argv[2])

@@ -14,6 +14,7 @@ import pytest
 import torch
 from places import HELPERS, ROOT
 from tiny import TEXTS, save_tiny_folder, tiny_counts, tiny_gene_names, tiny_model, tiny_processor
+from warm_python import warm_python
 
 from langcell.scoring_langcell import combine_scores
 
@@ -143,7 +144,7 @@ def test_without_langcell(python_without_langcell, tiny_model_dir, cells, expect
 
 @pytest.mark.slow
 def test_with_langcell_no_trust_is_needed(tiny_model_dir, cells, expected, tmp_path):
-    assert_same(run_elsewhere(sys.executable, "with-langcell", tiny_model_dir, cells, tmp_path), expected)
+    assert_same(run_elsewhere(warm_python(), "with-langcell", tiny_model_dir, cells, tmp_path), expected)
     assert not list((tmp_path / "hf_home").rglob("modeling_langcell.py"))
 
 

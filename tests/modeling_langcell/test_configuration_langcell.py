@@ -1,11 +1,11 @@
 import json
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 from tiny import tiny_config
+from warm_python import warm_python
 
 from langcell.configuration_langcell import (
     AUTO_MAP,
@@ -104,7 +104,7 @@ def test_transformers_that_are_too_old_are_refused_in_one_line(version, is_old):
     # The file alone, as of a model folder.
     file = str(ROOT / "modeling_langcell/configuration_langcell.py")
     script = f"import runpy, transformers; transformers.__version__ = {version!r}; runpy.run_path({file!r})"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = subprocess.run([warm_python(), "-c", script], capture_output=True, text=True)
     assert (done.returncode != 0) == is_old
     message = f"ImportError: LangCell needs transformers 5.5 or later, and this is {version}: pip install -U "
     assert (message in done.stderr) == is_old

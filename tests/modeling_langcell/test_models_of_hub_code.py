@@ -3,11 +3,11 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from tiny_evidence import typed_model, typed_reference
+from warm_python import warm_python
 
 HELPERS = Path(__file__).resolve().parents[1] / "helpers"
 
@@ -19,7 +19,7 @@ def test_every_public_function_takes_both_classes(tmp_path, first):
     for part in (loaded.model, loaded.processor):
         part.save_pretrained(tmp_path / "model")
     done = subprocess.run(
-        [sys.executable, str(HELPERS / "either_class.py"), str(tmp_path / "model"), first],
+        [warm_python(), str(HELPERS / "either_class.py"), str(tmp_path / "model"), first],
         env={**os.environ, "HF_MODULES_CACHE": str(tmp_path / "modules")},
         capture_output=True,
         text=True,

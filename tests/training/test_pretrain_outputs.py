@@ -6,7 +6,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 
 import pytest
 import tiny_shards
@@ -84,7 +83,7 @@ def test_a_checkpoint_loads_as_a_hub_repository_in_a_fresh_process(tmp_path, arg
     assert main(arguments(tmp_path / "run", f"ema_decay={ema}", "trackers=[]")) == 0
     checkpoint = tmp_path / "run" / "checkpoint-00000003"
     environment = os.environ | {"HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-c", LOAD, str(checkpoint), str(tmp_path / "weights.pt")]
+    command = [warm_python(), "-c", LOAD, str(checkpoint), str(tmp_path / "weights.pt")]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("LangCellForPreTraining ")
@@ -147,7 +146,7 @@ def test_tensorboard_and_the_picture_of_the_losses(tmp_path, validated):
 def test_trackio_keeps_the_log_beside_the_run(tmp_path, validated):
     code = "import sys; from langcell.training.pretrain import main; sys.exit(main(sys.argv[1:]))"
     environment = {name: value for name, value in os.environ.items() if name != "TRACKIO_DIR"}
-    command = [sys.executable, "-c", code, *validated(tmp_path, "trackers=[trackio]")]
+    command = [warm_python(), "-c", code, *validated(tmp_path, "trackers=[trackio]")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (database,) = (tmp_path / "trackers").glob("*.db")

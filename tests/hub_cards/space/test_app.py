@@ -4,6 +4,8 @@ import json
 import os
 import re
 import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -21,6 +23,7 @@ from places import ROOT
 from tiny import tiny_counts
 from tiny_sample import save_sample_model
 from typer.testing import CliRunner
+from warm_python import warm_spawning
 
 from langcell.app.options import AppOptions
 from langcell.app.wording import in_page_words
@@ -30,6 +33,7 @@ from langcell.sample_data import BULK_LABELS, sample_cells
 CHROMIUM = shutil.which("chromium")
 TYPES = ["CL:0000236", "CL:0000623", "CL:0000542", "CL:0000576"]
 SECONDS = 1000  # Playwright counts milliseconds
+LONGEST = 400 * SECONDS  # of a busy machine, on which UMAP is compiled at its first use
 
 pytestmark = [
     # Gradio, its server and its client announce what they are going to change.
@@ -45,6 +49,13 @@ needs_browser = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def model_dir(tmp_path_factory):
     return save_sample_model(tmp_path_factory.mktemp("hub") / "langcell-sample", training_cell_types=TYPES)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm():
+    """Each process with the model begins with its libraries imported."""
+    with warm_spawning():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +80,24 @@ def browser():
         browser.close()
 
 
+def new_page(browser, width: int = 1280, height: int = 1000):
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.set_default_timeout(LONGEST)
+    return page
+
+
+def wait_until(page, is_so: Callable[[], bool]) -> None:
+    """Wait for something that the page does not show."""
+    deadline = time.monotonic() + LONGEST / SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(100)
+
+
 @pytest.fixture
 def page(served, browser):
     """The page, freshly opened; it may talk to this machine alone."""
-    page = browser.new_page(viewport={"width": 1280, "height": 1000})
-    page.set_default_timeout(400 * SECONDS)  # UMAP is compiled at its first use
+    page = new_page(browser)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(served.url)
@@ -157,8 +181,7 @@ def details_of(page) -> str:
 @needs_browser
 @pytest.mark.slow
 def test_results_stand_above_the_form_in_a_narrow_window(served, browser):
-    page = browser.new_page(viewport={"width": 420, "height": 900})
-    page.set_default_timeout(400 * SECONDS)
+    page = new_page(browser, 420, 900)
     page.goto(served.url)
     page.wait_for_selector("#sample")
     run_sample(page)
@@ -286,38 +309,30 @@ def test_a_full_queue_is_said(model_dir, browser):
 
     options = AppOptions(model=str(model_dir), device="cpu", dtype="float32", queue_size=1)
     with running(build, options) as served:
-        pages = [browser.new_page() for _ in range(3)]
+        pages = [new_page(browser) for _ in range(3)]
         for page in pages:  # the first runs, the second waits, the third is one too many
             page.goto(served.url)
             page.wait_for_selector("#sample")
         for page in pages:
             page.click("#sample")
             page.wait_for_timeout(1 * SECONDS)
-        pages[2].wait_for_selector("text=/currently busy. Please try again/", timeout=20 * SECONDS)
+        pages[2].wait_for_selector("text=/currently busy. Please try again/")
         for page in pages[:2]:
-            page.wait_for_selector("#status >> text=Named 700 cells by 10 cell types", timeout=400 * SECONDS)
+            page.wait_for_selector("#status >> text=Named 700 cells by 10 cell types")
             page.close()
 
 
 @needs_browser
 def test_a_closed_page_leaves_no_files(served, browser, tmp_path):
-    page = browser.new_page()
+    page = new_page(browser)
     page.goto(served.url)
     page.wait_for_selector("#sample")
     page.set_input_files("#file input[type=file]", write_cells(tmp_path / "mine.h5ad", [f"g{i}" for i in range(42)]))
     page.wait_for_selector("#file >> text=mine")
-    for _ in range(100):
-        if list(served.folder.glob("session-*/mine.h5ad")):
-            break
-        page.wait_for_timeout(100)
-    assert list(served.folder.glob("session-*/mine.h5ad"))
+    wait_until(page, lambda: bool(list(served.folder.glob("session-*/mine.h5ad"))))
     page.close()
-    other = browser.new_page()
-    for _ in range(300):
-        if not list(served.folder.rglob("mine.h5ad")):
-            break
-        other.wait_for_timeout(100)
-    assert not list(served.folder.rglob("mine.h5ad"))
+    other = new_page(browser)
+    wait_until(other, lambda: not list(served.folder.rglob("mine.h5ad")))
     other.close()
 
 

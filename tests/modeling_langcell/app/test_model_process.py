@@ -1,4 +1,3 @@
-import threading
 import time
 from dataclasses import replace
 
@@ -57,10 +56,13 @@ def test_work_for_a_closed_page_ends(process, tmp_path):
 
 def test_a_crash_of_the_process_is_survived(process, tmp_path):
     request = NamingRequest(str(tmp_path), None, branch="cell")
-    killer = threading.Timer(0.3, process._process.kill)
-    killer.start()
+
+    def kill_at_work() -> bool:
+        process._process.kill()
+        return False
+
     with pytest.raises(ValueError, match=r"ended \(exit code -9\), perhaps because memory ran out"):
-        process.call("name_cells", request)
+        process.call("name_cells", request, cancelled=kill_at_work)  # which is asked once the work has begun
     assert process.call("page_facts").model_id == "model"
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from contextlib import asynccontextmanager
 
 import anyio
@@ -10,6 +9,7 @@ import pytest
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from tiny_labelled import labelled_cells
+from warm_python import warm_python
 
 LABELS = ["B cell", "monocyte", "NK cell"]
 
@@ -17,7 +17,7 @@ LABELS = ["B cell", "monocyte", "NK cell"]
 @asynccontextmanager
 async def session_with(root, model, log):
     arguments = ["-m", "langcell.cli", "mcp", "--root", str(root), "--model", str(model), "--device", "cpu"]
-    server = StdioServerParameters(command=sys.executable, args=arguments, env=dict(os.environ))
+    server = StdioServerParameters(command=warm_python(), args=arguments, env=dict(os.environ))
     with log.open("w") as stderr:
         async with stdio_client(server, errlog=stderr) as (read, write), ClientSession(read, write) as session:
             await session.initialize()

@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import sys
 
 import anndata
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from numpy.testing import assert_allclose
 from tiny import TEXTS, tiny_batch, tiny_counts, tiny_gene_names, tiny_model, tiny_processor
 from typer.testing import CliRunner
+from warm_python import warm_python
 
 import langcell
 from langcell.cli.commands import app
@@ -86,7 +86,7 @@ def test_the_folder_stands_alone_and_says_what_it_is(exported, varied_dir):
         "p = AutoProcessor.from_pretrained(f, trust_remote_code=True); "
         "print(type(p).__name__, 'langcell' in sys.modules)"
     )
-    command = [sys.executable, "-c", code, str(exported)]
+    command = [warm_python(), "-P", "-c", code, str(exported)]
     found = subprocess.run(command, capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["LangCellProcessor", "False"]
 

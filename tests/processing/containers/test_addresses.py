@@ -2,12 +2,12 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import hub_server
 import tiny_containers
 import tiny_sources
+from warm_python import warm_python
 
 SCRIPT = """
 import json, sys
@@ -37,7 +37,7 @@ def test_files_and_folders_of_the_hub(tmp_path: Path) -> None:
     ]
     with hub_server.running() as hub:
         hub.put("org/cells", content, kind="dataset")
-        command = [sys.executable, "-c", SCRIPT, *places]
+        command = [warm_python(), "-c", SCRIPT, *places]
         done = subprocess.run(
             command, env=hub.environment(tmp_path / "home"), capture_output=True, text=True, check=True
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from warm_python import warm_python
 
 from langcell.processing.files.atomic_output import atomic_output, require_new_folder
 
@@ -120,7 +121,8 @@ try:
 except OSError as error:
     print(error)
 """
-    done = subprocess.run([sys.executable, "-c", script, tmp_path / "out"], capture_output=True, text=True, check=True)
+    words = [warm_python(), "-c", script, str(tmp_path / "out")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout.startswith(f"no room to write {tmp_path / 'out'}:")
     assert not list(tmp_path.iterdir())
 

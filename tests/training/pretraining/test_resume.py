@@ -3,8 +3,8 @@
 import json
 import shutil
 import signal
-import sys
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -13,6 +13,7 @@ import tiny_runs
 import tiny_shards
 import torch
 from accelerate.state import AcceleratorState
+from warm_python import warm_processes
 
 from langcell.training.pretrain import main
 
@@ -58,9 +59,9 @@ def _kill_when(process, is_time):
     """Kill a run and all of its processes in the very moment."""
 
     def to_all(number):
-        parent = psutil.Process(process.pid)
-        for each in (parent, *parent.children(recursive=True)):  # torchrun starts each in a session of its own
-            each.send_signal(number)
+        for each in (psutil.Process(process.pid), *warm_processes()):
+            with suppress(psutil.NoSuchProcess):
+                each.send_signal(number)
 
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline and process.poll() is None:
@@ -95,7 +96,7 @@ MOMENTS = {
     ],
 )
 def test_kill_9_and_the_same_command_again(tmp_path, options, undisturbed, moment, ranks):
-    process = tiny_runs.start(options(tmp_path), ranks=ranks, python=sys.executable)
+    process = tiny_runs.start(options(tmp_path), ranks=ranks)
     _kill_when(process, lambda: MOMENTS[moment](tmp_path))
     assert not (tmp_path / "export").exists()
     if ranks == 1:

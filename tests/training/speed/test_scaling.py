@@ -2,12 +2,12 @@
 
 import re
 import subprocess
-import sys
 
 import pytest
 import torch
 from released_layout import N_GENES, write_geneformer_v1
 from typer.testing import CliRunner
+from warm_python import warm_python
 
 from langcell.cli.commands import app
 from langcell.configuration_langcell import LangCellConfig
@@ -145,7 +145,7 @@ def test_geneformers_vocabulary_is_made_as_the_document_says(tmp_path):
     for file, name in zip(files.values(), published, strict=True):
         file.rename(tmp_path / name)
     script = DOCUMENT.read_text().partition('python -c "')[2].partition('"')[0]
-    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    subprocess.run([warm_python(), "-c", script], cwd=tmp_path, check=True)
     assert len(GeneVocabulary.load(tmp_path / "gene_vocabulary.tsv")) == N_GENES
 
 

@@ -1,7 +1,6 @@
 """The memory of `explain` is that of a few chunks, whatever the number of cells in the file."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import anndata
@@ -10,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 from tiny import save_tiny_folder, tiny_gene_names
+from warm_python import warm_python
 
 FEW, MANY = 4_000, 60_000
 N_GENES, VALUES = 600, 300  # the tiny model knows 40 of the genes, enough to be read
@@ -46,7 +46,7 @@ def test_peak_memory_does_not_grow_with_the_number_of_cells(tmp_path):
     peaks, sizes = {}, {}
     for n_cells in (FEW, MANY):
         sizes[n_cells] = write_cells(tmp_path / f"{n_cells}.h5ad", n_cells)
-        words = [sys.executable, "-c", SCRIPT, str(tmp_path / f"{n_cells}.h5ad"), str(model)]
+        words = [warm_python(), "-c", SCRIPT, str(tmp_path / f"{n_cells}.h5ad"), str(model)]
         done = subprocess.run(words, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         peaks[n_cells] = int(done.stdout.split("peak ")[1]) * 1024
