@@ -114,4 +114,4 @@ def heard_cells(block: Block) -> np.ndarray:
 
 def novelty_of(file: NamedFile) -> Novelty:
     """Fit what says how little any label fits a cell of the file."""
-    return Novelty.fit(file.sample.similarity, file.sample.places)
+    return Novelty.fit(file.sample.similarity, file.sample.places, file.sample.margin)
