@@ -16,7 +16,7 @@ from torch import Tensor
 from langcell.configuration_langcell import LangCellConfig
 from langcell.encoders_langcell import unit_rows
 from langcell.inference.hierarchy.tree_voice import TreeVoice
-from langcell.inference.naming.candidates import Candidates, candidates_of
+from langcell.inference.naming.candidates import Candidates, candidates_of, with_known
 from langcell.inference.naming.cluster_names import cluster_results, read_clusters
 from langcell.inference.naming.csv_tables import check_csv, write_tables
 from langcell.inference.naming.fine_tuned_labels import note_on_others
@@ -31,7 +31,7 @@ from langcell.inference.naming.name_cells import (
     storable,
 )
 from langcell.inference.naming.options import NamingOptions
-from langcell.inference.naming.places import place_cells, with_places
+from langcell.inference.naming.places import known_names, place_cells, with_places
 from langcell.inference.refinement.confidence import NameConfidence
 from langcell.inference.refinement.file_refinement import FileRefinement, heard_cells, novelty_of
 from langcell.inference.refinement.mixture import LEAST_CELLS
@@ -170,9 +170,11 @@ def run_annotation(
             with_clusters = naming.cluster or naming.cluster_column is not None
             check_csv(csv, job.options.orthologs, clusters=with_clusters)
             candidates = labels if isinstance(labels, Candidates) else candidates_of(job, labels, **reading)
-            naming = candidates.naming(naming.checked())
-            resolved = storable(candidates.labels, naming)
+            naming = naming.checked()
             source = stack.enter_context(open_cells(job.data, **job.options.source))
+            candidates = with_known(candidates, known_names(source, naming), job)
+            naming = candidates.naming(naming)
+            resolved = storable(candidates.labels, naming)
             space = None if naming.smooth_over is None else read_obsm(job.data, naming.smooth_over)
             clusters = None if naming.cluster_column is None else read_clusters(source, naming.cluster_column)
             loaded, dtype = job.load()
