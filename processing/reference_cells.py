@@ -43,6 +43,7 @@ class ReferenceCells:
         text_of: int64, shape (cells,); the text of each cell.
         embeds: float32, shape (cells, projection_dim), unit length: what one model knows of them; see `known_by`.
         embeds_of: `weights_fingerprint` of that model.
+        text_embeds: what it knows of the texts, shape (texts, projection_dim); see `texts_known_by`.
         names: names of the cells, such as "Adult|Brain|Astrocyte"; none in files older than the names.
         types: ontology id of each text; none in these.
         genes_read: ids that are read of a cell which is compared with them, those of highest rank.
@@ -65,6 +66,7 @@ class ReferenceCells:
     embeds_of: str = ""
     names: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
+    text_embeds: np.ndarray | None = None
     genes_read: ClassVar[int] = 1024
     least: ClassVar[int] = 50
 
@@ -118,10 +120,13 @@ class ReferenceCells:
             return None
         return self.embeds if self.embeds_of == weights_fingerprint(model) else None
 
-    def with_embeds(self, embeds: np.ndarray, model: Any) -> "ReferenceCells":
-        """Return the cells with what a model knows of them, which then need not be found again whenever they are
-        used."""
-        return replace(self, embeds=embeds, embeds_of=weights_fingerprint(model))
+    def texts_known_by(self, model: Any) -> np.ndarray | None:
+        """Return the stored embeddings of the texts, if they are those of a model (torch module)."""
+        return None if self.known_by(model) is None else self.text_embeds
+
+    def with_embeds(self, embeds: np.ndarray, model: Any, *, text_embeds: np.ndarray | None = None) -> "ReferenceCells":
+        """Return the cells with what a model knows of them and their texts, which need not be found again at each use."""
+        return replace(self, embeds=embeds, embeds_of=weights_fingerprint(model), text_embeds=text_embeds)
 
     def _lists(self) -> list[np.ndarray]:
         return np.split(self.token_ids, self.offsets[1:-1])
@@ -133,6 +138,8 @@ class ReferenceCells:
             more |= {name: np.array(of) for name in _NAMES if (of := getattr(self, name))}
             if self.embeds is not None:
                 more |= {"embeds": self.embeds.astype(np.float16), "embeds_of": np.array(self.embeds_of)}
+            if self.text_embeds is not None:
+                more |= {"text_embeds": self.text_embeds.astype(np.float16)}
             np.savez_compressed(file, allow_pickle=False, token_ids=self.token_ids, offsets=self.offsets, **more)
 
     @classmethod
@@ -149,6 +156,8 @@ class ReferenceCells:
             cells = replace(cells, **known)
             if "embeds" in arrays:
                 cells = replace(cells, embeds=arrays["embeds"].astype(np.float32), embeds_of=str(arrays["embeds_of"]))
+            if "text_embeds" in arrays:
+                cells = replace(cells, text_embeds=arrays["text_embeds"].astype(np.float32))
         genes = range(vocabulary.first_gene_token_id, vocabulary.cls_token_id)
         if cells.token_ids.size and not (cells.token_ids.min() in genes and cells.token_ids.max() in genes):
             raise ValueError(

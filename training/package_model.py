@@ -15,6 +15,7 @@ from langcell.hub_cards.cards.benchmark_results import write_benchmark_results
 from langcell.hub_cards.cards.cards import model_card
 from langcell.hub_cards.cards.measurements import all_results
 from langcell.inference.scoring.reference import known_reference
+from langcell.inference.scoring.texts import embed_with
 from langcell.loading.load import load
 from langcell.modeling_langcell import LangCellForPreTraining
 from langcell.processing.files.atomic_output import atomic_output
@@ -134,7 +135,8 @@ def _store_reference_embeds(folder: Path) -> None:
     """Keep what the shipped weights know of the reference cells, which need not be found at each use then."""
     loaded = load(folder, device="cpu")
     if (cells := loaded.processor.feature_extractor.reference_cells) is not None:
-        cells.with_embeds(known_reference(loaded), loaded.model).save(folder / REFERENCE_FILE)
+        texts = embed_with(loaded, cells.texts)
+        cells.with_embeds(known_reference(loaded), loaded.model, text_embeds=texts).save(folder / REFERENCE_FILE)
 
 
 def describe_making(work: Path, commit: str) -> str:

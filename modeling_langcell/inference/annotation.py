@@ -16,7 +16,7 @@ from torch import Tensor
 from langcell.configuration_langcell import LangCellConfig
 from langcell.encoders_langcell import unit_rows
 from langcell.inference.hierarchy.tree_voice import TreeVoice
-from langcell.inference.naming.candidates import Candidates, candidates_of
+from langcell.inference.naming.candidates import Candidates, candidates_of, with_known
 from langcell.inference.naming.cluster_names import cluster_results, read_clusters
 from langcell.inference.naming.csv_tables import check_csv, write_tables
 from langcell.inference.naming.fine_tuned_labels import note_on_others
@@ -31,22 +31,22 @@ from langcell.inference.naming.name_cells import (
     storable,
 )
 from langcell.inference.naming.options import NamingOptions
-from langcell.inference.naming.places import place_cells, with_places
+from langcell.inference.naming.places import known_names, place_cells, with_places
 from langcell.inference.refinement.confidence import NameConfidence
 from langcell.inference.refinement.file_refinement import FileRefinement, heard_cells, novelty_of
 from langcell.inference.refinement.mixture import LEAST_CELLS
 from langcell.inference.refinement.novelty import is_unknown, sentence
-from langcell.inference.refinement.placing import NamedFile
+from langcell.inference.refinement.placing import MARGIN, NamedFile
 from langcell.inference.running.batching import BatchFunction
 from langcell.inference.running.cell_run import FinishedRun, InferenceRun
 from langcell.inference.running.job import InferenceJob, model_facts, row_blocks, settings
-from langcell.inference.running.memory import TEXT_TOKENS_PER_GENE
 from langcell.inference.running.options import ReadingOptions, WritingOptions
 from langcell.inference.running.processes import Processes
 from langcell.inference.running.reading import Coverage
 from langcell.inference.scored_cells import ScoredCells, score_data
-from langcell.inference.scoring.reference import embed_batch, measured_reference, with_reference
-from langcell.inference.scoring.texts import encode_label_texts
+from langcell.inference.scoring.batch_scorer import batch_scorer
+from langcell.inference.scoring.other_types import other_types
+from langcell.inference.scoring.reference import embed_batch, measured_reference
 from langcell.loading.load import LoadedLangCell
 from langcell.loading.loaded import LoadedScorer
 from langcell.loading.options import AdaptedModelOptions
@@ -56,7 +56,7 @@ from langcell.processing.cells.row_blocks import RowBlocks
 from langcell.processing.labels.resolve import Label
 from langcell.processing.options import from_keywords, takes
 from langcell.processing.reference_cells import MeasuredReference
-from langcell.scoring_langcell import EncodedLabels, check_alpha, score_cells
+from langcell.scoring_langcell import check_alpha
 
 __all__ = [
     "UNASSIGNED",
@@ -71,8 +71,6 @@ __all__ = [
 logger = logging.getLogger("langcell")
 
 Labels = Sequence[str] | Mapping[str, str] | Sequence[Label]
-# Fewer text tokens at once would leave the processor idle.
-_LEAST_TOKENS_PER_MATCH = 4096
 
 
 @takes(AdaptedModelOptions, NamingOptions, ReadingOptions, WritingOptions)
@@ -172,9 +170,11 @@ def run_annotation(
             with_clusters = naming.cluster or naming.cluster_column is not None
             check_csv(csv, job.options.orthologs, clusters=with_clusters)
             candidates = labels if isinstance(labels, Candidates) else candidates_of(job, labels, **reading)
-            naming = candidates.naming(naming.checked())
-            resolved = storable(candidates.labels, naming)
+            naming = naming.checked()
             source = stack.enter_context(open_cells(job.data, **job.options.source))
+            candidates = with_known(candidates, known_names(source, naming), job)
+            naming = candidates.naming(naming)
+            resolved = storable(candidates.labels, naming)
             space = None if naming.smooth_over is None else read_obsm(job.data, naming.smooth_over)
             clusters = None if naming.cluster_column is None else read_clusters(source, naming.cluster_column)
             loaded, dtype = job.load()
@@ -189,8 +189,11 @@ def run_annotation(
             found = place_cells(job, source, naming, resolved) if job.processes.is_main else None
         naming, placed = with_places(naming, job.processes.gather(found)[0])
         with job.processes.together():
-            function = _scorer(loaded, dtype, resolved, alpha, naming, reference)
-        run = InferenceRun(source, loaded, job.options, function, naming.columns, "naming cells", reference)
+            others = _others(loaded, resolved, reference)
+            columns = (*naming.columns, *([MARGIN] if len(others) else []))
+            how = {"alpha": alpha, "rerank": naming.rerank, "k": naming.k, "columns": columns}
+            function = batch_scorer(loaded, dtype, resolved, reference, others, **how)
+        run = InferenceRun(source, loaded, job.options, function, columns, "naming cells", reference)
         run = replace(run, facts_of=placed.facts)
         arguments = {
             "labels": [[label.name, label.text, label.ontology_term_id] for label in resolved],
@@ -198,13 +201,14 @@ def run_annotation(
             "rerank": naming.rerank,
             "k": naming.k if naming.rerank == "top-k" else None,
             "components": placed.axes is not None,
+            "other_types": len(others),
         }
         finished = stack.enter_context(job.finished(run, {"command": "annotate", **arguments}))
         if finished is None:
             return None
         tissues = getattr(loaded.config, "tissue_cell_types", None)
         tree = TreeVoice.of(resolved, naming.hierarchy, tissues) if naming.uses_hierarchy else None
-        file = NamedFile(finished.parts, placed)
+        file = NamedFile(finished.parts, placed, with_types=len(others) > 0)
         voices = _voices(file, loaded.config, tree, comparable=reference is not None)
         named = name_cells(finished.parts, resolved, naming, neighbour_space=space, voices=voices)
         uns = settings(run, finished.coverage) | _naming_settings(resolved, kind, naming, finished)
@@ -296,19 +300,10 @@ def _file_facts(named: NamedCells, voices: FileVoices, labels: Sequence[str]) ->
     return facts
 
 
-def _scorer(
-    loaded: LoadedScorer,
-    dtype: torch.dtype,
-    labels: Sequence[Label],
-    alpha: float,
-    naming: NamingOptions,
-    reference: MeasuredReference | None,
-) -> BatchFunction:
-    """What names a batch of cells: the labels are encoded, and the model is in the dtype that it computes cells in."""
-    texts = encode_label_texts(loaded, labels)
-    loaded.compute_in(dtype)
-    encoded = with_reference(loaded, EncodedLabels(texts.in_dtype(dtype)), reference)
-    return partial(_score, loaded, encoded, alpha, naming, naming.columns)
+def _others(loaded: LoadedScorer, labels: Sequence[Label], reference: MeasuredReference | None) -> np.ndarray:
+    """Return the types of the reference cells that are none of the labels, as `other_types` does."""
+    cells = None if reference is None else loaded.processor.feature_extractor.reference_cells
+    return other_types(labels, () if cells is None else cells.types)
 
 
 def _embedder(loaded: LoadedScorer, dtype: torch.dtype, hidden: bool) -> BatchFunction:
@@ -323,38 +318,6 @@ def _embedder(loaded: LoadedScorer, dtype: torch.dtype, hidden: bool) -> BatchFu
     if not isinstance(loaded, LoadedLangCell):
         raise ValueError("An ONNX export has no hidden state to write; use the model that it was made of.")
     return partial(_embed_with_hidden, loaded)
-
-
-def _score(
-    loaded: LoadedScorer,
-    encoded: EncodedLabels,
-    alpha: float,
-    naming: NamingOptions,
-    columns: tuple[str, ...],
-    cell_input_ids: Tensor,
-    cell_attention_mask: Tensor,
-    reference_weights: Tensor | None = None,
-) -> tuple[Tensor, ...]:
-    """Return the columns that naming reads, of a batch of cells."""
-    found = score_cells(
-        loaded.encoders,
-        encoded,
-        cell_input_ids,
-        cell_attention_mask,
-        reference_weights,
-        alpha=alpha,
-        rerank=naming.rerank,
-        k=naming.k,
-        tokens_per_match=max(_LEAST_TOKENS_PER_MATCH, TEXT_TOKENS_PER_GENE * cell_input_ids.numel()),
-    )
-    values = {
-        "scores": found.score,
-        "embeddings": found.cell_embeds,
-        "n_matches": (~found.match.isnan()).sum(-1),
-        "similarity": found.similarity,
-        "match": found.match,
-    }
-    return tuple(values[name] for name in columns)
 
 
 @torch.inference_mode()

@@ -15,6 +15,7 @@ from langcell.inference.running.cell_run import FinishedRun, InferenceRun, run_i
 from langcell.inference.running.job import settings
 from langcell.inference.running.options import ReadingOptions
 from langcell.inference.running.reading import Coverage
+from langcell.inference.scoring.other_types import with_types
 from langcell.inference.scoring.reference import measured_reference, with_reference
 from langcell.inference.scoring.texts import encode_label_texts
 from langcell.loading.loaded import LoadedScorer
@@ -43,6 +44,9 @@ class ScoredCells:
             float32, shape (cells, labels); zeros for a cell without a known gene. None where each stands alone.
         places: where each cell lies among the others, float32, shape (cells, components); None likewise.
         why_alone: why each cell stands alone, in words; "" where cells were refined.
+        with_types: similarity with the labels, followed by all types of the reference cells, on one scale, float32,
+            shape (cells, labels and types); None where it was not asked for.
+        types: Cell Ontology ids of these types.
     """
 
     similarity: np.ndarray
@@ -55,6 +59,8 @@ class ScoredCells:
     refined: np.ndarray | None = None
     places: np.ndarray | None = None
     why_alone: str = NOT_ASKED_FOR
+    with_types: np.ndarray | None = None
+    types: tuple[str, ...] = ()
 
     def without_reference(self) -> "ScoredCells":
         """Return the same scores with similarities as they are, each cell alone."""
@@ -70,6 +76,7 @@ def score_data(
     reference: bool = True,
     refine: bool = True,
     match: bool = True,
+    types: bool = False,
     **reading: Any,
 ) -> ScoredCells:
     """Score all cells for resolved labels as `annotate` does, and return the parts of the score; writes nothing.
@@ -83,33 +90,41 @@ def score_data(
         reference: whether cells are compared with the model's reference cells.
         refine: whether the cells of the file name each other, too, where there are enough of them.
         match: whether to evaluate the match of every label, which takes most of the time; NaN without.
+        types: whether to compare cells with all types of the reference cells, too.
         reading: fields of `ReadingOptions`.
     """
     encoded, options = EncodedLabels(encode_label_texts(loaded, labels)), ReadingOptions(**reading)
     with open_cells(adata, **options.source) as source:
         cells = measured_reference(loaded, source) if reference else None
+        known = loaded.processor.feature_extractor.reference_cells if types and cells is not None else None
+        names = () if known is None else known.types
+        together = with_types(loaded, encoded, cells, np.arange(len(names)))
         encoded = with_reference(loaded, encoded, cells)
         found = _placed(source, options, len(labels)) if refine else NOT_ASKED_FOR
         placed = PlacedCells() if isinstance(found, str) else found
+        temperature = loaded.config.logit_temperature
 
         def score(*batch: Tensor) -> tuple[Tensor, ...]:
             scores = score_cells(loaded.encoders, encoded, *batch, rerank="full" if match else "none")
-            plain = encoded.similarity(scores.cell_embeds, loaded.config.logit_temperature)
-            return scores.similarity, scores.match, plain
+            plain = encoded.similarity(scores.cell_embeds, temperature)
+            more = () if together is None else (together.similarity(scores.cell_embeds, temperature, *batch[2:]),)
+            return scores.similarity, scores.match, plain, *more
 
-        columns = ("similarity", "match", "encoder_similarity")
+        columns = ("similarity", "match", "encoder_similarity", *(() if together is None else ("with_types",)))
         run = InferenceRun(source, loaded, options, score, columns, "scoring cells", cells, placed.facts)
         finished = run_in_memory(run)
         blocks = zip(*finished.parts.read(*columns, "known"), strict=True)
-        similarity, matches, plain, known = (np.concatenate(column) for column in blocks)
+        similarity, matches, plain, *more, is_known = (np.concatenate(column) for column in blocks)
         scored = ScoredCells(
             similarity=similarity,
             match=matches,
-            known=known,
+            known=is_known,
             coverage=finished.coverage,
             settings=settings(run, finished.coverage),
             encoder_similarity=plain,
             reference_cells=0 if cells is None else len(cells),
+            with_types=more[0] if more else None,
+            types=names,
         )
         if isinstance(found, str):
             return replace(scored, why_alone=found)

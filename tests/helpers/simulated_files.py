@@ -62,3 +62,16 @@ def continuum(n_cells: int, *, noise: float = 1.5, seed: int = 0, genes: int = 1
     counts = rng.poisson(600 * ((1 - way)[:, None] * ends[0] + way[:, None] * ends[1])).astype(np.float32)
     similarity = 9 + 3 * np.stack([1 - way, way], axis=1) + rng.normal(0.0, noise, (n_cells, 2))
     return SimulatedFile(sparse.csr_matrix(counts), similarity, (way > 0.5).astype(np.int64))
+
+
+def one_type_of_two_ends(n_cells: int, *, seed: int = 0, genes: int = 120) -> SimulatedFile:
+    """Cells of one type along a gradient; at one end above all, the text prefers a second label, which no cell has."""
+    rng = np.random.default_rng(seed)
+    ends = rng.gamma(1.0, 1.0, genes) * np.exp(rng.normal(0.0, 0.25, (2, genes)))
+    ends /= ends.sum(axis=1, keepdims=True)
+    way = rng.normal(0.5, 0.25, n_cells)[:, None].clip(0, 1)
+    counts = rng.poisson(1500 * ((1 - way) * ends[0] + way * ends[1])).astype(np.float32)
+    similarity = (
+        rng.normal(0.0, 0.7, (n_cells, 3)) + np.array([9.0, 9.3, 3.0]) + (way - 0.5) * np.array([0.0, 2.0, 0.0])
+    )
+    return SimulatedFile(sparse.csr_matrix(counts), similarity, np.zeros(n_cells, dtype=np.int64))

@@ -94,14 +94,17 @@ def test_stored_embeddings_are_those_of_one_models_weights_in_any_dtype(counts, 
     model = torch.nn.Linear(3, 4)
     cells = reference(counts)
     assert cells.known_by(model) is None
-    stored = cells.with_embeds(np.eye(6, dtype=np.float32), model)
+    assert cells.texts_known_by(model) is None
+    stored = cells.with_embeds(np.eye(6, dtype=np.float32), model, text_embeds=np.eye(2, dtype=np.float32))
     stored.save(tmp_path / "reference_cells.npz")
     back = ReferenceCells.load(tmp_path / "reference_cells.npz", VOCABULARY)
     for same in (model, copy.deepcopy(model).to(torch.bfloat16)):
         np.testing.assert_array_equal(back.known_by(same), np.eye(6))
+        np.testing.assert_array_equal(back.texts_known_by(same), np.eye(2))
     with torch.no_grad():
         model.bias[2] += 0.1
     assert back.known_by(model) is None
+    assert back.texts_known_by(model) is None
 
 
 @pytest.mark.parametrize("kind", [np.asarray, torch.tensor], ids=["numpy", "torch"])

@@ -9,11 +9,12 @@ from typing import Any, Literal
 from langcell.inference.naming.fine_tuned_labels import config_of, fine_tuned_labels, own_labels
 from langcell.inference.naming.options import LabelOptions, NamingOptions
 from langcell.inference.running.job import InferenceJob
-from langcell.processing.labels.lookup import Label
+from langcell.processing.labels.lookup import Label, look_up
 from langcell.processing.labels.notes import label_notes
 from langcell.processing.labels.resolve import labels_under, read_labels, resolve_labels
 from langcell.processing.labels.roots import root_note
 from langcell.processing.labels.splitting import split_labels
+from langcell.processing.labels.syntax import LabelEntry
 from langcell.processing.labels.tissues import types_of_tissue
 from langcell.processing.ontology.terms import Ontology
 
@@ -30,11 +31,13 @@ class Candidates:
         labels: resolved.
         source: whether somebody "listed" them, they are a "branch" of the ontology, or "taught" to the model.
         notes: lines on how they were read or found.
+        proposed: whether they are what the model's training has of "tissue" types, or of "all", since nobody gave any.
     """
 
     labels: list[Label]
     source: Literal["listed", "branch", "taught"]
     notes: Sequence[str] = ()
+    proposed: Literal["", "tissue", "all"] = ""
 
     def naming(self, options: NamingOptions) -> NamingOptions:
         """Return the options, with a branch named as one where they leave it open."""
@@ -72,13 +75,15 @@ def proposed(config: Any, tissue: str | None = None) -> Candidates:
             raise ValueError(f"tissue is {tissue!r}, but this model lists no types by tissue; give labels, too.")
         name, ids = types_of_tissue(tissue, tissues)
         labels = resolve_labels(ids)
-        return Candidates(labels, "branch", [f"No labels given; the {len(labels)} types of {name} {_named(labels)}"])
+        return Candidates(
+            labels, "branch", [f"No labels given; the {len(labels)} types of {name} {_named(labels)}"], "tissue"
+        )
     if fine_tuned or not types:
         return Candidates(own_labels(config), "taught")
     labels = resolve_labels(sorted({term.id for term in map(Ontology.cellxgene().current, types)}))
     hint = "" if not tissues else "; --tissue (tissue=) takes those of one, such as blood or lung"
     note = f"No labels given; all {len(labels)} types of the training {_named(labels)}{hint}"
-    return Candidates(labels, "branch", [note])
+    return Candidates(labels, "branch", [note], "all")
 
 
 def chosen(options: LabelOptions, config: Any) -> Candidates:
@@ -128,6 +133,37 @@ def candidates_of(
         found = listed(labels, tissue=tissue, accept_suggestions=accept_suggestions)
     for note in found.notes if job.processes.is_main else ():
         logger.info("%s.", note.removesuffix("."))
+    return found
+
+
+def with_known(candidates: Candidates, names: Sequence[str], job: InferenceJob) -> Candidates:
+    """Return what to choose from where some cells are known and nobody gave labels; told in the log.
+
+    Types of a tissue are joined by the known ones. All types of the training make way for these alone: most of them
+    are far from what the file has.
+
+    Args:
+        candidates: found without the known cells.
+        names: of the known types.
+        job: of the run.
+
+    Raises:
+        ValueError: a name that no label can have.
+    """
+    entries = [LabelEntry(name) for name in names] if candidates.proposed else []
+    # Two names of one term are one candidate.
+    known = list({(label := look_up(entry, Ontology.cellxgene())).text: label for entry in entries}.values())
+    found = candidates
+    if candidates.proposed == "all" and len(known) > 1:
+        note = f"Candidates are the {len(known)} types that cells are known to have; give labels to add others"
+        found = Candidates(known, "listed", [note])
+    elif candidates.proposed == "tissue":
+        ids = {label.ontology_term_id for label in candidates.labels}
+        added = [label for label in known if label.ontology_term_id is None or label.ontology_term_id not in ids]
+        note = f"Candidates, too, since cells are known to be of them: {', '.join(label.name for label in added)}"
+        found = replace(candidates, labels=[*candidates.labels, *added], notes=[note]) if added else candidates
+    for note in found.notes if found is not candidates and job.processes.is_main else ():
+        logger.info("%s.", note)
     return found
 
 

@@ -175,7 +175,7 @@ def _heard_in_file(
     for block, cells in zip(blocks, voices.file.blocks(), strict=True):
         found = _named_in_file(namer, block, cells, voices)
         if voices.novelty is not None:
-            found["novelty"] = voices.novelty.score(cells.similarity, cells.places).astype(np.float32)
+            found["novelty"] = voices.novelty.score(cells.similarity, cells.places, cells.margin).astype(np.float32)
         for name, values in found.items():
             columns.setdefault(name, []).append(values)
     joined = {name: np.concatenate(values) for name, values in columns.items()}
@@ -236,7 +236,7 @@ def _named_in_tree(
 def _novelty(voices: FileVoices) -> Iterator[np.ndarray]:
     assert voices.novelty is not None
     for cells in voices.file.blocks():
-        yield voices.novelty.score(cells.similarity, cells.places).astype(np.float32)
+        yield voices.novelty.score(cells.similarity, cells.places, cells.margin).astype(np.float32)
 
 
 class _Block(NamedTuple):

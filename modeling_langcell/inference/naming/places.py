@@ -13,9 +13,25 @@ from langcell.inference.refinement.placing import CellsInFile, PlacedCells, know
 from langcell.inference.running.job import InferenceJob
 from langcell.processing.cells.anndata_io import CellSource
 from langcell.processing.cells.obsm_matrix import read_obsm
+from langcell.processing.labels.columns import read_label_column
 from langcell.processing.labels.lookup import Label
 
 logger = logging.getLogger("langcell")
+
+
+def known_names(source: CellSource, naming: NamingOptions) -> list[str]:
+    """Return the names of the types that some cells are known to have, sorted; none where nobody said.
+
+    Raises:
+        ValueError: no such column, or values that do not fit the cells.
+    """
+    if naming.known_column is not None:
+        values = read_column(source, naming.known_column, "column of known labels")
+    elif naming.known is not None:
+        values = values_for_cells(naming.known, source.obs_names)
+    else:
+        return []
+    return sorted({value for value in read_label_column(values).values if value})
 
 
 def place_cells(

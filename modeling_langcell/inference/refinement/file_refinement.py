@@ -10,6 +10,7 @@ from langcell.inference.refinement.mixture import LabelMixture
 from langcell.inference.refinement.neighbours import Neighbours
 from langcell.inference.refinement.novelty import Novelty
 from langcell.inference.refinement.placing import Block, NamedFile
+from langcell.inference.refinement.separation import Separation
 
 
 class Mixture(Protocol):
@@ -63,14 +64,22 @@ class FileRefinement:
         self.mixture = fit(self._heard(sample), sample.places, known=known, settings=settings)
         self._neighbours = None
         # A branch of the ontology shares probability between terms and the terms above them in its own way.
+        self._separation = None
         if neighbours and isinstance(self.mixture, LabelMixture):
-            self._neighbours = Neighbours.fit(sample.places, self._by_mixture(sample))
+            found = self._by_mixture(sample)
+            self._neighbours = Neighbours.fit(sample.places, found)
+            if self.known is None:  # known cells say which labels are there
+                together = self._by_neighbours(sample.places, found)
+                self._separation = Separation.fit(sample.similarity, sample.places, self.mixture, together)
 
     def posterior(self, block: Block) -> np.ndarray:
         """Return the probabilities of the labels for some cells, float64, shape (cells, labels); rows sum to 1."""
         assert block.places is not None
-        found = self._by_mixture(block)
-        return found if self._neighbours is None else self._neighbours.heard(block.places, found)
+        found = self._by_neighbours(block.places, self._by_mixture(block))
+        return found if self._separation is None else self._separation.heard(block.similarity, found)
+
+    def _by_neighbours(self, places: np.ndarray, posterior: np.ndarray) -> np.ndarray:
+        return posterior if self._neighbours is None else self._neighbours.heard(places, posterior)
 
     def _by_mixture(self, block: Block) -> np.ndarray:
         assert block.places is not None
@@ -82,6 +91,7 @@ class FileRefinement:
         found: dict[str, Any] = {
             "refined_with_cells": self.n_sampled,
             "labels_without_evidence": [labels[code] for code in absent],
+            "few_types": self._separation is not None,
         }
         if self.known is not None:
             found["weight_of_text"], found["weight_of_known_cells"] = self.known.text_weight, self.known.label_weight
@@ -104,4 +114,4 @@ def heard_cells(block: Block) -> np.ndarray:
 
 def novelty_of(file: NamedFile) -> Novelty:
     """Fit what says how little any label fits a cell of the file."""
-    return Novelty.fit(file.sample.similarity, file.sample.places)
+    return Novelty.fit(file.sample.similarity, file.sample.places, file.sample.margin)

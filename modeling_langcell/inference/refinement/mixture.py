@@ -149,6 +149,11 @@ class LabelMixture:
         found[used] = softmax(self._log_joint(similarity[used], components[used]), axis=1)
         return _with_known(found, known)
 
+    def log_place(self, components: np.ndarray) -> np.ndarray:
+        """Return what place alone says: log of share and density of each label, up to a constant, (cells, labels)."""
+        distance = _squared_distances(components[:, : self.means.shape[1]], self.means, self.whitening)
+        return np.where(self.present, self.log_shares - distance / 2, _ABSENT)
+
     def _log_joint(self, similarity: np.ndarray, components: np.ndarray) -> np.ndarray:
         text = _text(similarity, self.centre, self.present, self.settings.temperature)
         distance = _squared_distances(components[:, : self.means.shape[1]], self.means, self.whitening)

@@ -8,7 +8,7 @@ Neither step depends on the chunks, on the order of the cells, or on the number 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -27,6 +27,7 @@ from langcell.processing.ontology.terms import Ontology
 
 NUMBERS = "cell_number"
 COMPONENTS = "components"
+MARGIN = "margin"
 
 # A batch of so few cells of the sample is moved halfway.
 _CELLS_HALFWAY = 10
@@ -106,11 +107,13 @@ class Block:
         similarity: similarity of the cells with each label, shape (cells, labels); NaN for a cell without a known gene.
         places: where they lie, shape (cells, components), batches moved onto one another; None where nothing says.
         cells: what is known of them besides.
+        margin: how much more the labels say than the other types (`scoring.other_types`), shape (cells,); or None.
     """
 
     similarity: np.ndarray
     places: np.ndarray | None
     cells: CellsInFile
+    margin: np.ndarray | None = None
 
 
 class NamedFile:
@@ -119,28 +122,30 @@ class NamedFile:
     Args:
         parts: results of the cells, with columns "known", "similarity" and those of `PlacedCells.facts`.
         placed: how they were placed.
+        with_types: whether there is a column "margin", too.
     """
 
-    def __init__(self, parts: ResultParts, placed: PlacedCells) -> None:
-        self._parts, self.placed = parts, placed
+    def __init__(self, parts: ResultParts, placed: PlacedCells, *, with_types: bool = False) -> None:
+        self._parts, self.placed, self._with_types = parts, placed, with_types
 
     @cached_property
     def sample(self) -> Block:
         """The cells with the smallest numbers, in the order of the numbers; known cells come first."""
         sample = self._sample_as_it_is
-        return Block(sample.similarity, self._centred(sample.places, sample.cells), sample.cells)
+        return replace(sample, places=self._centred(sample.places, sample.cells))
 
     def blocks(self) -> Iterator[Block]:
         """Yield the cells chunk by chunk in the order of the file."""
         for block in self._blocks_as_they_are():
-            yield Block(block.similarity, self._centred(block.places, block.cells), block.cells)
+            yield replace(block, places=self._centred(block.places, block.cells))
 
     def _blocks_as_they_are(self) -> Iterator[Block]:
-        names = ("known", "similarity", *(() if self.placed.axes is None else (COMPONENTS,)))
+        more = [*([] if self.placed.axes is None else [COMPONENTS]), *([MARGIN] if self._with_types else [])]
         start = 0
-        for known, similarity, *placed in self._parts.read(*names):
-            cells = self.placed.cells.rows(slice(start, start + len(known)))
-            yield Block(np.where(known[:, None], similarity, np.nan), placed[0] if placed else cells.matrix, cells)
+        for known, similarity, *read in self._parts.read("known", "similarity", *more):
+            found, cells = dict(zip(more, read, strict=True)), self.placed.cells.rows(slice(start, start + len(known)))
+            places = found.get(COMPONENTS, cells.matrix)
+            yield Block(np.where(known[:, None], similarity, np.nan), places, cells, found.get(MARGIN))
             start += len(known)
 
     @cached_property
@@ -169,12 +174,14 @@ class NamedFile:
         for block in self._blocks_as_they_are():
             inside = rising[(rising >= start) & (rising < start + len(block.similarity))] - start
             places = None if block.places is None else block.places[inside]
-            found.append(Block(block.similarity[inside], places, block.cells.rows(inside)))
+            margin = None if block.margin is None else block.margin[inside]
+            found.append(Block(block.similarity[inside], places, block.cells.rows(inside), margin))
             start += len(block.similarity)
         together = _join(found)
         order = np.searchsorted(rising, self.sampled_rows)
         places = None if together.places is None else together.places[order]
-        return Block(together.similarity[order], places, together.cells.rows(order))
+        margin = None if together.margin is None else together.margin[order]
+        return Block(together.similarity[order], places, together.cells.rows(order), margin)
 
     def _centred(self, places: np.ndarray | None, cells: CellsInFile) -> np.ndarray | None:
         """Places of cells, less how far the mean of their batch lies from that of all cells."""
@@ -253,7 +260,8 @@ def _join(blocks: list[Block]) -> Block:
         return None if values[0] is None else np.concatenate(values)
 
     cells = CellsInFile(*(joined([getattr(b.cells, name) for b in blocks]) for name in ("matrix", "batches", "known")))
-    return Block(joined([b.similarity for b in blocks]), joined([b.places for b in blocks]), cells)
+    similarity, places, margin = (joined([getattr(b, n) for b in blocks]) for n in ("similarity", "places", "margin"))
+    return Block(similarity, places, cells, margin)
 
 
 def _batch_offsets(places: np.ndarray, batches: np.ndarray) -> dict[str, np.ndarray]:

@@ -87,3 +87,16 @@ def test_known_cells_keep_an_inner_label(loaded):
     cells.obs["expert"] = np.where(np.arange(cells.n_obs) < 4, "lymphocyte", "")
     named = langcell.annotate(cells, model=loaded, tissue="blood", known_column="expert", **SMALL)
     assert (named.obs["langcell_label"][:4] == "lymphocyte").all()
+
+
+def test_where_nobody_gave_labels_candidates_are_the_known_types_and_those_of_the_tissue(loaded):
+    cells = grouped_cells()
+    cells.obs["expert"] = np.where(np.arange(cells.n_obs) < 4, "B cell", "")
+    cells.obs.loc[cells.obs_names[-4:], "expert"] = "Hepatocyte"
+    known = langcell.annotate(cells.copy(), model=loaded, known_column="expert", **SMALL).uns["langcell"]
+    assert known["label_ontology_term_ids"] == ["CL:0000236", "CL:0000182"]
+    blood = langcell.annotate(cells.copy(), model=loaded, tissue="blood", known_column="expert", **SMALL)
+    ids = list(blood.uns["langcell"]["label_ontology_term_ids"])
+    assert ids.count("CL:0000236") == 1
+    assert ids[-1] == "CL:0000182"
+    assert (blood.obs["langcell_label"][-4:].astype(str).str.lower() == "hepatocyte").all()

@@ -143,7 +143,8 @@ class EvaluationContext(EvaluationInputs):
             if kept in self._scored:
                 return self._scored[kept]
         source, reading = self.source
-        found = self._scored[*key, match] = score_data(source, labels, loaded=self.loaded, match=match, **reading)
+        how = {"loaded": self.loaded, "match": match, "types": True}
+        found = self._scored[*key, match] = score_data(source, labels, **how, **reading)
         return found
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:

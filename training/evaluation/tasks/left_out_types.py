@@ -1,12 +1,13 @@
 """Does the novelty of a cell tell that its type is not among the candidates? Each type is left out once."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
+import torch
 
 from langcell.inference.annotation import ScoredCells
 from langcell.inference.refinement.novelty import Novelty
+from langcell.inference.scoring.other_types import margin, other_types
 from langcell.training.evaluation.metrics.metrics import computed
 from langcell.training.evaluation.metrics.ranking_metrics import Auroc
 from langcell.training.evaluation.reports.pages import Section, Table
@@ -39,7 +40,7 @@ def left_out_aurocs(scored: ScoredCells, labelled: LabelledCells) -> dict[str, f
     if not scored.reference_cells or n_labels < _LEAST_LABELS or len(present) < 2:
         return {}
     similarity = np.where(scored.known[:, None], scored.similarity, np.nan)
-    return {labelled.names[code]: _auroc(similarity, scored.places, labelled.truth, int(code)) for code in present}
+    return {labelled.names[code]: _auroc(scored, similarity, labelled, int(code)) for code in present}
 
 
 def left_out_section(aurocs: Mapping[str, float], support: Mapping[str, int]) -> Section:
@@ -53,8 +54,21 @@ def left_out_section(aurocs: Mapping[str, float], support: Mapping[str, int]) ->
     return Section("Types that are not among the candidates", _TEXT, Table(("type", "cells", "AUROC"), rows))
 
 
-def _auroc(similarity: np.ndarray, places: Any, truth: np.ndarray, code: int) -> float:
+def _auroc(scored: ScoredCells, similarity: np.ndarray, labelled: LabelledCells, code: int) -> float:
     others = np.delete(similarity, code, axis=1)
-    novelty = Novelty.fit(others, places).score(others, places)
-    judged = truth >= 0
-    return computed(Auroc(), predictions=novelty[judged], references=(truth[judged] == code).astype(int))["auroc"]
+    margin = _margin(scored, labelled, code)
+    novelty = Novelty.fit(others, scored.places, margin).score(others, scored.places, margin)
+    judged = labelled.truth >= 0
+    return computed(Auroc(), predictions=novelty[judged], references=(labelled.truth[judged] == code).astype(int))[
+        "auroc"
+    ]
+
+
+def _margin(scored: ScoredCells, labelled: LabelledCells, code: int) -> np.ndarray | None:
+    """Return how much more the labels that are left say than the other types, shape (cells,); None without these."""
+    kept = np.delete(np.arange(len(labelled.labels)), code)
+    others = other_types([labelled.labels[place] for place in kept], scored.types)
+    if scored.with_types is None or not len(others):
+        return None
+    left = torch.from_numpy(scored.with_types[:, [*kept, *(len(labelled.labels) + others)]])
+    return margin(left, len(kept)).numpy()

@@ -60,6 +60,15 @@ def test_a_cell_without_similarities_is_new_and_one_without_components_stands_al
     assert 0 < found[1] < 1
 
 
+def test_cells_that_are_nearer_to_another_type_are_newer():
+    margin = np.where(FILE.truth == 2, -9.0, 9.0)
+    novelty = Novelty.fit(FILE.similarity, COMPONENTS, margin)
+    found = novelty.score(FILE.similarity, COMPONENTS, margin)
+    assert found[FILE.truth == 2].min() > found[FILE.truth != 2].max()
+    with pytest.raises(ValueError, match="a margin for all, or none"):
+        novelty.score(FILE.similarity, COMPONENTS)
+
+
 def test_what_novelty_refuses():
     with pytest.raises(ValueError, match="do not fit"):
         Novelty.fit(FILE.similarity, COMPONENTS[:3])

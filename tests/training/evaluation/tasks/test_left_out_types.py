@@ -17,7 +17,12 @@ def scores(*, reference_cells=5, kin=0.0):
     similarity[truth == 1, 0] += kin
     places = 5.0 * np.eye(3)[truth] + rng.standard_normal((90, 3))
     scored = SimpleNamespace(
-        similarity=similarity, known=np.ones(90, dtype=bool), places=places, reference_cells=reference_cells
+        similarity=similarity,
+        known=np.ones(90, dtype=bool),
+        places=places,
+        reference_cells=reference_cells,
+        with_types=None,
+        types=(),
     )
     return scored, LabelledCells(LABELS, truth)
 
