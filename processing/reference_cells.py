@@ -125,7 +125,7 @@ class ReferenceCells:
         return None if self.known_by(model) is None else self.text_embeds
 
     def with_embeds(self, embeds: np.ndarray, model: Any, *, text_embeds: np.ndarray | None = None) -> "ReferenceCells":
-        """Return the cells with what a model knows of them and their texts, which need not be found again at each use."""
+        """Return the cells with what a model knows of them and of their texts, to be found once and for all."""
         return replace(self, embeds=embeds, embeds_of=weights_fingerprint(model), text_embeds=text_embeds)
 
     def _lists(self) -> list[np.ndarray]:
