@@ -190,7 +190,7 @@ def test_the_report_is_written_as_well_and_again_by_its_own_command(run, tmp_pat
     [
         pytest.param(["--report", "report.pdf"], "call it report.html", id="suffix"),
         pytest.param(["--report", "nowhere/report.html"], "does not exist", id="folder"),
-        pytest.param(["--report", "r.html", "--sample-column", "x"], "no column 'x'", id="column"),
+        pytest.param(["--report", "r.html", "--sample-column", "x"], "unknown sample column 'x'", id="column"),
         pytest.param(["--sample-column", "x"], "give --report report.html, too", id="column_without_report"),
     ],
 )
