@@ -79,7 +79,7 @@ def hub(session: nox.Session, transformers: str, peft: str) -> None:
 @nox.parametrize("resolution", RESOLUTIONS)
 def stack(session: nox.Session, resolution: str) -> None:
     """The tests of the data layer, and annotate from file to file, with the lowest and the newest of everything."""
-    _install(session, ".", "pytest>=8", "pytest-timeout", "hypothesis", resolution=resolution)
+    _install(session, ".", "pytest>=8", "pytest-timeout>=2.3", "hypothesis>=6.100", resolution=resolution)
     row = {"row": "stack", "resolution": resolution}
     started = time.time()
     _annotate(session, row, started)
