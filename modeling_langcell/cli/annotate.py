@@ -51,6 +51,8 @@ def annotate(
     from langcell.cli.next_steps import check_named_output, what_to_look_at
     from langcell.inference.naming.outputs import named_output
 
+    if sample_column is not None and report is None:
+        raise ValueError("--sample-column is for the report; give --report report.html, too.")
     if is_alone():
         target = named_output(cells) if output is None else output
         check_files(cells, target, labels=labels, naming=naming, csv=csv, report=report)
@@ -74,8 +76,6 @@ def annotate(
         with processes.together():
             if report is not None:
                 check_report(report, cells, sample_column)
-            elif sample_column is not None:
-                raise ValueError("--sample-column is for the report; give --report report.html, too.")
             job = InferenceJob.of(cells, output, model, reading, processes, writing)
             job.check()
             if csv is not None:

@@ -15,6 +15,7 @@ LEARNING_RATES: dict[Method, float] = {"lora": 1e-3, "full": 3e-4, "head": 2e-3}
 HALFWAY = 0.5  # the strength of a cautious fine-tuning
 NEW_HEAD_LEARNING_RATE = 1e-2
 LEAST_STEPS, LEAST_EPOCHS = 100, 3
+CAUTIOUS_STEPS = 50  # of a few cells of types that the base knows: more give nothing
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ class TuningOptions:
     seed: int = option(0, "Random seed of the choice of cells, new weights, batches, views and dropout.")
     steps: int | None = option(
         None,
-        f"Largest number of optimizer steps; when not given {LEAST_STEPS}, or {LEAST_EPOCHS} passes over the cells "
-        "where that is more.",
+        f"Largest number of optimizer steps; when not given {LEAST_STEPS} ({CAUTIOUS_STEPS} for lora on texts of cell "
+        f"types without cells to validate on), or {LEAST_EPOCHS} passes over the cells where that is more.",
     )
     batch_size: int = option(16, "Number of cells per optimizer step, over all processes.")
     learning_rate: float | None = option(
@@ -93,7 +94,7 @@ class TuningOptions:
         "fast at it.",
     )
     held_out: int = option(
-        400,
+        300,
         "Largest number of labelled cells that were not learned from, which the model names before and after for "
         "comparison; 0 for no comparison.",
     )
@@ -133,9 +134,10 @@ class TuningOptions:
             n_cells: to learn from.
             is_cautious: the base knows the labels, and no cells are held out.
         """
-        steps = max(LEAST_STEPS, -(-LEAST_EPOCHS * n_cells // self.batch_size)) if self.steps is None else self.steps
         rate = LEARNING_RATES[self.method] if self.learning_rate is None else self.learning_rate
         head_rate = self.head_learning_rate or self.learning_rate or NEW_HEAD_LEARNING_RATE
         halves = is_cautious and self.method == "lora" and self.task == "text"
+        least = CAUTIOUS_STEPS if halves else LEAST_STEPS
+        steps = max(least, -(-LEAST_EPOCHS * n_cells // self.batch_size)) if self.steps is None else self.steps
         strength = (HALFWAY if halves else 1.0) if self.strength is None else self.strength
         return replace(self, steps=steps, learning_rate=rate, head_learning_rate=head_rate, strength=strength)
