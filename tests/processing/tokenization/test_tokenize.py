@@ -329,7 +329,7 @@ def test_a_filtered_range_of_a_census(experiment, tmp_path: Path) -> None:
     assert bytes_of(tmp_path / "one") == bytes_of(tmp_path / "two")
     (source,) = read_manifest(tmp_path / "one").sources
     chosen = ((OBS["assay_ontology_term_id"] == "EFO:0009922") & (OBS["nnz"] >= 10)).to_numpy()
-    chosen &= (np.arange(60) >= 10) & (np.arange(60) < 50)
+    chosen = chosen & (np.arange(60) >= 10) & (np.arange(60) < 50)
     assert source["dropped"]["outside_filter"] == 40 - chosen.sum()
     assert source["dropped"]["duplicate"] == (chosen & ~OBS["is_primary_data"]).sum()
     assert source["read"] == 40 == source["written"] + sum(source["dropped"].values())
