@@ -72,7 +72,7 @@ def evidence(
         found: from `langcell.explain`; when None it is called here, with the default model.
         genes_per_label: first supporting genes of each group.
         show: whether the plot is shown; scanpy's setting when None.
-        options: of `scanpy.pl.DotPlot`, such as ax, figsize, title and swap_axes.
+        options: options of `scanpy.pl.DotPlot`, such as ax, figsize, title and swap_axes.
 
     Returns:
         None where the plot is shown; else the axes by name, as `scanpy.pl.dotplot` returns them.

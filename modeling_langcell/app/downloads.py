@@ -20,7 +20,7 @@ def write_downloads(output: Path, named: NamedData, *, tables: list[Path], title
     Args:
         output: the annotated h5ad.
         named: what is in it.
-        tables: of the cells and, where there are clusters, of the clusters; written already.
+        tables: tables of the cells and, where there are clusters, of the clusters; written already.
         title: what the report and the picture call the data.
     """
     stem = output.with_suffix("")

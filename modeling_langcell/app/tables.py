@@ -43,7 +43,7 @@ def cluster_table(rows: Sequence[Mapping[str, Any]], column: str, genes: Mapping
     """Return a table with one name for each cluster, which opens its genes; empty without clusters.
 
     Args:
-        rows: of the table of clusters.
+        rows: rows of the table of clusters.
         column: that the clusters are from.
         genes: by cluster; None where nothing is known of them.
     """

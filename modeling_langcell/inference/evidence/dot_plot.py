@@ -61,7 +61,7 @@ def dot_plot(genes: Mapping[str, Sequence[str]], mean: pd.DataFrame, share: pd.D
         genes: as `draw_dots` takes them.
         mean: likewise.
         share: likewise.
-        options: of `scanpy.pl.DotPlot`, such as ax, figsize, title and swap_axes.
+        options: options of `scanpy.pl.DotPlot`, such as ax, figsize, title and swap_axes.
 
     Raises:
         ValueError: there is no gene.

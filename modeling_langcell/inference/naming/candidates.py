@@ -144,8 +144,8 @@ def with_known(candidates: Candidates, names: Sequence[str], job: InferenceJob) 
 
     Args:
         candidates: found without the known cells.
-        names: of the known types.
-        job: of the run.
+        names: names of the known types.
+        job: job of the run.
 
     Raises:
         ValueError: a name that no label can have.

@@ -55,7 +55,7 @@ class Separation:
             similarity: as in `LabelMixture.fit`, shape (cells, labels).
             components: likewise, shape (cells, components).
             mixture: fitted to these cells.
-            posterior: of the file for them, shape (cells, labels).
+            posterior: posterior of the file for them, shape (cells, labels).
         """
         if mixture.diversity > FEW_TYPES_BELOW:
             return None
@@ -78,8 +78,8 @@ class Separation:
         """Return posteriors in which no cell changes to a name that it may not, float64, shape (cells, labels).
 
         Args:
-            similarity: of any cells of the file, shape (cells, labels); NaN for a cell without a known gene.
-            posterior: of the file for these cells, shape (cells, labels).
+            similarity: similarity of any cells of the file, shape (cells, labels); NaN for a cell without a known gene.
+            posterior: posterior of the file for these cells, shape (cells, labels).
         """
         found = posterior.astype(np.float64)
         rows = np.flatnonzero(np.isfinite(similarity).all(axis=1) & posterior.any(axis=1))

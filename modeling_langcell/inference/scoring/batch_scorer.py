@@ -37,7 +37,7 @@ def batch_scorer(
 
     Args:
         loaded: the model.
-        dtype: of what it computes of cells.
+        dtype: number format in which it computes cells.
         labels: the candidates.
         reference: from `measured_reference`.
         others: types that are no candidates, from `other_types`; the column "margin" needs some.

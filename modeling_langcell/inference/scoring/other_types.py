@@ -77,7 +77,7 @@ def margin(similarity: Tensor, n_labels: int) -> Tensor:
     """Return log of all labels' evidence over that of the types that follow them, shape (cells,).
 
     Args:
-        similarity: of `with_types`, shape (cells, labels and types).
+        similarity: similarity of `with_types`, shape (cells, labels and types).
         n_labels: how many are labels.
     """
     return similarity[:, :n_labels].logsumexp(-1) - similarity[:, n_labels:].logsumexp(-1)

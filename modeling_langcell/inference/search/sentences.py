@@ -140,7 +140,7 @@ def search_by_types(
 
     Args:
         blocks: first row and unit vectors, (rows, projection_dim), of consecutive blocks of cells.
-        reader: of the model that made the vectors.
+        reader: reader of the model that made the vectors.
         shares: P(type | sentence), (sentences, types).
         k: cells wanted; all of them where there are fewer.
 
@@ -188,7 +188,7 @@ def no_fit_note(label: Label, reader: SentenceTypes, cells: np.ndarray) -> str:
 
     Args:
         label: what was looked for.
-        reader: of the model.
+        reader: reader of the model.
         cells: unit vectors of what was found, (cells, projection_dim).
     """
     if label.ontology_term_id not in reader.types or not len(cells):
