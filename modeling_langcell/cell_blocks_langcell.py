@@ -33,6 +33,7 @@ def encodes_in_blocks(model: Any, cell_input_ids: Tensor) -> bool:
         and not (model.training or torch.is_grad_enabled())
         and config._attn_implementation in (None, "sdpa")
         and not config.chunk_size_feed_forward
+        and not getattr(model, "hf_device_map", None)  # accelerate brings weights for calls of whole modules alone
     )
 
 
@@ -131,4 +132,5 @@ def is_plain(module: nn.Module, states: Tensor) -> bool:
     if type(module) is not nn.Linear or module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
         return False
     weight = module.weight
-    return type(weight) is nn.Parameter and weight.device == states.device and weight.dtype == states.dtype
+    is_there = type(weight) is nn.Parameter and not weight.is_meta
+    return is_there and weight.device == states.device and weight.dtype == states.dtype
