@@ -24,7 +24,7 @@ def free_port() -> str:
         return str(free.getsockname()[1])
 
 
-def run_on_ranks(words: list[str], *, world_size: int = 2, timeout: float = 120) -> list[Done]:
+def run_on_ranks(words: list[str], *, world_size: int = 2, timeout: float = 800) -> list[Done]:
     """Run `python WORDS` once for each rank; kills all of them when the time is over."""
     shared = os.environ | {"WORLD_SIZE": str(world_size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
     processes = [

@@ -75,13 +75,14 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser.new_context()  # one for all pages: what they load is in its cache
         browser.close()
 
 
 def new_page(browser, width: int = 1280, height: int = 1000):
-    page = browser.new_page(viewport={"width": width, "height": height})
+    page = browser.new_page()
+    page.set_viewport_size({"width": width, "height": height})
     page.set_default_timeout(LONGEST)
     return page
 
@@ -339,7 +340,7 @@ def test_a_closed_page_leaves_no_files(served, browser, tmp_path):
 def test_an_agent_finds_the_tools_and_names_cells_by_them(served, tmp_path):
     write_cells(tmp_path / "mine.h5ad", list(sample_cells().var_names[:42]))
     with (tmp_path / "mine.h5ad").open("rb") as file:
-        uploaded = httpx.post(f"{served.url}gradio_api/upload", files={"files": file}).json()[0]
+        uploaded = httpx.post(f"{served.url}gradio_api/upload", files={"files": file}, timeout=300).json()[0]
 
     async def use() -> dict:
         address = f"{served.url}gradio_api/mcp/"

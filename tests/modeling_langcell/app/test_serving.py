@@ -50,7 +50,7 @@ def served_and_ended() -> None:
     from langcell.hub_cards.space.app import build
 
     with serving.running(build, AppOptions()) as served:
-        assert "LangCell" in httpx.get(served.url).text
+        assert "LangCell" in httpx.get(served.url, timeout=300).text
     assert not served.folder.exists()
 
 

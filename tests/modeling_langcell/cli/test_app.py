@@ -33,13 +33,13 @@ def test_the_app_from_start_to_end(tmp_path, signum):
             line = next(line for line in process.stdout if "LangCell app" in line)
             found = re.search(r"http://127\.0\.0\.1:\d+/", line)
             assert found, line
-            assert "LangCell" in httpx.get(found[0]).text
+            assert "LangCell" in httpx.get(found[0], timeout=300).text
             for size, status in ((500_000, 200), (1_500_000, 413)):
                 files = {"files": ("cells.h5ad", b"\0" * size)}
-                assert httpx.post(f"{found[0]}gradio_api/upload", files=files).status_code == status
+                assert httpx.post(f"{found[0]}gradio_api/upload", files=files, timeout=300).status_code == status
             assert len(list((tmp_path / "tmp").glob("langcell-app-*/*/cells.h5ad"))) == 1
             process.send_signal(signum)
-            assert process.wait(60) == 0
+            assert process.wait(300) == 0
         finally:
             process.kill()
     assert not list((tmp_path / "tmp").glob("langcell-app-*"))

@@ -63,7 +63,7 @@ def _kill_when(process, is_time):
             with suppress(psutil.NoSuchProcess):
                 each.send_signal(number)
 
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 800
     while time.monotonic() < deadline and process.poll() is None:
         if is_time():
             to_all(signal.SIGSTOP)

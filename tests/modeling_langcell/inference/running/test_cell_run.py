@@ -74,7 +74,7 @@ def start_slow_run(source: Path, output: Path, model: Path, alpha: float = 0.1) 
 
 def kill_in_the_middle(process: subprocess.Popen[str], parts: Path, at_least: int = 3) -> int:
     """SIGKILL once some chunks are done; how many are."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 800
     while len(list(parts.glob("cells-*.parquet"))) < at_least:
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
@@ -194,7 +194,7 @@ def test_two_processes_give_what_one_gives(tiny_model_dir, tmp_path):
 def test_launchers(tiny_model_dir, tmp_path, launcher):
     source, output = write_cells(tmp_path / "cells.h5ad", N_CELLS), tmp_path / "out.h5ad"
     words = [warm_python(), "-m", *launcher, free_port(), *command(source, output, tiny_model_dir)]
-    done = subprocess.run(words, capture_output=True, text=True, env=os.environ, timeout=200)
+    done = subprocess.run(words, capture_output=True, text=True, env=os.environ, timeout=800)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(f"Wrote {output}") == 1
     assert "(process 1 of 2)" in done.stderr

@@ -7,8 +7,8 @@ from langcell.inference.running.prefetch import prefetched
 
 
 def until(condition) -> None:
-    """Wait until it is so; a second is a long time here."""
-    deadline = time.monotonic() + 5
+    """Wait until it is so; a second is a long time here, unless the machine is busy."""
+    deadline = time.monotonic() + 300
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.001)
