@@ -16,7 +16,7 @@ from langcell.inference.running.job import settings
 from langcell.inference.running.options import ReadingOptions
 from langcell.inference.running.reading import Coverage
 from langcell.inference.scoring.other_types import with_types
-from langcell.inference.scoring.reference import measured_reference, with_reference
+from langcell.inference.scoring.reference import known_reference, measured_reference, with_reference
 from langcell.inference.scoring.texts import encode_label_texts
 from langcell.loading.loaded import LoadedScorer
 from langcell.processing.cells.anndata_io import CellSource, open_cells
@@ -96,10 +96,10 @@ def score_data(
     encoded, options = EncodedLabels(encode_label_texts(loaded, labels)), ReadingOptions(**reading)
     with open_cells(adata, **options.source) as source:
         cells = measured_reference(loaded, source) if reference else None
-        known = loaded.processor.feature_extractor.reference_cells if types and cells is not None else None
-        names = () if known is None else known.types
-        together = with_types(loaded, encoded, cells, np.arange(len(names)))
-        encoded = with_reference(loaded, encoded, cells)
+        known = None if cells is None else known_reference(loaded)
+        names = loaded.processor.feature_extractor.reference_cells.types if types and cells is not None else ()
+        together = with_types(loaded, encoded, cells, np.arange(len(names)), known)
+        encoded = with_reference(loaded, encoded, cells, known)
         found = _placed(source, options, len(labels)) if refine else NOT_ASKED_FOR
         placed = PlacedCells() if isinstance(found, str) else found
         temperature = loaded.config.logit_temperature
@@ -114,11 +114,11 @@ def score_data(
         run = InferenceRun(source, loaded, options, score, columns, "scoring cells", cells, placed.facts)
         finished = run_in_memory(run)
         blocks = zip(*finished.parts.read(*columns, "known"), strict=True)
-        similarity, matches, plain, *more, is_known = (np.concatenate(column) for column in blocks)
+        similarity, matches, plain, *more, heard = (np.concatenate(column) for column in blocks)
         scored = ScoredCells(
             similarity=similarity,
             match=matches,
-            known=is_known,
+            known=heard,
             coverage=finished.coverage,
             settings=settings(run, finished.coverage),
             encoder_similarity=plain,

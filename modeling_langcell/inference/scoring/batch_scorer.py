@@ -10,7 +10,7 @@ from torch import Tensor
 from langcell.inference.running.batching import BatchFunction
 from langcell.inference.running.memory import TEXT_TOKENS_PER_GENE
 from langcell.inference.scoring.other_types import margin, with_types
-from langcell.inference.scoring.reference import with_reference
+from langcell.inference.scoring.reference import known_reference, with_reference
 from langcell.inference.scoring.texts import encode_label_texts
 from langcell.loading.loaded import LoadedScorer
 from langcell.processing.labels.resolve import Label
@@ -47,9 +47,10 @@ def batch_scorer(
         columns: what is returned, in this order: scores, embeddings, n_matches, similarity, match, margin.
     """
     texts = encode_label_texts(loaded, labels)
-    together = with_types(loaded, EncodedLabels(texts), reference, others)
     loaded.compute_in(dtype)
-    encoded = with_reference(loaded, EncodedLabels(texts.in_dtype(dtype)), reference)
+    known = None if reference is None else known_reference(loaded)
+    together = with_types(loaded, EncodedLabels(texts), reference, others, known)
+    encoded = with_reference(loaded, EncodedLabels(texts.in_dtype(dtype)), reference, known)
     return partial(_score, loaded, encoded, together, alpha, rerank, k, columns)
 
 

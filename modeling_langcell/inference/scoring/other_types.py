@@ -53,7 +53,11 @@ def other_types(labels: Sequence[Label], types: Sequence[str]) -> np.ndarray:
 
 
 def with_types(
-    loaded: LoadedScorer, labels: EncodedLabels, reference: MeasuredReference | None, chosen: np.ndarray
+    loaded: LoadedScorer,
+    labels: EncodedLabels,
+    reference: MeasuredReference | None,
+    chosen: np.ndarray,
+    known: np.ndarray | None = None,
 ) -> EncodedLabels | None:
     """Return the labels, followed by types of the reference cells, all on one scale; None where none is chosen.
 
@@ -62,6 +66,7 @@ def with_types(
         labels: encoded by it.
         reference: from `measured_reference`.
         chosen: places of the types, as `other_types` returns them.
+        known: see `with_reference`.
     """
     if reference is None or not len(chosen):
         return None
@@ -70,7 +75,7 @@ def with_types(
     embeds = embed_with(loaded, [cells.texts[place] for place in chosen]) if stored is None else stored[chosen]
     own: Any = labels.texts.embeds
     together = torch.cat([own, torch.from_numpy(embeds).to(own.device, own.dtype)])
-    return with_reference(loaded, EncodedLabels(replace(labels.texts, embeds=together, states=None)), reference)
+    return with_reference(loaded, EncodedLabels(replace(labels.texts, embeds=together, states=None)), reference, known)
 
 
 def margin(similarity: Tensor, n_labels: int) -> Tensor:

@@ -52,18 +52,24 @@ def known_reference(loaded: LoadedScorer) -> np.ndarray:
     return cells.known(of_cells, embed_with(loaded, cells.texts))
 
 
-def with_reference(loaded: LoadedScorer, labels: EncodedLabels, reference: MeasuredReference | None) -> EncodedLabels:
+def with_reference(
+    loaded: LoadedScorer,
+    labels: EncodedLabels,
+    reference: MeasuredReference | None,
+    known: np.ndarray | None = None,
+) -> EncodedLabels:
     """Return the encoded labels whose similarities are found with the reference cells; as they are without these.
 
     Args:
         loaded: the model, in the dtype that it computes cells in.
         labels: encoded by it.
         reference: from `measured_reference`.
+        known: from `known_reference`, where it is at hand; found when None.
     """
     if reference is None:
         return labels
-    known: Any = torch.from_numpy(known_reference(loaded))
-    return labels.related_to(reference, known, loaded.config.logit_temperature)
+    found: Any = torch.from_numpy(known_reference(loaded) if known is None else known)
+    return labels.related_to(reference, found, loaded.config.logit_temperature)
 
 
 @torch.inference_mode()
