@@ -58,7 +58,7 @@ def test_a_table_without_any_gene_is_refused() -> None:
 
 
 def test_chosen_columns_are_sampled_and_read_alone() -> None:
-    counts = sparse.random(300, 6, 0.4, rng=np.random.default_rng(0)).toarray()
+    counts = sparse.random(300, 6, 0.4, random_state=np.random.default_rng(0)).toarray()
     chosen = np.array([True, False, True, True, False, False])
     rows = ChosenColumns(DenseRows(counts), chosen)
     np.testing.assert_array_equal(rows.read(3, 9).toarray(), counts[3:9][:, chosen])

@@ -9,7 +9,7 @@ from scipy import sparse
 from langcell.processing.cells import matrix_rows
 from langcell.processing.cells.matrix_rows import CscRows, CsrRows, DenseRows, MatrixRows
 
-MATRIX = sparse.random(23, 11, density=0.3, format="csr", rng=np.random.default_rng(0), dtype=np.float32)
+MATRIX = sparse.random(23, 11, density=0.3, format="csr", random_state=np.random.default_rng(0), dtype=np.float32)
 
 
 def on_disk(path: Path, form: str) -> MatrixRows:

@@ -32,7 +32,7 @@ VOCABULARY = GeneVocabulary([f"ENSG{i:011d}" for i in range(60)], np.linspace(0.
 
 
 def ranked_cells(start: int, stop: int) -> RankedCells:
-    counts = random_csr(N_CELLS, 60, density=0.4, format="csr", rng=np.random.default_rng(0))
+    counts = random_csr(N_CELLS, 60, density=0.4, format="csr", random_state=np.random.default_rng(0))
     return rank_encode(counts[start:stop], np.arange(60), VOCABULARY, max_length=MAX_LENGTH)
 
 

@@ -33,7 +33,7 @@ def test_equals_the_definition(case, max_length, add_cls):
 def test_many_genes_of_every_number_type(dtype, index_dtype, order):
     """Thousands of genes a cell, with ties, whose columns stand in the order of their ids or in the other one."""
     rng = np.random.default_rng(0)
-    counts = csr_matrix(random_array((20, 6_000), density=0.5, rng=rng))
+    counts = csr_matrix(random_array((20, 6_000), density=0.5, random_state=rng))
     counts.data = rng.geometric(0.3, counts.nnz).astype(dtype)
     counts.indices, counts.indptr = counts.indices.astype(index_dtype), counts.indptr.astype(index_dtype)
     medians = rng.choice([0.5, 1.0, 1.5, 7.0], 5_000)
