@@ -73,7 +73,7 @@ def genes_of_groups(
 
     Args:
         output: the annotated file.
-        model: whose reference profiles say what genes a type has.
+        model: model whose reference profiles say what genes a type has.
         reading: how the file is read.
         cluster_column: explain the clusters of this column in place of the labels.
     """

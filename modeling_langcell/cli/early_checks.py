@@ -59,7 +59,7 @@ def check_words(labels: "LabelOptions", model: Any, *, adapter: Any = None) -> N
 
     Args:
         labels: as given.
-        model: whose tissues are asked, where it is bundled (None, too) or a folder.
+        model: model whose tissues are asked, where it is bundled (None, too) or a folder.
         adapter: names the base itself; tissues are not asked then.
 
     Raises:
