@@ -6,6 +6,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -360,7 +361,8 @@ def test_an_agent_finds_the_tools_and_names_cells_by_them(served, tmp_path):
                 "nothing": await answer("name_cells", file=uploaded, labels=[]),
             }
 
-    found = anyio.run(use)
+    with ThreadPoolExecutor(1) as thread:  # the event loop of Playwright runs in this one
+        found = thread.submit(anyio.run, use).result()
     assert found["tools"] == {"list_labels": {"contains"}, "name_cells": {"file", "labels", "tissue"}}
     assert found["types"] == {"labels": ["natural killer cell"]}
     assert found["named"]["cells"] == 6 == sum(row["cells"] for row in found["named"]["labels"])
