@@ -51,7 +51,7 @@ def cell_map(
         return _on_page(novelty)
     if colour == BY_SENTENCE and found is not None:
         lines = [f"similarity {value:.3f}" for value in found.similarity]
-        return _on_page(value_map(drawn, found.similarity, title="similarity", extra=lines))
+        return _on_page(value_map(drawn, found.similarity, title="score", extra=lines))
     return _on_page(label_map(drawn, styles))
 
 
