@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers.pipelines.base import Pipeline
 
+from .cell_blocks_langcell import is_plain as is_plain  # copied with this file by transformers before 5.12
 from .configuration_langcell import CUSTOM_PIPELINES
 from .encoders_langcell import TorchEncoders, computing_device
 from .reranking_langcell import rerank_top as rerank_top  # copied with this file by transformers before 5.12

@@ -1,8 +1,12 @@
 import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell does for what it runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 HELPERS = Path(__file__).resolve().parent / "helpers"
 
@@ -21,6 +25,7 @@ keep_machine_code()  # before any library is imported that numba compiles
 import tiny  # noqa: E402
 from places import REAL_DATA_VARIABLE, real_data_folder  # noqa: E402
 from warm_python import warm_python  # noqa: E402
+from warm_server import READ_BY_ALL  # noqa: E402
 
 from langcell import fresh_process  # noqa: E402
 
@@ -29,6 +34,16 @@ class _WarmSystem:
     """Stands for `sys` where the software starts processes of fresh caches: they begin with imports done."""
 
     executable = property(lambda _: warm_python())
+
+
+@pytest.fixture(autouse=True)
+def _environment_of_warm_processes():
+    """Variables that a test, or a library in it, left behind would make all later processes cold ones."""
+    before = {name: value for name, value in os.environ.items() if name.startswith(READ_BY_ALL)}
+    yield
+    for name in [name for name in os.environ if name.startswith(READ_BY_ALL) and name not in before]:
+        del os.environ[name]
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -59,7 +59,8 @@ def _kill_when(process, is_time):
     """Kill a run and all of its processes in the very moment."""
 
     def to_all(number):
-        for each in (psutil.Process(process.pid), *warm_processes()):
+        parent = psutil.Process(process.pid)
+        for each in (parent, *parent.children(recursive=True), *warm_processes()):
             with suppress(psutil.NoSuchProcess):
                 each.send_signal(number)
 
