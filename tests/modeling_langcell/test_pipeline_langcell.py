@@ -177,6 +177,10 @@ def test_embeddings_are_those_of_annotate(name_cells, cells, annotated):
 
 
 def test_feature_extraction_with_trust(tiny_model_dir, cells, annotated, monkeypatch, tmp_path):
+    # Code of another cache, which an earlier test imported, must not be taken for that of this one.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "transformers_modules"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path))
     embed = pipeline("feature-extraction", model=str(tiny_model_dir), device="cpu", trust_remote_code=True)
     np.testing.assert_allclose(embed(cells, return_tensors=True), annotated.obsm["X_langcell"], atol=1e-5)
