@@ -35,10 +35,10 @@ class AgentTools:
 
     def register(self) -> None:
         """Add the tools to the page that is being built; call it inside `gr.Blocks`."""
-        import gradio as gr
+        from gradio.events import api
 
         for tool in (self.list_labels, self.name_cells):
-            gr.api(tool, api_name=tool.__name__, concurrency_id="model")
+            api(tool, api_name=tool.__name__, concurrency_id="model")
 
     def list_labels(self, contains: str = "") -> str:
         """List cell types that the model was trained on, as candidate labels for name_cells, in JSON.

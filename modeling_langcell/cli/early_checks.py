@@ -108,8 +108,10 @@ def check_cells(
 
 def _facts_of(model: Any) -> dict[str, Any]:
     """Return the configuration of the bundled model or of a folder as it is stored; nothing for an id on the Hub."""
-    bundled = model is None or str(model) == BUNDLED_MODEL
-    folder = Path(str(files("langcell.hub_cards").joinpath(BUNDLED_MODEL)) if bundled else model)
+    if model is None or str(model) == BUNDLED_MODEL:
+        folder = Path(str(files("langcell.hub_cards").joinpath(BUNDLED_MODEL)))
+    else:
+        folder = Path(model)
     try:
         return json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
