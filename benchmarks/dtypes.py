@@ -31,7 +31,7 @@ def choose_labels(n_labels: int) -> list[Label]:
 
 
 def name(cells: AnnData, labels: list[Label], dtype: str, rerank: str) -> tuple[AnnData, float]:
-    """Return the named cells, and CPU seconds without loading."""
+    """Name cells; return them, and the CPU seconds without loading."""
     few = cells[:2].copy()  # so that the first call's preparations are not measured
     named = cells.copy()
     seconds = []

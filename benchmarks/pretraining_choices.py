@@ -95,7 +95,7 @@ def prepare(work: Path, *, profiles: Path, cells: int) -> None:
 
 
 def run(work: Path, folder: Path, choice: str, *, held_out: Path, seed: int, steps: Sequence[int]) -> dict[str, float]:
-    """Return both stages, then the held-out cells named."""
+    """Run both stages, then name the held-out cells."""
     stages, changes = CHOICES[choice]
     size = ["batch.size=64", f"batch.max_length={LENGTH}", "batch.max_text_length=96"]
     how = ["precision=no", "optimizer.warmup=20", "checkpoint.every=1000", "trackers=[]", f"seed={seed}"]

@@ -125,7 +125,7 @@ def measure(work: Callable[[], object], n_cells: int, repeats: int) -> dict[str,
 
 
 def measure_memory(*, repeats: int, threads: int) -> Iterator[dict]:
-    """Yield the encoder against the plain way, on cells in memory."""
+    """Yield how fast the encoder is beside the plain way, on cells in memory."""
     rng = np.random.default_rng(0)
     n_cells, n_plain = 4_000, 1_000
     counts, vocabulary = draw_cells(n_cells, rng), make_vocabulary(rng)
@@ -216,7 +216,7 @@ class Watch(threading.Thread):
 
 
 def _family(pid: int) -> list[int]:
-    """Return a process and all that it started."""
+    """Return the ids of a process and of all that it started."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
@@ -225,7 +225,7 @@ def _family(pid: int) -> list[int]:
 
 
 def measure_file(folder: Path, *, n_cells: int, workers: int, cells_per_shard: int) -> Iterator[dict]:
-    """Yield an h5ad file to shards."""
+    """Yield how fast an h5ad file becomes shards."""
     path, shards = folder / f"{n_cells}_cells.h5ad", folder / f"{n_cells}_shards"
     folder.mkdir(parents=True, exist_ok=True)
     if not path.exists():

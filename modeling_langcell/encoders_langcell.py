@@ -112,7 +112,7 @@ class Encoders(Protocol):
         ...
 
     def encode_texts(self, input_ids: Tensor, attention_mask: Tensor, *, for_match: bool = True) -> EncodedTexts:
-        """Return the token ids and their mask, (texts, tokens) each, with what the match reads or without."""
+        """Encode token ids with their mask, (texts, tokens) each, with what the match reads or without."""
         ...
 
     def match(self, cells: EncodedCells, texts: EncodedTexts, columns: Tensor, longest: int) -> Tensor:

@@ -242,14 +242,14 @@ class LangCellTextLayer(GradientCheckpointingLayer):
     def attend_to_text(
         self, states: Tensor, mask: Tensor | None, first_position_only: bool = False, weights: Weights | None = None
     ) -> Tensor:
-        """Return self-attention; with `first_position_only` only position 0 asks, and all positions answer."""
+        """Attend within texts; with `first_position_only` only position 0 asks, and all positions answer."""
         keys_values = self.attention.self.keys_values(states)
         return self.attention(states[:, :1] if first_position_only else states, keys_values, mask, weights)
 
     def attend_to_cell(
         self, states: Tensor, keys_values: KeysValues, cell_mask: Tensor | None, weights: Weights | None = None
     ) -> Tensor:
-        """Return cross-attention of pairs (cells * texts, tokens, hidden) to (cells, ...) keys and values.
+        """Let pairs (cells * texts, tokens, hidden) attend to (cells, ...) keys and values.
 
         The texts of one cell stand side by side on the query axis: queries do not see one another, so one call serves
         all texts of a cell.
@@ -259,7 +259,7 @@ class LangCellTextLayer(GradientCheckpointingLayer):
         return self.crossattention(by_cell, keys_values, cell_mask, weights).view_as(states)
 
     def feed_forward(self, states: Tensor) -> Tensor:
-        """Return the layer's last part."""
+        """Apply the feed-forward part, the layer's last."""
         return self.output(self.intermediate(states), states)
 
     def forward(

@@ -15,10 +15,10 @@ from langcell.cli.commands import app
 VERBS = frozenset(
     """
     add answer append apply ask attend average begin bring build call cast check choose classify close collect
-    colour compare compile compute concatenate copy count cut decide declare describe diffuse do download draw
-    drop embed encode end evaluate exit explain fill find fine-tune fit flag forget gather give go hand hold
-    ignore join keep learn leave let link list load log look make map mark match measure merge move name note open
-    pad pass pick place predict prepare print propose publish put raise rank read recognise refuse register
+    colour compare compile compute concatenate contrast copy count cut decide declare describe diffuse do download
+    draw drop embed encode end evaluate exit explain fill find fine-tune fit flag forget gather give go hand hold
+    ignore import index join keep learn leave let link list load log look make map mark match measure merge move name note
+    open pad pass pick place predict prepare print propose publish put raise rank read recognise refuse register
     release remember remove repeat replace resolve restore return run save say scale score search see send serve
     set show shuffle silence skip sort split start stop store summarise take teach tell tokenize train turn
     update upload use verify wait warn work write yield
@@ -55,6 +55,18 @@ def test_docstrings_of_public_functions_begin_with_a_verb():
         for path, node in functions
         if (docstring := ast.get_docstring(node)) and first_word(docstring) not in VERBS
     ]
+    assert not wrong
+
+
+def test_what_a_docstring_says_of_the_result_is_what_the_signature_says():
+    wrong = []
+    for path in source_files(*FLOORS):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.returns is not None and (text := ast.get_docstring(node)):
+                verb, returns = first_word(text), ast.unparse(node.returns)
+                yields = any(kind in returns for kind in ("Iterator", "Generator", "Iterable"))
+                if (verb == "yield" and not yields) or (verb == "return" and returns == "None"):
+                    wrong.append(f"{place_of(path, node)} {node.name} -> {returns}: {text.splitlines()[0]}")
     assert not wrong
 
 

@@ -105,7 +105,7 @@ def describe_model(folder: Path) -> str:
 
 
 def count_parameters(folder: Path) -> int:
-    """Return the numbers in a folder's safetensors files, by their headers alone."""
+    """Return how many numbers are in a folder's safetensors files, by their headers alone."""
     total = 0
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="np") as file:

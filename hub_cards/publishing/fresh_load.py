@@ -18,7 +18,7 @@ _N_GENES = 5
 
 
 def load_model(folder: Path) -> list[str]:
-    """Return the model and processor by the Auto classes, and one cell through them."""
+    """Load model and processor by the Auto classes, and read one cell."""
     from transformers import AutoProcessor
 
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -33,7 +33,7 @@ def load_model(folder: Path) -> list[str]:
 
 
 def load_adapter(folder: Path, base: Path) -> list[str]:
-    """Return the adapter on its base by peft, and one cell through both."""
+    """Load the adapter on its base by peft, and read one cell."""
     from peft import PeftModel
     from safetensors import safe_open
     from transformers import AutoConfig, AutoProcessor
@@ -54,7 +54,7 @@ def load_adapter(folder: Path, base: Path) -> list[str]:
 
 
 def load_dataset(folder: Path) -> list[str]:
-    """Return the first cell and the first description by `datasets`."""
+    """Read the first cell and the first description by `datasets`."""
     from datasets import load_dataset as read
 
     for name in ("cells", "descriptions"):
@@ -65,7 +65,7 @@ def load_dataset(folder: Path) -> list[str]:
 
 
 def load_space(folder: Path, app_file: str) -> list[str]:
-    """Return the app up to where it would be served."""
+    """Build the app, up to where it would be served."""
     import gradio
 
     class Launched(BaseException):

@@ -93,9 +93,8 @@ class Actions:
         except (ValueError, OSError) as error:
             colour = BY_LABEL if session.found is None else BY_SENTENCE
             return replace(_view(session, colour), status=error_line(error))
-        return _view(
-            session, BY_SENTENCE, status_of(found.note or f"Searched for: {found.text}", replace(named, notes=[]))
-        )
+        notes = [found.note] if found.note else []
+        return _view(session, BY_SENTENCE, status_of(f"Searched for: {found.text}", replace(named, notes=notes)))
 
     def colour(self, session_id: str, colour: str) -> "go.Figure | None":
         """Return the map in other colours."""

@@ -118,7 +118,7 @@ class ModelProcess:
 
 
 def _run(connection: Connection, options: AppOptions) -> None:
-    """Return what the other process does until this one is gone."""
+    """Answer the app's calls in the other process, until the app is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the app, which then ends this process
 
     def open_worker() -> "ModelWorker":

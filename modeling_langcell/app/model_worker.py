@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import pandas as pd
 
 from langcell.app.downloads import table_beside, write_downloads
 from langcell.app.messages import Branch, FoundCells, NamedFile, NamingRequest, PageFacts, SearchRequest
@@ -23,9 +22,9 @@ from langcell.inference.running.job import InferenceJob
 from langcell.inference.running.options import ReadingOptions
 from langcell.inference.search.retrieval import retrieve
 from langcell.loading.load import LoadedLangCell, load
-from langcell.processing.cells.anndata_io import open_elements
 from langcell.processing.cells.anndata_output import write_annotated
 from langcell.processing.cells.embedding_store import open_embeddings
+from langcell.processing.cells.given_names import read_given_names
 from langcell.processing.labels.resolve import labels_under, resolve_query, typed_labels
 from langcell.processing.ontology.terms import Ontology
 from langcell.reporting.cell_map import map_cells
@@ -114,7 +113,9 @@ class ModelWorker:
                 n_cells = store.n_cells
             found = retrieve(request.file, [query], model=self.loaded, top_k=n_cells)
             best = found.head(request.top_k)
-            labels, confidence = _read_names(Path(request.file), best["row"].to_numpy())
+            given = read_given_names(request.file, best["row"].to_numpy())
+        assert given is not None, "a naming run wrote the file"
+        labels, confidence = given
         similarity = np.empty(n_cells, dtype=np.float32)
         similarity[found["row"].to_numpy()] = found["score"].to_numpy()
         columns = (best["found"].tolist(), labels, confidence.tolist(), best["score"].tolist())
@@ -155,14 +156,6 @@ def _branches(loaded: LoadedLangCell) -> list[Branch]:
 
 
 def _write_sample() -> str:
-    """Return the sample in the current folder."""
+    """Write the sample into the current folder, and return the file's name."""
     write_annotated(sample_cells(), SAMPLE_FILE, obs={}, obsm={}, uns={})
     return SAMPLE_FILE
-
-
-def _read_names(path: Path, rows: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Labels and confidences of some cells of an annotated file."""
-    with open_elements(path) as (root, read):
-        labels = pd.Categorical(read(root["obs/langcell_label"]))
-        confidence = np.asarray(read(root["obs/langcell_confidence"]), dtype=np.float32)
-    return labels[rows].astype(str).tolist(), confidence[rows]

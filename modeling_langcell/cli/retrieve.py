@@ -120,19 +120,10 @@ def _texts(
 
 def _names_in(store: Path, rows: "np.ndarray") -> dict[int, str] | None:
     """Return the names that `annotate` gave to some cells of a store, by row; None where it gave none."""
-    import numpy as np
-    import pandas as pd
+    from langcell.processing.cells.given_names import read_given_names
 
-    from langcell.processing.cells.anndata_io import open_elements
-
-    if store.suffix == ".npy":
-        return None
-    rows = np.unique(rows)
-    with open_elements(store) as (root, read):
-        if "obs/langcell_label" not in root:
-            return None
-        labels = pd.Categorical(read(root["obs/langcell_label"]))
-    return dict(zip(rows.tolist(), labels[rows].astype(str).tolist(), strict=True))
+    given = None if store.suffix == ".npy" else read_given_names(store, rows)
+    return None if given is None else dict(zip(rows.tolist(), given[0], strict=True))
 
 
 def _table(query: str, found: "pd.DataFrame", what: str, names_of: dict[int, str] | None) -> "Table":

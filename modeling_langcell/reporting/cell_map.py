@@ -39,7 +39,7 @@ def umap_places(vectors: np.ndarray, *, seed: int, metric: str = "cosine", epoch
 
 
 def map_cells(embeddings: np.ndarray, *, seed: int = 0, most_fitted: int = MOST_FITTED) -> np.ndarray:
-    """Return the places of any number of cells; float32, shape (cells, 2).
+    """Return where cells lie in a plane, for any number of cells; float32, shape (cells, 2).
 
     UMAP of 100,000 cells takes many minutes. So at most `most_fitted` cells, drawn at random, are laid out by UMAP, and
     each other cell stands at the mean place of the five of them that are closest to it.

@@ -46,7 +46,7 @@ def normalize_name(text: str) -> str:
 
 
 def _fold(normalized: str) -> str:
-    """Return the last resort: hyphens inside words become blanks, and the plural "s" of the last word goes.
+    """Fold a name as the last resort: hyphens inside words become blanks, and the plural "s" of the last word goes.
 
     Between two markers ("cd14-cd16+") a hyphen is a minus and stays.
     """

@@ -82,7 +82,7 @@ class SimulationConfig:
 
     @classmethod
     def plain(cls, **changes: object) -> "SimulationConfig":
-        """Return every augmentation off: sampling noise, moderate overdispersion and depth alone.
+        """Return a configuration with every augmentation off: sampling noise, moderate overdispersion and depth alone.
 
         >>> SimulationConfig.plain(depth_cell_sd=0.0).panel_share
         0.0

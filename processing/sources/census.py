@@ -158,7 +158,7 @@ class CensusSource:
         return found
 
     def n_in_range(self) -> int:
-        """Return cells in the range of `soma_joinid`s, before the filter."""
+        """Return the number of cells in the range of `soma_joinid`s, before the filter."""
         with self._readable_errors():
             if self.selection.joinids is None:
                 return int(self._obs.count)

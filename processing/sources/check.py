@@ -195,7 +195,7 @@ def _values(
 
 
 def _columns(source: CellSource, ontology: Ontology, facts: dict[str, Any]) -> Iterator[Problem]:
-    """Yield every column of obs is read, and those with ids, labels and marks are looked into."""
+    """Yield what is wrong in the columns of obs: each is read, and those with ids, labels and marks are looked into."""
     labels, ids = [], []
     for name in source.obs_columns:
         try:

@@ -191,7 +191,7 @@ def fit_vocabulary_from_profiles(
     min_cells: int = 10,
     progress: bool = True,
 ) -> GeneVocabulary:
-    """Yield the gene vocabulary of simulated cells and, if given, real ones: the genes of `profiles.in_vocabulary`.
+    """Return the gene vocabulary of simulated cells and, if given, real ones: the genes of `profiles.in_vocabulary`.
 
     Args:
         profiles: What the cells are drawn from.

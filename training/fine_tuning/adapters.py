@@ -91,5 +91,5 @@ def mark_trainable(model: nn.Module, options: TuningOptions, *, base: str) -> Pe
 
 
 def count_trainable(model: nn.Module) -> int:
-    """Return the numbers that training changes."""
+    """Return how many numbers training changes."""
     return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)

@@ -26,7 +26,7 @@ def cell_text_loss(
     related_types: Tensor | None = None,
     text_rows: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return cells against the distinct texts of the global batch, and texts against cells (C-T in the paper).
+    """Contrast cells with the distinct texts of the global batch, and texts with cells (C-T in the paper).
 
     Args:
         cell_embeds: `[B, D]` unit-length embeddings of this process's cells.

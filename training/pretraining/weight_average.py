@@ -41,7 +41,7 @@ class WeightAverage:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Yield the model has the average in this block, and exactly its own weights after it."""
+        """Give the model the average in this block, and exactly its own weights after it."""
         self._exchange()
         try:
             yield

@@ -65,7 +65,7 @@ def counts_of(load: TypicalInputs, *, cells: int, negatives: int) -> BatchCounts
 def flops_a_cell(
     config: PretrainConfig, load: TypicalInputs, *, model: LangCellConfig | None = None
 ) -> dict[str, float]:
-    """Return the forward and backward of one cell and its text, by part of the model."""
+    """Return the operations of forward and backward for one cell and its text, by part of the model."""
     counts = counts_of(load, cells=config.batch.size, negatives=config.objectives.cell_text_matching.negatives)
     work = step_flops(model or LangCellConfig(), config.objectives, counts)
     return {name: part.total / config.batch.size for name, part in work.items()}

@@ -97,7 +97,7 @@ class _ChunkedPass:
         self.parts: ResultParts = {}
 
     def run(self) -> dict[str, Tensor]:
-        """Return both rounds."""
+        """Run both rounds."""
         with torch.no_grad():
             self.embedded = self._embed()
         for name, embeds in self.embedded.items():

@@ -127,7 +127,7 @@ class PretrainingStage(nn.Module):
     def forward(
         self, batch: dict[str, Tensor], *, draw: int | None = None, task: Task | None = None
     ) -> dict[str, Tensor]:
-        """Return losses of a batch, as `BatchCollator` makes it, or what another `task` makes of it.
+        """Return the losses of a batch, as `BatchCollator` makes it, or what another `task` makes of it.
 
         Args:
             batch: tensors of cells and, in stage 2, texts.
@@ -170,7 +170,7 @@ class PretrainingStage(nn.Module):
         )
 
     def read_cells(self, batch: dict[str, Tensor], *, draw: int, for_contrast_alone: bool = False) -> CellPass:
-        """Return all passes of the cell encoder over a batch.
+        """Run all passes of the cell encoder over a batch.
 
         Args:
             batch: its cells.

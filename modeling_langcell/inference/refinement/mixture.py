@@ -252,7 +252,7 @@ def _squared_distances(components: np.ndarray, means: np.ndarray, whitening: np.
 
 
 def _n_components(n_cells: int, given: int) -> int:
-    """Return the first components of a small file, all of a large one."""
+    """Return how many components are read: the first of a small file, all of a large one."""
     return max(1, min(given, max(2, n_cells // _CELLS_PER_COMPONENT)))
 
 

@@ -62,7 +62,7 @@ class InferenceRun:
         return range(0, self.source.n_cells, self.options.rows_per_chunk)
 
     def budget(self) -> int:
-        """Return the padded genes a batch: as asked for, or as the memory allows."""
+        """Return the number of padded genes per batch: as asked for, or as the memory allows."""
         return self.options.max_batch_tokens or find_max_batch_tokens(self.loaded.model)
 
 
@@ -80,7 +80,7 @@ class FinishedRun:
 
 
 def run_in_memory(run: InferenceRun) -> FinishedRun:
-    """Return all cells by this process, the results kept in memory."""
+    """Run all cells in this process, and keep the results in memory."""
     parts, gene_index = MemoryParts(), run.gene_index()
     _fill(parts, run, gene_index, run.starts(), run.budget(), _progress(run, run.starts()))
     return _finished(parts, run, gene_index)
@@ -90,7 +90,7 @@ def run_in_memory(run: InferenceRun) -> FinishedRun:
 def run_on_disk(
     run: InferenceRun, output: Path, arguments: Mapping[str, Any], processes: Processes
 ) -> Iterator[FinishedRun | None]:
-    """Yield all cells, the results kept in `OUTPUT.parts/`; yields them to rank 0 when all processes are done, else
+    """Run all cells, and keep the results in `OUTPUT.parts/`; yields them to rank 0 when all processes are done, else
     None.
 
     The folder is removed after the block, or when the cells turn out to be unusable. After any other failure it stays,

@@ -21,7 +21,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def find_max_batch_tokens(model: ComputingModel) -> int:
-    """Return the padded genes a batch that fit the free memory of the model's device, as a power of two.
+    """Return the number of padded genes per batch that fit the free memory of the model's device, as a power of two.
 
     A power of two, so that a few megabytes more or less from run to run make no other batches.
     """

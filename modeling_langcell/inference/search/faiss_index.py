@@ -55,7 +55,7 @@ class FaissIndex:
 
     @classmethod
     def build(cls, store: EmbeddingStore, *, probes: int = DEFAULT_PROBES, seed: int = 0) -> "FaissIndex":
-        """Return the index a store; `seed` draws the cells that the centres are learnt from."""
+        """Index a store; `seed` draws the cells that the centres are learnt from."""
         faiss = _faiss()
         n_lists = int(4 * np.sqrt(store.n_cells))
         if store.n_cells < _LEAST_CELLS_FOR_LISTS:

@@ -19,6 +19,7 @@ from langcell.inference.scoring.texts import encode_label_texts
 from langcell.inference.search.nearest import search_exact
 from langcell.inference.search.options import SearchOptions
 from langcell.inference.search.sentences import (
+    SENTENCES_FILE,
     mean_states,
     no_fit_note,
     reading_note,
@@ -119,8 +120,7 @@ def retrieve(
         rows = None if cells is None else _rows(opened, cells)
         if rows is None:
             found = _nearest_cells(opened, encoded, wanted, index, loaded.model.device)
-            if index is None:
-                found = _with_sentences_read(opened, found, encoded, labels, loaded)
+            found = _with_sentences_read(opened, found, encoded, labels, loaded, by_index=index is not None)
         else:
             found = _nearest_texts(opened, encoded, wanted, rows, labels, loaded)
         match = None
@@ -196,13 +196,20 @@ def _nearest_cells(
 
 
 def _with_sentences_read(
-    store: EmbeddingStore, found: Candidates, encoded: EncodedTexts, labels: Sequence[Label], loaded: LoadedScorer
+    store: EmbeddingStore,
+    found: Candidates,
+    encoded: EncodedTexts,
+    labels: Sequence[Label],
+    loaded: LoadedScorer,
+    *,
+    by_index: bool,
 ) -> Candidates:
     """Return the finds, those of sentences replaced by the cells of the types they speak of; say where nothing fits."""
-    reader = sentence_types_of(loaded)
-    if reader is None:
-        return found
     sentences = [place for place, label in enumerate(labels) if label.match == "given"]
+    reader = None if by_index else sentence_types_of(loaded)
+    if reader is None:
+        why = "an index knows embeddings alone" if by_index else f"{loaded.model_id} has no {SENTENCES_FILE} at hand"
+        return _noted(found, [f"{labels[place].text!r} is compared with cells as it is: {why}." for place in sentences])
     notes = [no_fit_note(label, reader, store.at(rows)) for label, rows in zip(labels, found.place, strict=True)]
     if sentences:
         shares = reader.read(mean_states(loaded, [labels[place].text for place in sentences]))  # pyright: ignore[reportArgumentType]  # it has a reader, so it is of torch
@@ -213,9 +220,13 @@ def _with_sentences_read(
             found.place[query], found.scores[query] = rows[number], scores[number]
             found.similarity[query] = store.at(rows[number]).astype(np.float32) @ embeds[query]
             notes[query] = reading_note(labels[query].text, reader, shares[number], float(scores[number, 0]))
-    for note in filter(None, notes):
+    return _noted(found, [note for note in notes if note])
+
+
+def _noted(found: Candidates, notes: Sequence[str]) -> Candidates:
+    for note in notes:
         log.info(note)
-    return replace(found, notes=tuple(filter(None, notes)))
+    return replace(found, notes=tuple(notes))
 
 
 def _nearest_texts(

@@ -82,7 +82,7 @@ def neighbours(embeddings: np.ndarray) -> Any:
 
 
 def import_scib_metrics() -> Any:
-    """Return the library.
+    """Import the library.
 
     Raises:
         ValueError: it is not installed; the text says how to.

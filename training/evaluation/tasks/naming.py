@@ -79,7 +79,7 @@ def sweep_row(alpha: float, measured: Mapping[str, Any]) -> dict[str, float | No
 
 
 def naming_sections(report: Mapping[str, Any]) -> list[Section]:
-    """Return the page: the methods, every type, and the weight of the similarity."""
+    """Return the sections of the page: the methods, every type, and the weight of the similarity."""
     model, data = report["model"], report["data"]
     text = (
         f"{data['labelled_cells']:,} cells of {len(report['labels'])} types in obs[{data['label_column']!r}]; "

@@ -67,6 +67,14 @@ def test_it_says_what_a_sentence_is_read_as_and_when_no_cell_fits(loaded, blood,
     assert "No cell fits" not in some
 
 
+def test_a_sentence_that_is_compared_as_it_is_says_so(loaded, blood):
+    found = langcell.retrieve(blood, ["eats debris"], model=replace(loaded, source=""), top_k=3)
+    assert found.attrs["notes"] == [
+        "'eats debris' is compared with cells as it is: langcell-mini has no sentence_types.npz at hand."
+    ]
+    assert (found["score"] == found["similarity"]).all()
+
+
 def test_the_name_of_a_type_that_no_cell_is_like_says_so(loaded, blood):
     notes = langcell.retrieve(blood, ["neuron", "B cell"], model=loaded).attrs["notes"]
     assert len(notes) == 1
