@@ -17,8 +17,8 @@ VERBS = frozenset(
     add answer append apply ask attend average begin bring build call cast check choose classify close collect
     colour compare compile compute concatenate contrast copy count cut decide declare describe diffuse do download
     draw drop embed encode end evaluate exit explain fill find fine-tune fit flag forget gather give go hand hold
-    ignore import index join keep learn leave let link list load log look make map mark match measure merge move name note
-    open pad pass pick place predict prepare print propose publish put raise rank read recognise refuse register
+    ignore import index join keep learn leave let link list load log look make map mark match measure merge move name
+    note open pad pass pick place predict prepare print propose publish put raise rank read recognise refuse register
     release remember remove repeat replace resolve restore return run save say scale score search see send serve
     set show shuffle silence skip sort split start stop store summarise take teach tell tokenize train turn
     update upload use verify wait warn work write yield
