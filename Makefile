@@ -28,7 +28,7 @@ docs: .venv/.installed-docs  ## the site of docs/, in docs/_build; a warning is 
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
 
 matrix: .venv-matrix/.installed  ## every supported version: hours of downloads and tests; results in matrix/
-	.venv-matrix/bin/nox -s hub stack
+	.venv-matrix/bin/nox -s hub stack common
 
 matrix-fast: matrix-fast-install  ## the lowest version of everything on Python 3.11: annotate, and the Hub folder
 	.venv-matrix/bin/nox -R -s fast

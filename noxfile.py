@@ -21,6 +21,8 @@ PYTHONS = ("3.11", "3.12", "3.13")
 TRANSFORMERS = ("5.5.0", "5.9.0", "5.12.0", "5.16.0", "5.20.0", "5.23.0", "5.24.0", "newest")
 PEFT = ("0.18.0", "newest")
 RESOLUTIONS = ("lowest-direct", "highest")
+# Of which the common tests are run: what constraints.txt pins, and the newest.
+COMMON = ("5.23.0", "newest")
 # What reads, ranks and writes cells. SOMA has no wheel for every Python here, and has its own row in the tests of CI.
 DATA_LAYER = ("cells", "containers", "files", "gene_naming", "shards", "sources/test_open_source.py", "tokenization")
 # What CI has time for.
@@ -48,6 +50,17 @@ def _install(session: nox.Session, *packages: str, resolution: str = "highest") 
         "python", "-c", "import importlib.metadata as m; print(m.version('torch'))", silent=True
     )
     session.install(f"torch=={str(build).strip()}", "--resolution", resolution, *packages)
+
+
+def _source_archive(session: nox.Session, room: str) -> str:
+    """Fetch the source archive of the transformers that is installed, which holds the common tests; no wheel does."""
+    ask = "import importlib.metadata as m; print(m.version('transformers'))"
+    found = str(session.run("python", "-c", ask, silent=True)).strip()
+    archive = Path(room) / f"transformers-{found}.tar.gz"
+    if not archive.is_file():
+        what = ("--no-deps", "--no-binary", "transformers", f"transformers=={found}")
+        session.run("python", "-m", "pip", "download", "-q", "-d", room, *what)
+    return str(archive)
 
 
 def _note(session: nox.Session, row: dict, started: float, output: str | None) -> None:
@@ -78,16 +91,35 @@ def hub(session: nox.Session, transformers: str, peft: str) -> None:
 @nox.session(python=list(PYTHONS))
 @nox.parametrize("resolution", RESOLUTIONS)
 def stack(session: nox.Session, resolution: str) -> None:
-    """The tests of the data layer, and annotate from file to file, with the lowest and the newest of everything."""
+    """The tests of the data layer, and annotate from file to file, with the lowest and the newest of everything.
+
+    `-- tests` leaves annotate out, and `-- annotate` the tests.
+    """
     _install(session, ".", "pytest>=8", "pytest-timeout>=2.3", "hypothesis>=6.100", resolution=resolution)
     row = {"row": "stack", "resolution": resolution}
     started = time.time()
-    _annotate(session, row, started)
+    if "tests" not in session.posargs:
+        _annotate(session, row, started)
+    if "annotate" in session.posargs:
+        return
     # Of an old library with a new one warnings are to be expected; with the newest of all each one is an error.
     warnings = ["-W", "default"] if resolution == "lowest-direct" else []
     tests = [f"tests/processing/{name}" for name in DATA_LAYER]
     output = session.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *warnings, *tests, silent=True)
     _note(session, {**row, "tests": True}, started, str(output))
+
+
+@nox.session(python="3.11")
+@nox.parametrize("transformers", COMMON)
+def common(session: nox.Session, transformers: str) -> None:
+    """transformers' own common tests on the classes of langcell; TRANSFORMERS_SOURCE names another source of them."""
+    wanted = "transformers" if transformers == "newest" else f"transformers=={transformers}"
+    _install(session, ".", wanted, "pytest>=8", "parameterized>=0.9", "pip")
+    started, room = time.time(), session.create_tmp()
+    source = os.environ.get("TRANSFORMERS_SOURCE") or _source_archive(session, room)
+    with session.chdir(room):
+        output = session.run("python", str(CASES / "common_tests" / "run.py"), source, "common", silent=True)
+    _note(session, {"row": "common", "transformers": transformers}, started, str(output))
 
 
 @nox.session(venv_backend="none")

@@ -29,7 +29,7 @@ echo "langcell $version"
 
 say "build: the sdist from a copy without git, the wheel from the sdist"
 rm -rf dist && mkdir dist "$work/tree"
-tar --exclude=./.git --exclude=./.venv --exclude=./dist -cf - . | tar -xf - -C "$work/tree"
+tar --exclude=./.git --exclude='./.venv*' --exclude=./.nox --exclude=./build --exclude=./dist -cf - . | tar -xf - -C "$work/tree"
 (cd "$work/tree" && "$work/tools/bin/python" -m build -o "$work/dist" . >"$work/build.log" 2>&1) || { tail -20 "$work/build.log"; exit 1; }
 cp "$work"/dist/* dist/
 "$work/tools/bin/twine" check --strict dist/*

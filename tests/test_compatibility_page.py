@@ -35,6 +35,16 @@ def test_every_behaviour_has_versions_a_source_and_a_guard():
         assert re.search(r"`tests/[\w/]+\.py", guard), what
 
 
+def test_every_common_test_of_transformers_that_is_left_out_has_a_reason():
+    table = (ROOT / "tests" / "matrix" / "common_tests" / "not_for_langcell.tsv").read_text(encoding="utf-8")
+    head, *rows = (line.split("\t") for line in table.splitlines())
+    assert head == ["test", "reason"]
+    names = [name for name, reason in rows if re.fullmatch(r"\w+Test::test_\w+", name) and len(reason.split()) > 8]
+    assert len(names) == len(rows)
+    assert names == sorted(set(names))
+    assert f"Each of the {len(names)} stands with its reason" in PAGE
+
+
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_a_finding_says_what_happens_pins_versions_and_leaves_nothing(path):
     text = path.read_text(encoding="utf-8")

@@ -42,8 +42,9 @@ def _open_h5ad(form: Readable) -> tuple[Any, Callable[[], None]]:
 def _open_zarr(form: Readable) -> tuple[Any, Callable[[], None]]:
     try:
         return open_root(form)
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{form.path}: no zarr group, or a damaged one ({error}); copy it again") from error
+    except (OSError, ValueError, KeyError, AssertionError) as error:
+        reason = str(error) or "an array"  # older zarr asserts without a word that this is a group
+        raise ValueError(f"{form.path}: no zarr group, or a damaged one ({reason}); copy it again") from error
 
 
 def is_hdf5(path: Path) -> bool:

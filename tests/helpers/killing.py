@@ -13,23 +13,28 @@ def worker_processes() -> list[multiprocessing.process.BaseProcess]:
 
 
 @contextmanager
-def killed_workers(seed: int, *, times: int = 2) -> Iterator[None]:
-    """Kill some workers during a block; twice at most, so that no task is lost more often than is borne."""
+def killed_workers(seed: int, *, times: int = 2) -> Iterator[list[int]]:
+    """Kill some workers during a block; twice at most, so that no task is lost more often than is borne.
+
+    Yields:
+        The ids of those that were killed, which grows.
+    """
     ended = threading.Event()
     rng = random.Random(seed)
+    killed: list[int] = []
 
     def kill() -> None:
-        left = times
-        while left and not ended.is_set():
+        while len(killed) < times and not ended.is_set():
             time.sleep(rng.uniform(0.005, 0.06))
             if workers := worker_processes():
-                rng.choice(workers).kill()
-                left -= 1
+                worker = rng.choice(workers)
+                worker.kill()
+                killed.append(worker.pid or 0)
 
     killer = threading.Thread(target=kill)
     killer.start()
     try:
-        yield
+        yield killed
     finally:
         ended.set()
         killer.join()

@@ -67,11 +67,13 @@ def test_one_missing_weight_is_set_beside_those_that_are_there(tmp_path, nan_mem
         assert torch.equal(weight[1], expected[1]) != weight[0].startswith(name), weight[0]
 
 
-def test_a_run_that_starts_with_a_new_head_says_so(tmp_path, caplog):
+def test_a_run_that_starts_with_a_new_head_says_so(tmp_path, caplog, nan_memory):
     with caplog.at_level(logging.WARNING, "langcell"):
-        load_start_model(ModelSection(path=str(without("masked_gene_head.", tmp_path))))
+        model = load_start_model(ModelSection(path=str(without("masked_gene_head.", tmp_path))))
     assert "has no masked-gene head (5 weights, such as masked_gene_head.LayerNorm.bias)" in caplog.text
     assert "the run starts with a new one" in caplog.text
+    assert all(tensor.isfinite().all() and tensor.abs().max() < 100 for tensor in all_tensors(model).values())
+    assert not model.masked_gene_head.bias.any()
 
 
 def test_a_run_does_not_start_without_other_weights(tmp_path):

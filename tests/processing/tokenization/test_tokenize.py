@@ -103,9 +103,10 @@ def test_the_number_of_workers_changes_nothing(workers: int, specs, undisturbed:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_workers_killed_at_random_moments_change_no_byte(seed: int, specs, undisturbed: Path, tmp_path: Path) -> None:
-    with killed_workers(seed):
+    with killed_workers(seed) as killed:
         run(specs, tmp_path / "shards", workers=2)
     assert bytes_of(tmp_path / "shards") == bytes_of(undisturbed)
+    assert killed
 
 
 def test_machine_code_changes_nothing(specs, undisturbed: Path, tmp_path: Path, monkeypatch) -> None:
@@ -320,13 +321,16 @@ def test_a_census_gives_the_cells_that_a_file_gives(experiment, specs, tmp_path:
     assert source["read"] == 60 == source["written"] + sum(source["dropped"].values())
 
 
-def test_a_filtered_range_of_a_census(experiment, tmp_path: Path) -> None:
+def test_a_filtered_range_of_a_census_whose_readers_may_be_killed(experiment, tmp_path: Path) -> None:
     selection = CensusSelection(
         experiment, value_filter="assay_ontology_term_id == 'EFO:0009922' and nnz >= 10", joinids=(10, 50)
     )
     for workers, name in ((1, "one"), (2, "two")):
         run([census_source(selection)], tmp_path / name, workers=workers)
-    assert bytes_of(tmp_path / "one") == bytes_of(tmp_path / "two")
+    with killed_workers(0) as killed:
+        run([census_source(selection)], tmp_path / "killed", workers=2)
+    assert killed
+    assert bytes_of(tmp_path / "one") == bytes_of(tmp_path / "two") == bytes_of(tmp_path / "killed")
     (source,) = read_manifest(tmp_path / "one").sources
     chosen = ((OBS["assay_ontology_term_id"] == "EFO:0009922") & (OBS["nnz"] >= 10)).to_numpy()
     chosen = chosen & (np.arange(60) >= 10) & (np.arange(60) < 50)

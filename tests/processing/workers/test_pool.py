@@ -11,9 +11,10 @@ from langcell.processing.workers.pool import results_in_order, run_in_processes
 
 @pytest.mark.parametrize("seed", range(20))
 def test_no_task_is_lost_or_doubled_when_processes_are_killed_at_random(seed: int) -> None:
-    with killed_workers(seed):
+    with killed_workers(seed) as killed:
         results = list(run_in_processes(square_slowly, range(12), workers=2))
     assert sorted(results) == [(n, n * n) for n in range(12)]
+    assert killed
 
 
 def test_tasks_that_were_lost_twice_run_alone_and_the_others_go_on(tmp_path, caplog) -> None:
