@@ -5,6 +5,7 @@ import pytest
 from tiny_labelled import TYPES, labelled_cells
 
 import langcell
+from langcell.inference.classification import classify
 from langcell.training.fine_tuning.finetuning import finetune
 from langcell.training.fine_tuning.held_out import HeldOutGain, choose_held_out
 
@@ -89,7 +90,7 @@ def test_a_classification_head_is_compared_with_the_words_of_the_labels(base, ca
     rest = cells[np.setdiff1d(np.arange(len(cells)), tuned.train_rows)].copy()
     langcell.annotate(rest, list(TYPES), model=base, rerank="full", progress=False)
     before = (rest.obs["langcell_label"].astype(str) == rest.obs["type"]).mean()
-    langcell.classify(rest, model=tuned.named_by, progress=False)
+    classify(rest, model=tuned.named_by, progress=False)
     after = (rest.obs["langcell_label"].astype(str) == rest.obs["type"]).mean()
     assert (gain.before, gain.after) == (pytest.approx(before), pytest.approx(after))
     assert gain.after > gain.before
