@@ -66,7 +66,9 @@ class ReadOptions:
         names=("--x-is",),
     )
     gene_column: str | None = option(
-        None, "Column of var with Ensembl ids or gene symbols; the index of var when not given."
+        None,
+        "Column of var with Ensembl ids or gene symbols. When not given the index of var, or scanpy's column gene_ids "
+        "where that covers as many counts; index for the index in any case.",
     )
     layer: str | None = option(None, "Layer that holds the values; found when not given.")
     species: Species = option(  # noqa: RUF009

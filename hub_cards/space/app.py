@@ -31,8 +31,8 @@ DOWNLOADS = {
 # Tried on the sample: 19 of the 20 cells that fit it best were sorted as NK cells.
 SENTENCE = "a lymphocyte that kills tumour cells and virus-infected cells"
 WELCOME = """<div class="status">
-<p><b>1.</b> Drop a file of human cells with raw counts. <b>2.</b> Say which cell types there can be.
-<b>3.</b> Press <b>Name the cells</b>. Or try the sample first.</p>
+<p><b>1.</b> Drop a file of human cells with raw counts: h5ad, h5mu, loom, Cell Ranger's .h5, or its folder as a zip.
+<b>2.</b> Say which cell types there can be. <b>3.</b> Press <b>Name the cells</b>. Or try the sample first.</p>
 <p>Each cell gets the type whose description fits it best. No labelled cells are needed. You get a map, tables, a report
 and the named file.</p>
 <p>Files stay on the machine that runs this page. They are removed when you close it.</p></div>"""
@@ -44,6 +44,21 @@ THEME = Soft(
     radius_size="sm",
     font=["system-ui", "sans-serif"],
     font_mono=["ui-monospace", "monospace"],
+).set(
+    # Soft's own shades of text are too light to be read by everybody: each of these has a contrast of 4.5 or more.
+    body_text_color_subdued="*neutral_500",
+    input_placeholder_color="*neutral_500",
+    input_placeholder_color_dark="*neutral_300",
+    block_label_text_color="*primary_800",
+    block_label_background_fill_dark="*primary_700",
+    block_title_text_color="*primary_800",
+    link_text_color="*primary_700",
+    button_primary_background_fill="*primary_700",
+    button_primary_background_fill_dark="*primary_700",
+    button_primary_background_fill_hover="*primary_800",
+    button_primary_background_fill_hover_dark="*primary_800",
+    checkbox_label_background_fill_selected="*primary_700",
+    checkbox_label_background_fill_selected_dark="*primary_700",
 )
 CSS = """
 .gradio-container { max-width: min(1280px, 100vw) !important; margin: 0 auto; }
@@ -54,6 +69,8 @@ CSS = """
 .status.error { border-color: var(--error-border-color, #dc2626); color: var(--error-text-color, #b91c1c); }
 .status .warning { border-left: 3px solid #d97706; padding-left: 0.5rem; font-weight: 600; }
 .status summary { cursor: pointer; color: var(--body-text-color-subdued); }
+#file .wrap { color: var(--body-text-color-subdued); }
+#map .infolayer text { fill: var(--body-text-color) !important; }
 .table { overflow-x: auto; }
 .table table { width: 100%; border-collapse: collapse; border: 0 !important; font-size: 0.9rem; }
 .table caption { text-align: left; font-weight: 600; padding: 0.4rem 0; color: var(--body-text-color); }
@@ -105,7 +122,7 @@ def _inputs(options: AppOptions, facts: PageFacts) -> dict[str, Any]:
     ways = [TYPED, *([TISSUE] if facts.tissues else []), *([BRANCH] if facts.branches else [])]
     parts: dict[str, Any] = {
         "file": gr.File(
-            label=f"Cells: h5ad, 10x .h5, h5mu, loom, zipped 10x folder (up to {options.max_upload_mb} MB)",
+            label=f"File with cells, up to {options.max_upload_mb} MB",
             file_types=[".h5ad", ".h5mu", ".loom", ".h5", ".gz", ".zip", ".tar", ".tgz"],
             height=150,
             elem_id="file",

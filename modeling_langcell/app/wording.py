@@ -21,6 +21,7 @@ _IN_PAGE_WORDS = {
     r"--x-is": f"“{VALUES}” {MORE}",
     r"--layer (\S+)": f"\\1 as “{LAYER}” {MORE}",
     r"--gene-column": f"“{GENES}” {MORE}",
+    r"--cluster makes clusters": f"“{MAKE}” {MORE} makes clusters",
     r"--cluster-column": f"“{CLUSTERS}” {MORE}",
     r"by exactly one of --labels, --labels-file and --ontology-root": f"in “{LABELS}”",
     r" \(--accept-suggestions takes the first of each\)": "",

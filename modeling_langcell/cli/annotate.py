@@ -1,6 +1,7 @@
 """`langcell annotate`, `langcell embed` and `langcell report`."""
 
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,6 +41,14 @@ def annotate(
             show_default=False,
         ),
     ] = None,
+    known_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file with labels that some cells are known to have, as Loupe Browser exports it: cell names in "
+            "the first column, labels in the second. In place of --known-column.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Name the cells of INPUT by labels in words, and write them to OUTPUT.
 
@@ -53,9 +62,14 @@ def annotate(
 
     if sample_column is not None and report is None:
         raise ValueError("--sample-column is for the report; give --report report.html, too.")
+    if known_file is not None:
+        from langcell.inference.naming.known_file import read_known
+
+        naming = replace(naming, known=read_known(known_file))
     if is_alone():
         target = named_output(cells) if output is None else output
-        check_files(cells, target, labels=labels, naming=naming, csv=csv, report=report)
+        read = (labels.labels_file, known_file)
+        check_files(cells, target, *read, naming=naming, csv=csv, report=report)
         check_words(labels, model.model, adapter=model.adapter)
         check_cells(cells, reading, naming, sample_column=sample_column)
 
@@ -79,21 +93,23 @@ def annotate(
             job = InferenceJob.of(cells, output, model, reading, processes, writing)
             job.check()
             if csv is not None:
-                refuse_same_file(labels.labels_file, csv)
+                for read in (labels.labels_file, known_file):
+                    refuse_same_file(read, csv)
             found = chosen(labels, partial(config_of, model.model, model.adapter))
-        for note in found.notes if processes.is_main else ():
+        for note in found.notes_to_tell(has_known=naming.has_known) if processes.is_main else ():
             print(note)
         summary = run_annotation(job, found, naming, csv=csv)
     if summary is not None:
         _print_summary(summary)
-        written = [output, *([] if csv is None else tables_at(csv, summary.uns))]
+        tables = [] if csv is None else tables_at(csv, summary.uns)
+        written = [output, *tables]
         print(f"Wrote {', '.join(map(str, written))}")
         if report is not None:
             command = ["langcell", *sys.argv[1:]]
             named = {"sample_column": sample_column, "command": command, "data_name": cells.name}
             write_report(output, report, **named, evidence=evidence_of(output, model, reading))
             print(f"Wrote {report}")
-        for line in what_to_look_at(summary, output, report):
+        for line in what_to_look_at(summary, output, report, clusters_csv=tables[1] if len(tables) > 1 else None):
             print(line)
 
 

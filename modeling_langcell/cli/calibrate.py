@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import typer
 
 from langcell.cli.options import LabelledCells
+from langcell.inference.scoring.legal_values import check_alpha, check_between
 from langcell.loading.options import ModelOptions
 from langcell.processing.options import ReadOptions, option
 from langcell.training.labelled.options import LabelColumnOptions
@@ -45,6 +46,12 @@ class CalibrationOptions:
     fit_share: float = option(0.5, "Share of the cells to fit on; the other cells measure the fit.")
     seed: int = option(0, "Random seed of the split of the cells.")
 
+    def __post_init__(self) -> None:
+        check_alpha(self.alpha)
+        check_between("target_risk", self.target_risk, ends=(0,))
+        check_between("target_accuracy", self.target_accuracy, ends=(1,))
+        check_between("fit_share", self.fit_share, ends=())
+
 
 def calibrate(
     data: LabelledCells,
@@ -57,6 +64,9 @@ def calibrate(
     ] = Path("calibration.json"),
 ) -> None:
     """Fit temperature and threshold on half of the cells, and show risk and coverage on the other half."""
+    if output.suffix != ".json" or not output.parent.is_dir():
+        raise ValueError(f"Cannot write {output}; name a .json file in a folder that exists.")
+
     import numpy as np
     from rich.console import Console
 
@@ -64,18 +74,15 @@ def calibrate(
     from langcell.inference.naming.calibrate import calibrate as fit
     from langcell.inference.naming.calibrate import fitting_facts
     from langcell.loading.load import load
-    from langcell.scoring_langcell import check_alpha
     from langcell.training.labelled.label_columns import check_label_column
     from langcell.training.labelled.labelled_cells import read_labelled_cells
 
-    if output.suffix != ".json" or not output.parent.is_dir():
-        raise ValueError(f"Cannot write {output}; name a .json file in a folder that exists.")
     values = vars(reading)
     check_label_column(data, types.label_column, **values)
     labelled = read_labelled_cells(data, **vars(types), **values)
     kept = _candidates(labelled.names, options.absent_types)
     loaded = load(**vars(model))
-    alpha = check_alpha(loaded.config.alpha if options.alpha is None else options.alpha)
+    alpha = loaded.config.alpha if options.alpha is None else options.alpha
     labels = [labelled.labels[i] for i in kept]
     scored = score_data(data, labels, loaded=loaded, refine=False, **values)
     run = fit(

@@ -15,15 +15,14 @@ if TYPE_CHECKING:
     from langcell.inference.running.options import ReadingOptions
 
 # Opening one of these reads its tables alone; other containers may have to be converted first.
-_QUICKLY_OPENED = (".h5ad", ".zarr")
+_QUICKLY_OPENED = (".h5ad", ".h5mu", ".h5", ".zarr")
 _COLUMNS = ("cluster_column", "batch_column", "known_column")
 
 
 def check_files(
     cells: Path,
     output: Path,
-    *,
-    labels: "LabelOptions",
+    *read: Path | None,
     naming: "NamingOptions",
     csv: Path | None,
     report: Path | None,
@@ -33,7 +32,7 @@ def check_files(
     Args:
         cells: input.
         output: h5ad or zarr file to write.
-        labels: may name a file, which no table replaces.
+        read: files that are read, too, which no table replaces; None is no file.
         naming: says whether there is a table of clusters.
         csv: table to write, too.
         report: page to write, too.
@@ -49,7 +48,8 @@ def check_files(
     refuse_same_file(cells, output)
     check_csv(csv, clusters=naming.cluster or naming.cluster_column is not None)
     if csv is not None:
-        refuse_same_file(labels.labels_file, csv)
+        for path in read:
+            refuse_same_file(path, csv)
     if report is not None:
         check_page_place(report)
 
@@ -100,10 +100,12 @@ def check_cells(
     from langcell.processing.cells.anndata_io import open_cells
 
     with open_cells(cells, **reading.source) as source:
+        naming = naming.with_clusters_in(source.obs_columns)
         for name, column in [*((name, getattr(naming, name)) for name in _COLUMNS), ("sample_column", sample_column)]:
             if column is not None and column not in source.obs_columns:
                 there = [str(each) for each in source.obs_columns]
-                raise ValueError(f"unknown {name.replace('_', ' ')} {column!r}; obs has {there}")
+                make = "; --cluster makes clusters" if name == "cluster_column" else ""
+                raise ValueError(f"unknown {name.replace('_', ' ')} {column!r}; obs has {there}{make}")
 
 
 def _facts_of(model: Any) -> dict[str, Any]:

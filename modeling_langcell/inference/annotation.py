@@ -17,7 +17,7 @@ from langcell.configuration_langcell import LangCellConfig
 from langcell.encoders_langcell import unit_rows
 from langcell.inference.hierarchy.tree_voice import TreeVoice
 from langcell.inference.naming.candidates import Candidates, candidates_of, with_known
-from langcell.inference.naming.cluster_names import cluster_results, read_clusters
+from langcell.inference.naming.cluster_names import cluster_results, read_clusters, with_clusters_of
 from langcell.inference.naming.csv_tables import check_csv, write_tables
 from langcell.inference.naming.fine_tuned_labels import note_on_others
 from langcell.inference.naming.label_counts import LabelCounts, count_labels
@@ -56,7 +56,6 @@ from langcell.processing.cells.row_blocks import RowBlocks
 from langcell.processing.labels.resolve import Label
 from langcell.processing.options import from_keywords, takes
 from langcell.processing.reference_cells import MeasuredReference
-from langcell.scoring_langcell import check_alpha
 
 __all__ = [
     "UNASSIGNED",
@@ -169,9 +168,11 @@ def run_annotation(
             job.check()
             with_clusters = naming.cluster or naming.cluster_column is not None
             check_csv(csv, job.options.orthologs, clusters=with_clusters)
-            candidates = labels if isinstance(labels, Candidates) else candidates_of(job, labels, **reading)
+            how = {"has_known": naming.has_known, **reading}
+            candidates = labels if isinstance(labels, Candidates) else candidates_of(job, labels, **how)
             naming = naming.checked()
             source = stack.enter_context(open_cells(job.data, **job.options.source))
+            naming = with_clusters_of(naming, source)
             candidates = with_known(candidates, known_names(source, naming), job)
             naming = candidates.naming(naming)
             resolved = storable(candidates.labels, naming)
@@ -180,7 +181,7 @@ def run_annotation(
             loaded, dtype = job.load()
             if note := note_on_others(resolved, loaded.config):
                 logger.info(note)
-            alpha = check_alpha(loaded.config.alpha if naming.alpha is None else naming.alpha)
+            alpha = loaded.config.alpha if naming.alpha is None else naming.alpha
             texts = {"labels": [label.name for label in resolved], "label_texts": [label.text for label in resolved]}
             reference = measured_reference(loaded, source) if naming.reference else None
             kind = {"alpha": float(alpha), "reference_cells": 0 if reference is None else len(reference)}

@@ -18,7 +18,7 @@ from langcell.loading.adapter_files import AdapterFiles, find_adapter, merge_int
 from langcell.loading.download_checks import check_download
 from langcell.loading.model_kinds import ModelKind, check_kind, quiet_loading
 from langcell.loading.onnx_model import is_onnx_folder
-from langcell.loading.options import AUTO_DTYPE, BUNDLED_MODEL
+from langcell.loading.options import AUTO_DTYPE, BUNDLED_MODEL, check_dtype
 from langcell.loading.precision import fast_dtype
 from langcell.modeling_langcell import LangCellModel
 from langcell.processing.genes import VOCABULARY_FILE, check_same_vocabulary
@@ -26,7 +26,6 @@ from langcell.processing.processing_langcell import LangCellProcessor
 
 DEFAULT_MODEL = BUNDLED_MODEL
 _NEEDED_FILES = ("config.json", "processor_config.json", "tokenizer.json", VOCABULARY_FILE)
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -278,9 +277,8 @@ def as_dtype(dtype: str | torch.dtype, device: torch.device | None = None) -> to
         return dtype
     if dtype == AUTO_DTYPE:
         return fast_dtype(device or torch.device("cpu"))
-    if dtype not in _DTYPES:
-        raise ValueError(f"dtype is {dtype!r}; legal are {', '.join(_DTYPES)}, {AUTO_DTYPE}.")
-    return _DTYPES[dtype]
+    check_dtype(dtype)
+    return getattr(torch, dtype)
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:

@@ -14,6 +14,19 @@ BUNDLED_MODEL = "langcell-mini"
 """What the weights that come with the package are called; no id on the Hub."""
 
 AUTO_DTYPE = "auto"
+DTYPES = ("float32", "bfloat16", "float16")
+# What people call devices that torch calls otherwise.
+_OTHER_NAMES = {"gpu": "cuda", "nvidia": "cuda", "metal": "mps", "apple": "mps"}
+
+
+def check_dtype(dtype: str) -> None:
+    """Refuse a number format by its name.
+
+    Raises:
+        ValueError: unknown name.
+    """
+    if dtype not in (*DTYPES, AUTO_DTYPE):
+        raise ValueError(f"dtype is {dtype!r}; legal are {', '.join(DTYPES)}, {AUTO_DTYPE}.")
 
 
 @dataclass(frozen=True)
@@ -27,6 +40,10 @@ class PlacedModel:
     )
     device: str | None = option(None, "Device: cpu, cuda, mps, ...; the best one available when not given.")
 
+    def __post_init__(self) -> None:
+        if isinstance(self.device, str) and (name := _OTHER_NAMES.get(self.device.lower())):
+            raise ValueError(f"Device {self.device!r} is called {name!r}; 'cpu' is always there.")
+
 
 @dataclass(frozen=True)
 class ModelOptions(PlacedModel):
@@ -35,6 +52,11 @@ class ModelOptions(PlacedModel):
     dtype: str = option(
         AUTO_DTYPE, "Number format: float32, bfloat16, float16, or auto (bfloat16 where the device is fast at it)."
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.dtype, str):
+            check_dtype(self.dtype)
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,17 @@ from markupsafe import Markup
 
 # Genes of a list that a page shows.
 MOST_GENES = 10
+# Labels of a report that are open at once; with more the page would be of many screens.
+_MOST_OPEN = 3
 
 
-def evidence_blocks(record: Mapping[str, Any]) -> dict[str, Markup]:
+def evidence_blocks(record: Mapping[str, Any], *, most_open: int | None = None) -> dict[str, Markup]:
     """Return one `<details>` element per group, by the group's name; strong conflicts stand out.
 
     Args:
         record: what `Explanation.record()` returned, or what --json printed.
+        most_open: groups with strong conflicts are open already, unless more than this number have any; None for no
+            limit.
 
     >>> blocks = evidence_blocks({"groups": [], "strong_conflict": 0.8})
     >>> blocks
@@ -24,9 +28,14 @@ def evidence_blocks(record: Mapping[str, Any]) -> dict[str, Markup]:
     """
     template = _environment().get_template("evidence.html.jinja")
     strong = float(record["strong_conflict"])
+    groups = [shown_group(group, strong=strong) for group in record["groups"]]
+    n_strong = sum(bool(group["n_strong"]) for group in groups)
+    opens = most_open is None or n_strong <= most_open
     return {
-        str(group["group"]): Markup(template.render(group=shown_group(group, strong=strong), most=MOST_GENES))
-        for group in record["groups"]
+        str(group["group"]): Markup(
+            template.render(group=group, most=MOST_GENES, opens=opens and bool(group["n_strong"]))
+        )
+        for group in groups
     }
 
 
@@ -51,7 +60,7 @@ def evidence_section(record: Mapping[str, Any] | None) -> Markup:
     if not record or not record["groups"]:
         return Markup("")
     heading = Markup("<h2>Genes for and against each label</h2>")
-    return heading + Markup("\n").join(evidence_blocks(record).values())
+    return heading + Markup("\n").join(evidence_blocks(record, most_open=_MOST_OPEN).values())
 
 
 def shown_group(group: Mapping[str, Any], *, strong: float) -> dict[str, Any]:

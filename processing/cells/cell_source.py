@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
 
@@ -24,6 +23,8 @@ _ROWS_PER_LOOK = 64
 # What scanpy calls the column of Ensembl ids that Cell Ranger's files have beside gene symbols. Columns of other names
 # are read where --gene-column names them: what they hold is up to whoever made the file.
 _ID_COLUMNS = {"gene_ids"}
+# What the gene table of Cell Ranger's own files becomes: the ids are the index, and the symbols stand in "name".
+_TENX_COLUMNS = {"id", "name", "feature_type"}
 
 
 @dataclass(frozen=True)
@@ -136,26 +137,40 @@ class CellSource:
         return list(self.gene_names) if column is None else gene_names(self.var, column)
 
     def _find_genes(self, vocabulary: GeneVocabulary) -> FoundGenes:
-        """Find the genes by their names; by a column of ids only where next to none of the names is known.
+        """Find the genes by their names or by their ids, where a container has both: by what covers more of the counts.
 
-        A column is no second choice where the names serve: other containers of the same cells have names alone, and
-        the tokens of a cell must not depend on its container.
+        Containers have the names in the index and the ids beside them, or the other way round. The same choice from
+        both gives the same tokens. Where both cover as much, ids are read: no two genes share one.
         """
         options = {"naming": self.naming, "other_columns": self.gene_columns, "share_of_counts": self.share_of_counts}
-        try:
-            return find_genes(self.gene_names, vocabulary, **options)
-        except ValueError as refused:
-            for column in self._id_columns:
-                with suppress(ValueError):  # other ids than the vocabulary's
-                    by_ids = find_genes(gene_names(self.var, column), vocabulary, **options)
-                    note = f"Genes are read from var[{column!r}]: next to none of the names is known"
-                    return replace(by_ids, notes=(*by_ids.notes, note), column=column)
-            raise ValueError(f"{self._contents.name}: {refused}") from None
+        found: dict[str | None, FoundGenes] = {}
+        refused: list[ValueError] = []
+        for column in (None, *self._beside_the_index):
+            names = self.gene_names if column is None else gene_names(self.var, column)
+            try:
+                found[column] = find_genes(names, vocabulary, **options)
+            except ValueError as error:  # next to none is known there
+                refused.append(error)
+        if not found:
+            raise ValueError(f"{self._contents.name}: {refused[0]}") from None
+        # Where nothing is to be compared no cell is read.
+        shares = {column: self.share_of_counts(each.index >= 0) for column, each in found.items() if len(found) > 1}
+        best = max(found, key=lambda column: (shares.get(column, 1.0), column in _ID_COLUMNS, column is None))
+        if best is None:
+            return found[best]
+        why = ": next to none of the names is known"
+        if None in shares:
+            why = f", which covers {shares[best]:.1%} of the counts ({shares[None]:.1%} by the names in the index)"
+        note = f"Genes are read from var[{best!r}]{why}"
+        return replace(found[best], notes=(*found[best].notes, note), column=best)
 
     @property
-    def _id_columns(self) -> list[str]:
-        """Columns of Ensembl ids that stand beside the names, where the user named no column."""
-        return [] if self._column_is_given else [name for name in self.gene_columns if name in _ID_COLUMNS]
+    def _beside_the_index(self) -> list[str]:
+        """Columns of ids beside names, or of names beside ids, where the user named no column."""
+        if self._column_is_given:
+            return []
+        of_tenx = {"name"} if set(self.var.columns) >= _TENX_COLUMNS else set()
+        return [name for name in self.gene_columns if name in _ID_COLUMNS | of_tenx]
 
     def tell(self) -> None:
         """Say the notes in the log, once."""
@@ -265,13 +280,15 @@ class CellSource:
 def gene_names(var: pd.DataFrame, column: str | None = None) -> list[str]:
     """Return names of the genes: the index of the gene table, or one of its columns ("" where that has no entry).
 
+    "index" stands for the index, where there is no such column.
+
     Raises:
         ValueError: There is no such column.
 
     >>> gene_names(pd.DataFrame({"symbol": ["CD3D", None]}, index=["ENSG1", "ENSG2"]), "symbol")
     ['CD3D', '']
     """
-    if column is None or (column not in var.columns and column == var.index.name):
+    if column is None or (column not in var.columns and column in ("index", var.index.name)):
         values = var.index.to_series()
     elif column in var.columns:
         values = var[column]

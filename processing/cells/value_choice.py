@@ -153,7 +153,7 @@ def _is_all_zero(rows: MatrixRows) -> bool:
 
 def _named_genes(var: pd.DataFrame, gene_column: str | None) -> int:
     """How many genes have a name of their own that is no number, as the index of a table is that lost its names."""
-    if gene_column is None or gene_column == var.index.name:
+    if gene_column is None or (gene_column not in var.columns and gene_column in ("index", var.index.name)):
         names = var.index
     elif gene_column in var.columns:
         names = pd.Index(var[gene_column])

@@ -109,6 +109,8 @@ def write_page_files(folder: Path, cells: anndata.AnnData) -> None:
     pairs = [f"{name.capitalize()}\t{name}" for name in cells.var_names]
     (folder / "orthologs.tsv").write_text("\n".join(["Mouse gene name\tGene name", *pairs]) + "\n")
     (folder / "labels.tsv").write_text("\n".join(LABELS) + "\n")
+    known = cells.obs["expert_label"].dropna().rename("my_label")
+    known.to_csv(folder / "known.csv", index_label="Barcode")
     (folder / "hallmark.gmt").write_text(
         "".join(f"SET {i}\tmade\t" + "\t".join(cells.var_names[i * 20 : (i + 1) * 20]) + "\n" for i in range(6))
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from langcell.inference.running.options import ReadingOptions
+from langcell.inference.scoring.legal_values import check_alpha, check_between
 from langcell.loading.options import AdaptedModelOptions
 from langcell.processing.options import option
 from langcell.training.labelled.options import LabelColumnOptions
@@ -15,6 +16,17 @@ CELL_DRAWS = 200
 
 _ALPHA = "Weight of the similarity in the score, 0 to 1; the model's own when not given."
 _REPEATS = "Number of draws behind each standard deviation; one draw has none."
+
+
+def check_repeats(repeats: int) -> int:
+    """Return `repeats`, if it is legal.
+
+    Raises:
+        ValueError: it is below 1.
+    """
+    if repeats < 1:
+        raise ValueError(f"repeats is {repeats}; give at least 1, and 2 or more for a standard deviation.")
+    return repeats
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,12 @@ class TaskOptions:
     """Options of a task; the base of the groups below."""
 
     panel: ClassVar[str] = "Task"
+
+    def __post_init__(self) -> None:
+        check_alpha(getattr(self, "alpha", None))
+        check_repeats(getattr(self, "repeats", 1))
+        for name in ("active_share", "target_risk"):
+            check_between(name, getattr(self, name, None))
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,14 @@ class FineTuned:
         """The model's configuration."""
         return self.model.config
 
+    @property
+    def named_by(self) -> LoadedLangCell | LoadedClassifier:
+        """The model as naming takes it."""
+        if isinstance(self.model, LoadedLangCell):
+            return self.model
+        facts = self.config.fine_tuning["base"]
+        return LoadedClassifier(self.model, self.processor, facts["model_id"], facts["revision"])
+
     def score(self, adata: AnnData | str | Path, **reading: Any) -> np.ndarray:
         """Return the scores of all cells, float32, (cells, labels); each row sums to 1, NaN for a cell without a known
         gene.
@@ -69,9 +77,9 @@ class FineTuned:
             similarity, match = torch.from_numpy(parts.similarity), torch.from_numpy(parts.match)
             scores = combine_scores(similarity, match, alpha=self.config.alpha).numpy()
             return np.where(parts.known[:, None], scores, np.float32(np.nan))
-        facts = self.config.fine_tuning["base"]
-        classifier = LoadedClassifier(self.model, self.processor, facts["model_id"], facts["revision"])
-        return classify_cells(adata, loaded=classifier, **reading).scores
+        named_by = self.named_by
+        assert isinstance(named_by, LoadedClassifier)
+        return classify_cells(adata, loaded=named_by, **reading).scores
 
     def save(self, output: str | Path) -> None:
         """Write an adapter (method "lora") or a complete Hub folder, whole or not at all, with a card.

@@ -199,7 +199,7 @@ def _copy_to_compare(
     base: LoadedLangCell, tuning: TuningOptions, cells: _ChosenCells, labelled: LabelledCells
 ) -> LoadedLangCell | None:
     """Return the base as it was, to name held-out cells by; None where nothing is compared, which the log says."""
-    if tuning.held_out == 0 or tuning.task != "text":
+    if tuning.held_out == 0:
         return None
     if (n_cells := len(_held_out_rows(labelled, cells, tuning))) < LEAST_MEASURED:
         logger.info(
@@ -224,9 +224,8 @@ def _measured(
     rows = _held_out_rows(labelled, cells, tuning)
     truth = np.full(len(labelled.truth), -1)
     truth[rows] = _codes_of_learned(labelled, cells)[rows]
-    assert isinstance(tuned.model, LoadedLangCell)
     chose = bool(np.isin(rows, cells.validation_rows).any())
-    how = {"base": untouched, "tuned": tuned.model, "source_options": source_options, "chose_the_step": chose}
+    how = {"base": untouched, "tuned": tuned.named_by, "source_options": source_options, "chose_the_step": chose}
     gain = measure_gain(adata, cells.labels, truth, **how)
     logger.info("%s", gain.sentence())
     tuned.config.fine_tuning["held_out"] = gain.record()

@@ -13,10 +13,11 @@ import torch
 from anndata import AnnData
 
 from langcell.inference.annotation import ScoredCells, score_data
+from langcell.inference.classification import LoadedClassifier, classify_cells
 from langcell.inference.refinement.mixture import LEAST_CELLS as LEAST_REFINED
 from langcell.loading.load import LoadedLangCell
 from langcell.processing.cells.anndata_io import open_cells
-from langcell.processing.labels.resolve import Label
+from langcell.processing.labels.resolve import Label, resolve_labels
 from langcell.scoring_langcell import combine_scores
 
 LEAST_MEASURED = 10
@@ -35,6 +36,7 @@ class HeldOutGain:
         error: standard error of the difference, from the same cells named twice.
         refined: whether the cells named each other, in both cases.
         chose_the_step: whether the same cells decided when the training stopped, which flatters the second share.
+        by_head: whether the fine-tuned model names by a classification head, which the base has none of.
     """
 
     cells: int
@@ -43,9 +45,18 @@ class HeldOutGain:
     error: float
     refined: bool
     chose_the_step: bool = False
+    by_head: bool = False
 
     @classmethod
-    def of(cls, before: np.ndarray, after: np.ndarray, *, refined: bool, chose_the_step: bool = False) -> "HeldOutGain":
+    def of(
+        cls,
+        before: np.ndarray,
+        after: np.ndarray,
+        *,
+        refined: bool,
+        chose_the_step: bool = False,
+        by_head: bool = False,
+    ) -> "HeldOutGain":
         """Compare two namings of the same cells.
 
         Args:
@@ -53,10 +64,11 @@ class HeldOutGain:
             after: bool, shape (cells,); whether the fine-tuned model is right.
             refined: whether cells named each other.
             chose_the_step: whether the cells decided when the training stopped.
+            by_head: whether the fine-tuned model names by a classification head.
         """
         difference = after.astype(float) - before.astype(float)
         error = float(difference.std(ddof=1) / math.sqrt(len(difference))) if len(difference) > 1 else math.inf
-        return cls(len(before), float(before.mean()), float(after.mean()), error, refined, chose_the_step)
+        return cls(len(before), float(before.mean()), float(after.mean()), error, refined, chose_the_step, by_head)
 
     @property
     def gain(self) -> float:
@@ -74,6 +86,8 @@ class HeldOutGain:
         'On 300 held-out cells, refined both times: 0.850 right before, 0.880 after, +0.030 ± 0.010: it helped.'
         """
         how = "refined both times" if self.refined else "each cell alone"
+        if self.by_head:
+            how += ", before by the words of the labels"
         seen = "; these cells also chose when to stop, which flatters the second number" if self.chose_the_step else ""
         return (
             f"On {self.cells} held-out cells, {how}: {self.before:.3f} right before, {self.after:.3f} after, "
@@ -82,7 +96,8 @@ class HeldOutGain:
 
     def _verdict(self) -> str:
         if abs(self.gain) <= _ERRORS * self.error:
-            return "no difference beyond chance; more labelled cells, or known cells in the file, may help"
+            help_of = "more labelled cells" if self.by_head else "more labelled cells, or known cells in the file,"
+            return f"no difference beyond chance; {help_of} may help"
         return "it helped" if self.gain > 0 else "names got worse; do not use it for such files"
 
 
@@ -92,11 +107,13 @@ def measure_gain(
     truth: np.ndarray,
     *,
     base: LoadedLangCell,
-    tuned: LoadedLangCell,
+    tuned: LoadedLangCell | LoadedClassifier,
     source_options: Mapping[str, Any],
     chose_the_step: bool = False,
 ) -> HeldOutGain:
     """Name held-out cells by both models as `annotate` does: refined where there are enough cells, else each alone.
+
+    A classification head names each cell alone, as `classify` does. So does the base then, by the words of the labels.
 
     Args:
         adata: the data that the fine-tuning read.
@@ -109,13 +126,37 @@ def measure_gain(
     """
     rows = np.flatnonzero(truth >= 0)
     cells, reading = _cells_of(adata, rows, tuned, source_options)
-    refine = len(rows) >= LEAST_REFINED
-    scored = [
-        score_data(cells, labels, loaded=loaded, refine=refine, match=not refine, **reading) for loaded in (base, tuned)
-    ]
-    refined = all(each.refined is not None for each in scored)
-    before, after = (_best(each, tuned.config.alpha, refined=refined) == truth[rows] for each in scored)
-    return HeldOutGain.of(before, after, refined=refined, chose_the_step=chose_the_step)
+    if isinstance(tuned, LoadedClassifier):
+        words = score_data(cells, _in_words(labels), loaded=base, refine=False, **reading)
+        classes = classify_cells(cells, loaded=tuned, **reading).scores
+        before, after = _best(words, base.config.alpha, refined=False), _best_class(classes)
+        named = {"refined": False, "by_head": True}
+    else:
+        refine = len(rows) >= LEAST_REFINED
+        scored = [
+            score_data(cells, labels, loaded=loaded, refine=refine, match=not refine, **reading)
+            for loaded in (base, tuned)
+        ]
+        refined = all(each.refined is not None for each in scored)
+        before, after = (_best(each, tuned.config.alpha, refined=refined) for each in scored)
+        named = {"refined": refined}
+    return HeldOutGain.of(before == truth[rows], after == truth[rows], chose_the_step=chose_the_step, **named)
+
+
+def _in_words(labels: Sequence[Label]) -> Sequence[Label]:
+    """Return labels with the texts that `annotate` would read; classes that it would not tell apart stay names."""
+    if any(label.text != label.name for label in labels):
+        return labels
+    try:
+        return resolve_labels([label.name for label in labels])
+    except ValueError:
+        return labels
+
+
+def _best_class(scores: np.ndarray) -> np.ndarray:
+    """Return the class with the highest score of each cell; -1 for a cell without a known gene."""
+    known = ~np.isnan(scores[:, 0])
+    return np.where(known, np.argmax(np.nan_to_num(scores), axis=1), -1)
 
 
 def choose_held_out(truth: np.ndarray, learned: np.ndarray, *, most: int, seed: int) -> np.ndarray:
@@ -137,7 +178,10 @@ def choose_held_out(truth: np.ndarray, learned: np.ndarray, *, most: int, seed: 
 
 
 def _cells_of(
-    adata: AnnData | str | Path, rows: np.ndarray, loaded: LoadedLangCell, source_options: Mapping[str, Any]
+    adata: AnnData | str | Path,
+    rows: np.ndarray,
+    loaded: LoadedLangCell | LoadedClassifier,
+    source_options: Mapping[str, Any],
 ) -> tuple[AnnData, dict[str, Any]]:
     """Return some cells as data of their own, by the genes' names as they were read, and how to read them."""
     with open_cells(adata, **source_options) as source:

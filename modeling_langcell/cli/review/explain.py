@@ -93,6 +93,8 @@ def _print_groups(found: "Explanation", console: "Console") -> None:
         return
     for group in found.groups:
         if len(found.groups) == 1:
+            for sentence in group.origin:
+                print(sentence)
             _print_genes("supporting", group.supporting, group, console)
             _print_genes("conflicting", group.conflicting, group, console)
         else:
@@ -120,15 +122,20 @@ def _print_genes(kind: str, genes: "tuple[GeneEvidence, ...]", group: "LabelEvid
     if not genes:
         print(f"{_title(group)}: no {kind} genes")
         return
-    title = Text(f"{_title(group)}: {kind} genes")
+    others = {gene.speaks_for for gene in genes}
+    one = kind == "conflicting" and len(others) == 1
+    speaks = f", all of which speak for {others.pop()}" if one else ""
+    title = Text(f"{_title(group)}: {kind} genes{speaks}")
     # 80 columns hold the numbers and most of a profile's name.
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("gene", no_wrap=True)
     for column in ("strength", "effect", "log2 fold", "here", "elsewhere", "rank"):
         table.add_column(column, justify="right", min_width=max(map(len, column.split())))
-    table.add_column("profile" if kind == "supporting" else "speaks for", no_wrap=kind == "supporting")
+    if not one:
+        table.add_column("profile" if kind == "supporting" else "speaks for", no_wrap=True)
     for gene in genes:
         last = (gene.profiles[0] if gene.profiles else "") if kind == "supporting" else gene.speaks_for
+        cells = [] if one else [Text(last)]
         table.add_row(
             Text(gene.gene),
             f"{gene.strength:.2f}",
@@ -137,7 +144,7 @@ def _print_genes(kind: str, genes: "tuple[GeneEvidence, ...]", group: "LabelEvid
             f"{gene.share_in:.0%}",
             "–" if gene.share_out is None else f"{gene.share_out:.0%}",
             _number(gene.rank),
-            Text(last),
+            *cells,
         )
     console.print(table)
 

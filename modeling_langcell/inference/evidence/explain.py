@@ -1,6 +1,7 @@
 """`langcell.explain`: the genes that speak for and against labels, between two labels, or of one cell."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from langcell.inference.evidence.explanation import Explanation
@@ -8,6 +9,7 @@ from langcell.inference.evidence.file_evidence import FileEvidence
 from langcell.inference.evidence.groups import CellGroups, stored_term_ids, term_id_of
 from langcell.inference.evidence.occlusion import CellExplanation, explain_cell
 from langcell.inference.evidence.options import EvidenceOptions
+from langcell.inference.evidence.origins import origins_of
 from langcell.inference.evidence.settings import read_settings
 from langcell.inference.running.job import InferenceJob
 from langcell.inference.running.options import ReadingOptions
@@ -67,6 +69,9 @@ def _explain_groups(
     reading = {"markers": asked.markers, "top": asked.top, "rows": job.options.rows_per_chunk}
     file = FileEvidence(source, loaded, groups, terms, **reading)
     found = tuple(file.of(place, called[place]) for place in chosen)
+    if clusters is not None:
+        origins = origins_of(clusters, labels, settings)
+        found = tuple(replace(group, origin=origins[place]) for place, group in zip(chosen, found, strict=True))
     comparison = None if asked.against is None else file.compared(chosen[0], called, asked.against)
     return Explanation(groups.column, found, comparison, file.moments, groups.names, file.symbols)
 

@@ -76,6 +76,7 @@ class LabelEvidence:
         supporting: strongest first.
         conflicting: strongest first.
         notes: what a reader should know, a line each.
+        origin: of a cluster: what its cells are called, and what its name goes by; a sentence each.
     """
 
     group: str
@@ -88,6 +89,7 @@ class LabelEvidence:
     supporting: tuple[GeneEvidence, ...] = ()
     conflicting: tuple[GeneEvidence, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    origin: tuple[str, ...] = ()
 
     @property
     def strong_conflicts(self) -> tuple[GeneEvidence, ...]:

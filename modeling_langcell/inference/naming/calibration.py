@@ -22,11 +22,10 @@ import numpy as np
 from scipy.special import log_softmax, softmax
 
 from langcell.inference.naming.fitted_labels import difference_of_labels, short
+from langcell.inference.scoring.legal_values import AUTO_UNKNOWN, check_confidence, number_of
 from langcell.processing.files.atomic_output import atomic_output
 
 UNKNOWN = "unknown"
-AUTO_UNKNOWN = "auto"
-"""Value of `unknown` that calls cells so by their novelty, at the one documented operating point."""
 DEFAULT_TARGET_RISK = 0.1
 
 _LOG_TEMPERATURES = (math.log(1e-3), math.log(1e3))
@@ -229,13 +228,11 @@ def confidence_of(unknown: float | str | Path | None) -> tuple[Calibration | Non
     """
     if unknown is None or unknown == AUTO_UNKNOWN:
         return None, 0.0
-    try:
-        threshold = float(unknown)  # pyright: ignore[reportArgumentType]  # a Path is no number, which is the question
-    except (TypeError, ValueError):
+    threshold = number_of(unknown)
+    if threshold is None:
         calibration = Calibration.load(str(unknown))
         return calibration, calibration.threshold
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"unknown is {threshold}; give a confidence from 0 to 1, or the path of a calibration.")
+    check_confidence(threshold)
     return None, threshold
 
 

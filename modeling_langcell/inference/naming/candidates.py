@@ -39,6 +39,10 @@ class Candidates:
     notes: Sequence[str] = ()
     proposed: Literal["", "tissue", "all"] = ""
 
+    def notes_to_tell(self, *, has_known: bool) -> Sequence[str]:
+        """Return the notes, but for those on all types of the training where the known ones may take their place."""
+        return () if has_known and self.proposed == "all" else self.notes
+
     def naming(self, options: NamingOptions) -> NamingOptions:
         """Return the options, with a branch named as one where they leave it open."""
         open_branch = self.source == "branch" and options.hierarchy == "auto"
@@ -114,13 +118,19 @@ def chosen(options: LabelOptions, config: Any) -> Candidates:
 
 
 def candidates_of(
-    job: InferenceJob, labels: Any, *, tissue: str | None = None, accept_suggestions: bool = False
+    job: InferenceJob,
+    labels: Any,
+    *,
+    has_known: bool = False,
+    tissue: str | None = None,
+    accept_suggestions: bool = False,
 ) -> Candidates:
     """Find what cells can be called, as `langcell.annotate` does; notes go to the log of the first process.
 
     Args:
         job: job of the run.
         labels: as in `langcell.annotate`.
+        has_known: whether some cells are known, see `with_known`.
         tissue: where the cells are from.
         accept_suggestions: see `listed`.
 
@@ -131,7 +141,7 @@ def candidates_of(
         found = proposed(config_of(job.model, job.adapter), tissue)
     else:
         found = listed(labels, tissue=tissue, accept_suggestions=accept_suggestions)
-    for note in found.notes if job.processes.is_main else ():
+    for note in found.notes_to_tell(has_known=has_known) if job.processes.is_main else ():
         logger.info("%s.", note.removesuffix("."))
     return found
 
@@ -162,7 +172,8 @@ def with_known(candidates: Candidates, names: Sequence[str], job: InferenceJob) 
         added = [label for label in known if label.ontology_term_id is None or label.ontology_term_id not in ids]
         note = f"Candidates, too, since cells are known to be of them: {', '.join(label.name for label in added)}"
         found = replace(candidates, labels=[*candidates.labels, *added], notes=[note]) if added else candidates
-    for note in found.notes if found is not candidates and job.processes.is_main else ():
+    untold = found is not candidates or bool(names and candidates.proposed == "all")
+    for note in found.notes if untold and job.processes.is_main else ():
         logger.info("%s.", note)
     return found
 

@@ -1,5 +1,6 @@
 """One name per cluster in the results of `annotate`: columns of obs, a table in uns, and a CSV file."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,14 +10,30 @@ from scipy.special import softmax
 
 from langcell.inference.hierarchy.levels import MEDIUM, class_names
 from langcell.inference.hierarchy.tree_clusters import name_clusters_in_tree
-from langcell.inference.naming.calibration import AUTO_UNKNOWN, UNKNOWN
-from langcell.inference.naming.leiden_clusters import CLUSTER, leiden_clusters
+from langcell.inference.naming.calibration import UNKNOWN
+from langcell.inference.naming.leiden_clusters import CLUSTER, check_leiden, leiden_clusters
 from langcell.inference.naming.name_cells import FileVoices, NamedCells
 from langcell.inference.naming.options import NamingOptions
 from langcell.inference.refinement.clusters import ClusterNames, name_clusters
 from langcell.inference.refinement.placing import read_column
+from langcell.inference.scoring.legal_values import AUTO_UNKNOWN
 from langcell.processing.cells.anndata_io import CellSource
 from langcell.processing.ontology.terms import Ontology
+
+logger = logging.getLogger("langcell")
+
+
+def with_clusters_of(naming: NamingOptions, source: CellSource) -> NamingOptions:
+    """Return the options for a file: clusters of the usual name are made where it has none, which the log says.
+
+    Raises:
+        ValueError: what makes clusters is not installed.
+    """
+    found = naming.with_clusters_in(source.obs_columns)
+    if found is not naming:
+        check_leiden()
+        logger.info("obs has no column %r: clusters are made, in %r.", naming.cluster_column, CLUSTER)
+    return found
 
 
 def read_clusters(source: CellSource, column: str) -> np.ndarray:

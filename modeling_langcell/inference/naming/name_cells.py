@@ -9,7 +9,7 @@ import pandas as pd
 
 from langcell.inference.hierarchy.levels import BROAD, MEDIUM, class_names
 from langcell.inference.hierarchy.tree_voice import TreeVoice
-from langcell.inference.naming.calibration import AUTO_UNKNOWN, UNKNOWN, best_labels, confidence_of, named_probabilities
+from langcell.inference.naming.calibration import UNKNOWN, best_labels, confidence_of, named_probabilities
 from langcell.inference.naming.ontology_backoff import back_off
 from langcell.inference.naming.options import NamingOptions
 from langcell.inference.naming.smoothing import smooth_scores
@@ -18,6 +18,7 @@ from langcell.inference.refinement.file_refinement import FileRefinement
 from langcell.inference.refinement.novelty import Novelty, is_unknown
 from langcell.inference.refinement.placing import Block, NamedFile
 from langcell.inference.running.parts import ResultParts
+from langcell.inference.scoring.legal_values import AUTO_UNKNOWN
 from langcell.processing.labels.resolve import Label
 from langcell.processing.ontology.terms import Ontology
 

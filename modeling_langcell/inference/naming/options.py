@@ -2,10 +2,18 @@
 
 import logging
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
+from langcell.inference.scoring.legal_values import (
+    AUTO_UNKNOWN,
+    check_alpha,
+    check_confidence,
+    check_rerank,
+    number_of,
+)
 from langcell.processing.options import option
 
 logger = logging.getLogger("langcell")
@@ -13,6 +21,9 @@ logger = logging.getLogger("langcell")
 Rerank = Literal["exact", "full", "top-k", "none"]
 Refine = Literal["auto", "none"]
 Hierarchy = Literal["auto", "branch", "list", "none"]
+
+USUAL_CLUSTERS = "leiden"
+"""What scanpy calls its clusters; they are made where a file has no such column."""
 
 LABELS_FILE = (
     "File of labels: one per line, label<TAB>text, or JSON ([names], {label: text, ontology id or null}, or a list of "
@@ -59,7 +70,12 @@ class LabelOptions:
 
 @dataclass(frozen=True)
 class NamingOptions:
-    """How cells get their labels; see `annotate`."""
+    """How cells get their labels; see `annotate`.
+
+    Raises:
+        ValueError: one of them is not legal, or two do not go together.
+        OSError: the calibration cannot be read.
+    """
 
     panel: ClassVar[str] = "Naming"
 
@@ -134,7 +150,9 @@ class NamingOptions:
         in_cli=False,
     )
     cluster_column: str | None = option(
-        None, "Column of obs with clusters, such as leiden; each gets one name, from the probabilities of its cells."
+        None,
+        "Column of obs with clusters, such as leiden; each gets one name, from the probabilities of its cells. leiden "
+        "is made where the file has no such column, as --cluster does.",
     )
     cluster: bool = option(
         False,
@@ -142,38 +160,44 @@ class NamingOptions:
         names=("--cluster",),
     )
 
-    def checked(self) -> "NamingOptions":
-        """Return the options, if they are legal, with all labels scored where something needs all scores.
-
-        Raises:
-            ValueError: one of them is not legal, or two do not go together.
-            OSError: the calibration cannot be read.
-        """
-        from langcell.scoring_langcell import check_alpha, check_rerank
-
+    def __post_init__(self) -> None:
         check_rerank(self.rerank, self.k)
+        check_alpha(self.alpha)
+        self._check_unknown()
         self._check_refinement()
         self._check_clusters()
-        if self.alpha is not None:
-            check_alpha(self.alpha)
         if self.smooth is not None and not 0 <= self.smooth < math.inf:
             raise ValueError(f"smooth is {self.smooth}; give a strength of 0 (no smoothing) or more, such as 1.")
         if self.smooth_over is not None and self.smooth is None:
             raise ValueError(f"smooth_over is {self.smooth_over!r} without smooth; give its strength, such as 1.")
         if self.ontology_backoff is not None and not 0 <= self.ontology_backoff <= 1:
             raise ValueError(f"ontology_backoff is {self.ontology_backoff}; give a margin of scores, 0 to 1.")
+        if self.rerank == "top-k" and (needs := self._need_all_scores()):
+            raise ValueError(f"rerank 'top-k' leaves most scores out, and {needs[0]} needs them; use 'full' or 'none'.")
+
+    def checked(self) -> "NamingOptions":
+        """Return the options with all labels scored where something needs all scores.
+
+        Raises:
+            ValueError: what makes clusters is not installed.
+        """
+        if self.cluster:
+            from langcell.inference.naming.leiden_clusters import check_leiden
+
+            check_leiden()
         if self.refines and (others := self._other_ways()):
             logger.info("With %s each cell is named alone: refine is 'none'.", " and ".join(others))
             return replace(self, refine="none").checked()
-        needs = [name for name in ("unknown", "smooth", "ontology_backoff") if getattr(self, name) is not None]
-        if "unknown" in needs and (self.needs_similarity or self.unknown == "auto"):
-            needs.remove("unknown")
+        needs = self._need_all_scores()
         if not needs or self.rerank in ("full", "none"):
             return self
-        if self.rerank == "top-k":
-            raise ValueError(f"rerank 'top-k' leaves most scores out, and {needs[0]} needs them; use 'full' or 'none'.")
         logger.info("%s needs the scores of all labels: rerank is 'full' instead of 'exact'.", " and ".join(needs))
         return replace(self, rerank="full")
+
+    @property
+    def has_known(self) -> bool:
+        """Whether the labels of some cells are known."""
+        return self.known is not None or self.known_column is not None
 
     @property
     def refines(self) -> bool:
@@ -188,16 +212,33 @@ class NamingOptions:
     @property
     def needs_similarity(self) -> bool:
         """Whether labels or confidence come from similarities, for which scores may be missing."""
-        from langcell.inference.naming.calibration import confidence_of
+        return self.refines or self._is_calibrated
 
-        return self.refines or confidence_of(self.unknown)[0] is not None
+    @property
+    def _is_calibrated(self) -> bool:
+        """Whether `unknown` is the file of a calibration."""
+        return self.unknown not in (None, AUTO_UNKNOWN) and number_of(self.unknown) is None
 
     def _other_ways(self) -> list[str]:
         """Options that turn scores into labels in another way than the refinement."""
-        from langcell.inference.naming.calibration import confidence_of
-
         ways = [name for name in ("smooth", "ontology_backoff") if getattr(self, name) is not None]
-        return [*ways, *(["a calibration"] if confidence_of(self.unknown)[0] is not None else [])]
+        return [*ways, *(["a calibration"] if self._is_calibrated else [])]
+
+    def _need_all_scores(self) -> list[str]:
+        """Options that read the score of every label, as the cells will be named."""
+        needs = [name for name in ("unknown", "smooth", "ontology_backoff") if getattr(self, name) is not None]
+        by_similarity = self._is_calibrated or (self.refines and not self._other_ways())
+        if "unknown" in needs and (by_similarity or self.unknown == AUTO_UNKNOWN):
+            needs.remove("unknown")
+        return needs
+
+    def _check_unknown(self) -> None:
+        if self._is_calibrated:
+            from langcell.inference.naming.calibration import confidence_of
+
+            confidence_of(self.unknown)
+        elif self.unknown not in (None, AUTO_UNKNOWN):
+            check_confidence(float(self.unknown))
 
     def _check_refinement(self) -> None:
         if self.refine not in get_args(Refine):
@@ -218,13 +259,23 @@ class NamingOptions:
     def _check_clusters(self) -> None:
         if not self.cluster:
             return
-        from langcell.inference.naming.leiden_clusters import check_leiden
-
         if self.cluster_column is not None:
             raise ValueError(f"cluster and cluster_column {self.cluster_column!r} are both given; leave one out.")
         if not self.refines or self._other_ways():
             raise ValueError("cluster reads where the refinement places cells, and nothing is refined; leave one out.")
-        check_leiden()
+
+    def with_clusters_in(self, obs_columns: Collection[str]) -> "NamingOptions":
+        """Return the options with clusters made, where a file has none and those of the usual name are asked for.
+
+        A column of a like name would be meant instead, such as "leiden_r1"; then nothing is made.
+
+        Args:
+            obs_columns: columns that the file has.
+        """
+        asks = self.cluster_column == USUAL_CLUSTERS and self.refines and not self._other_ways()
+        if not asks or any(USUAL_CLUSTERS in str(column).lower() for column in obs_columns):
+            return self
+        return replace(self, cluster=True, cluster_column=None)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -245,7 +296,7 @@ class NamingOptions:
 
     def settings(self) -> dict[str, Any]:
         """Return what uns["langcell"] says of the options; what was not used is not there."""
-        from langcell.inference.naming.calibration import AUTO_UNKNOWN, confidence_of
+        from langcell.inference.naming.calibration import confidence_of
         from langcell.inference.refinement.novelty import UNKNOWN_ABOVE
 
         found: dict[str, Any] = {"rerank": self.rerank}

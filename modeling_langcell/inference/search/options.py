@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from langcell.inference.scoring.legal_values import check_alpha
 from langcell.processing.options import option
 
 
@@ -23,5 +24,4 @@ class SearchOptions:
             raise ValueError(f"top_k is {self.top_k}; give the number of hits wanted, 1 or more.")
         if self.rerank < 0:
             raise ValueError(f"rerank is {self.rerank}; give the number of candidates to re-rank, 0 for none.")
-        if self.alpha is not None and not 0 <= self.alpha <= 1:
-            raise ValueError(f"alpha is {self.alpha}; legal are 0 (match only) to 1 (similarity only).")
+        check_alpha(self.alpha)

@@ -27,13 +27,29 @@ def test_a_report_that_was_written_is_named():
     assert "open page.html" in what_to_look_at(summary(), Path("x.h5ad"), Path("page.html"))[2]
 
 
-def test_clusters_that_stand_out_are_named():
-    table = {"cluster": np.array(["0", "1", "2"]), "mixed": [False, True, False], "unknown": [False, False, True]}
-    assert "clusters 1, 2 are mixed or fit no label" in what_to_look_at(summary(clusters=table), Path("x"), None)[1]
-    table["mixed"] = [False] * 3
-    assert "cluster 2 is mixed or fits no label" in what_to_look_at(summary(clusters=table), Path("x"), None)[1]
-    table["unknown"] = [False] * 3
-    assert "no cluster is mixed" in what_to_look_at(summary(clusters=table), Path("x"), None)[1]
+@pytest.mark.parametrize(
+    ("mixed", "unknown", "said", "explained"),
+    [
+        pytest.param([0, 0, 0], [0, 0, 0], "no cluster is mixed", "0", id="none"),
+        pytest.param([0, 1, 0], [0, 0, 0], "cluster 1 is mixed", "1", id="mixed"),
+        pytest.param([1, 1, 0], [0, 0, 1], "cluster 2 fits no label, clusters 0, 1 are mixed", "2", id="both"),
+        pytest.param([1, 0, 0], [1, 0, 0], "cluster 0 fits no label;", "0", id="one_that_is_both"),
+    ],
+)
+def test_clusters_that_stand_out_are_named_and_one_is_explained(mixed, unknown, said, explained):
+    table = {"cluster": np.array(["0", "1", "2"]), "mixed": np.array(mixed, bool), "unknown": np.array(unknown, bool)}
+    line = what_to_look_at(summary(clusters=table), Path("x.h5ad"), None)[1]
+    assert f"2. {said}" in line
+    assert line.endswith(f"langcell explain x.h5ad --cluster {explained}")
+
+
+def test_the_table_of_clusters_is_named_where_there_is_one():
+    table = {"cluster": np.array(["0", "1"]), "mixed": [False] * 2, "unknown": [False] * 2}
+    found = summary(clusters=table)
+    assert "stand in" not in what_to_look_at(found, Path("x"), None)[1]
+    tables = {"clusters_csv": Path("names_clusters.csv")}
+    assert "(all 2 stand in names_clusters.csv)" in what_to_look_at(found, Path("x"), None, **tables)[1]
+    assert "(all 2 stand in page.html)" in what_to_look_at(found, Path("x"), Path("page.html"), **tables)[1]
 
 
 def test_cells_that_are_called_unknown_are_counted_and_not_offered_again():

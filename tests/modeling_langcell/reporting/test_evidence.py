@@ -30,6 +30,14 @@ def test_each_label_opens_and_strong_conflicts_stand_out(record):
     assert "background:#fdecea" not in "".join(blocks[name] for name in calm)
 
 
+def test_a_report_opens_no_label_where_many_have_strong_conflicts(record):
+    strong = {**record, "strong_conflict": 0.0}
+    n_strong = sum(bool(group["conflicting"]) for group in record["groups"])
+    assert n_strong > 1
+    assert str(evidence_blocks(strong, most_open=n_strong)).count(" open>") == n_strong
+    assert " open>" not in str(evidence_blocks(strong, most_open=n_strong - 1))
+
+
 def test_names_are_escaped():
     group = {"group": "<i>odd</i>", "label": "", "supporting": [], "conflicting": [], "notes": ["<b>"]}
     (block,) = evidence_blocks({"strong_conflict": 0.8, "groups": [group]}).values()

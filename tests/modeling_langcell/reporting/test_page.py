@@ -16,6 +16,25 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 
 
+GENE = {
+    "gene": "MBD4", "strength": 0.9, "effect": 2.8, "share_in": 1.0, "share_out": 0.1, "rank": 0.5,
+    "profiles": ["COVID-Infected|Immunodeficiency_Nasal_Swabs|Bcells.2"] * 3,
+}  # fmt: skip
+EVIDENCE = {
+    "strong_conflict": 0.8,
+    "groups": [
+        {
+            "group": "B cell",
+            "label": "B cell",
+            "supporting": [{**GENE, "speaks_for": ""}],
+            "conflicting": [{**GENE, "speaks_for": "CD16-positive, CD56-dim natural killer cell, human"}],
+            "notes": [],
+            "origin": ["Its 60 cells are called: 59 B cell, 1 T cell."],
+        }
+    ],
+}
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     """A report on a file of 1,000 cells, with a name that would be markup were it not escaped."""
@@ -24,7 +43,8 @@ def report(tmp_path_factory):
     cells.obs_names = [f"<script>cell{i}</script>" for i in range(1000)]
     cells.uns["langcell"]["unknown_below"] = 0.2
     cells.write_h5ad(folder / "named.h5ad")
-    langcell.write_report(folder / "named.h5ad", folder / "report.html", command=["langcell", "annotate", "my cells"])
+    facts = {"command": ["langcell", "annotate", "my cells"], "evidence": EVIDENCE}
+    langcell.write_report(folder / "named.h5ad", folder / "report.html", **facts)
     return folder / "report.html"
 
 
@@ -81,6 +101,7 @@ def test_it_is_one_file_that_says_all(report):
         "langcell annotate &#39;my cells&#39;",
         "0123456789ab",
         "transformers",
+        "Its 60 cells are called: 59 B cell, 1 T cell.",
     ):
         assert said in body, said
     assert "<script>cell" not in page
@@ -130,7 +151,10 @@ def test_it_opens_offline_and_answers(report, browser, width):
     assert "<script>cell" in shown.hover("map-by-confidence")
     shown.page.press("#tab-by-confidence", "ArrowLeft")  # tabs answer to the keyboard
     assert shown.page.locator("#map-by-label").is_visible()
-    # Nothing is wider than the window.
+    # Nothing is wider than the window, and what was drawn for a wide one is drawn again for a narrow one.
+    shown.page.set_viewport_size({"width": 420, "height": 900})
+    shown.page.wait_for_function("document.getElementById('map-by-label').layout.legend.orientation === 'h'")
+    assert shown.page.locator("details.evidence[open] table").count() == 2
     assert shown.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert shown.faults == []
 

@@ -135,17 +135,23 @@ IDS = ["ENSG00000000001", "ENSG00000000002", "ENSG00000000003"]
 @pytest.mark.parametrize(
     ("names", "ids", "expected"),
     [
-        pytest.param(["GENE1", "OLD2", "GENE3"], IDS, [0, -1, 2], id="the ids cover more, and the names serve"),
-        pytest.param(["GENE1", "GENE2", "GENE3"], IDS[::-1], [0, 1, 2], id="the names cover as much"),
+        pytest.param(["GENE1", "OLD2", "GENE3"], IDS, [0, 1, 2], id="the ids cover more"),
+        pytest.param(["GENE1", "GENE2", "GENE3"], [IDS[0], "b", IDS[2]], [0, 1, 2], id="the names cover more"),
+        pytest.param(["GENE1", "GENE2", "GENE3"], IDS, [0, 1, 2], id="both cover as much"),
         pytest.param(["GENE1", "GENE2", "GENE3"], ["a", "b", "c"], [0, 1, 2], id="no ids"),
         pytest.param(["x1", "x2", "x3"], IDS, [0, 1, 2], id="no names"),
     ],
 )
-def test_a_column_of_ids_is_read_by_itself_only_where_no_name_is_known(caplog, names, ids, expected) -> None:
+def test_a_column_of_ids_is_read_by_itself_where_it_covers_no_less(caplog, names, ids, expected) -> None:
     caplog.set_level("INFO", logger="langcell")
     found = source(var=genes_named(names, ids)).find_genes(tiny.tiny_vocabulary())
     assert found.index.tolist() == expected
-    assert ("Genes are read from var['gene_ids']" in caplog.text) == (names[0] == "x1")
+    assert ("Genes are read from var['gene_ids']" in caplog.text) == (ids == IDS)
+
+
+def test_the_index_is_read_whatever_a_column_covers_where_the_user_says_so() -> None:
+    var = genes_named(["GENE1", "OLD2", "GENE3"], IDS)
+    assert source(var=var, gene_column="index").find_genes(tiny.tiny_vocabulary()).index.tolist() == [0, -1, 2]
 
 
 def test_a_column_that_the_user_names_is_read_whatever_another_covers() -> None:

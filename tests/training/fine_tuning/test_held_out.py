@@ -5,6 +5,7 @@ import pytest
 from tiny_labelled import TYPES, labelled_cells
 
 import langcell
+from langcell.inference.classification import classify
 from langcell.training.fine_tuning.finetuning import finetune
 from langcell.training.fine_tuning.held_out import HeldOutGain, choose_held_out
 
@@ -74,3 +75,30 @@ def test_cells_that_chose_when_to_stop_are_said_to_have(base):
     assert tuned.gain is not None
     assert tuned.gain.cells == len(tuned.validation_rows)
     assert "these cells also chose when to stop" in tuned.gain.sentence()
+
+
+def test_a_classification_head_is_compared_with_the_words_of_the_labels(base, caplog):
+    cells = labelled_cells(12)
+    with caplog.at_level(logging.INFO, logger="langcell"):
+        tuned = finetune(cells, model=base, task="classification", shots=8, steps=60, **OPTIONS)
+    gain = tuned.gain
+    assert gain is not None
+    assert gain.cells == len(cells) - 8 * len(TYPES)
+    assert "each cell alone, before by the words of the labels" in gain.sentence()
+    assert gain.sentence() in caplog.text
+    assert tuned.config.fine_tuning["held_out"]["by_head"] is True
+    rest = cells[np.setdiff1d(np.arange(len(cells)), tuned.train_rows)].copy()
+    langcell.annotate(rest, list(TYPES), model=base, rerank="full", progress=False)
+    before = (rest.obs["langcell_label"].astype(str) == rest.obs["type"]).mean()
+    classify(rest, model=tuned.named_by, progress=False)
+    after = (rest.obs["langcell_label"].astype(str) == rest.obs["type"]).mean()
+    assert (gain.before, gain.after) == (pytest.approx(before), pytest.approx(after))
+    assert gain.after > gain.before
+
+
+def test_classes_that_share_a_text_keep_their_names(base):
+    cells = labelled_cells(12)
+    cells.obs["type"] = cells.obs["type"].replace({"T cell": "NK", "monocyte": "NK cell"})
+    tuned = finetune(cells, model=base, task="classification", shots=8, steps=2, **OPTIONS)
+    assert tuned.gain is not None
+    assert [label.text for label in tuned.labels] == ["B cell", "NK", "NK cell"]

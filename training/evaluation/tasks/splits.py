@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from langcell.training.evaluation.options import check_repeats
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -19,17 +21,6 @@ class Split:
     train: np.ndarray
     test: np.ndarray
     seed: int
-
-
-def check_repeats(repeats: int) -> int:
-    """Return `repeats`, if it is legal.
-
-    Raises:
-        ValueError: it is below 1.
-    """
-    if repeats < 1:
-        raise ValueError(f"repeats is {repeats}; give at least 1, and 2 or more for a standard deviation.")
-    return repeats
 
 
 def stratified_splits(truth: np.ndarray, *, train_share: float, repeats: int, seed: int) -> Iterator[Split]:
