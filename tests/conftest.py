@@ -10,6 +10,10 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell does for wha
 
 HELPERS = Path(__file__).resolve().parent / "helpers"
 
+# Where Python keeps no bytecode, every process of the tests would compile all of langcell and of the tests once more.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Before any Hugging Face library is imported: tests never reach for the network.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # The tiny models are far too small for more than one thread to be worth its start.
@@ -22,12 +26,16 @@ from kept_machine_code import keep_machine_code  # noqa: E402
 
 keep_machine_code()  # before any library is imported that numba compiles
 
+import steady_numbers  # noqa: E402
 import tiny  # noqa: E402
 from places import REAL_DATA_VARIABLE, real_data_folder  # noqa: E402
 from warm_python import warm_python  # noqa: E402
 from warm_server import READ_BY_ALL  # noqa: E402
 
 from langcell import fresh_process  # noqa: E402
+from langcell.loading import precision  # noqa: E402
+
+steady_numbers.compute_in_float32()
 
 
 class _WarmSystem:
@@ -49,6 +57,14 @@ def _environment_of_warm_processes():
 @pytest.fixture(scope="session", autouse=True)
 def _warm_fresh_processes():
     fresh_process.sys = _WarmSystem()
+
+
+@pytest.fixture(scope="module")
+def numbers_of_this_machine():
+    """Lets `auto` be what users get, which is bfloat16 where the machine is fast at it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(precision, "_multiplies_bfloat16", steady_numbers.THIS_MACHINES)
+        yield
 
 
 @pytest.fixture(scope="session")

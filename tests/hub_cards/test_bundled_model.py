@@ -15,6 +15,8 @@ from langcell.loading.load import bundled_model_folder
 from langcell.sample_data import BULK_LABELS, sample_cells
 from langcell.training.package_model import MITOCHONDRIAL_GENES
 
+pytestmark = pytest.mark.usefixtures("numbers_of_this_machine")
+
 
 @pytest.fixture(scope="module")
 def bundled():

@@ -102,6 +102,7 @@ def test_other_labels_than_an_adapters_are_legal_and_told(data, tiny_model_dir, 
     assert "by their texts alone: neuron." in caplog.text
 
 
+@pytest.mark.usefixtures("numbers_of_this_machine")
 @pytest.mark.parametrize(("task", "command"), [("text", "annotate"), ("classification", "classify")])
 def test_an_adapter_of_the_bundled_weights_needs_no_model(tmp_path, monkeypatch, task, command):
     monkeypatch.chdir(tmp_path)

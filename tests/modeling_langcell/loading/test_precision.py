@@ -4,6 +4,8 @@ import torch
 from langcell.loading.load import as_dtype, load
 from langcell.loading.precision import dtype_name, fast_dtype
 
+pytestmark = pytest.mark.usefixtures("numbers_of_this_machine")
+
 
 def test_a_cpu_is_fast_at_bfloat16_if_it_has_instructions_for_it():
     capabilities = torch.cpu.get_capabilities()
