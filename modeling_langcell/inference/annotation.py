@@ -17,7 +17,13 @@ from langcell.configuration_langcell import LangCellConfig
 from langcell.encoders_langcell import unit_rows
 from langcell.inference.hierarchy.tree_voice import TreeVoice
 from langcell.inference.naming.candidates import Candidates, candidates_of, with_known
-from langcell.inference.naming.cluster_names import cluster_results, read_clusters, with_clusters_of
+from langcell.inference.naming.cluster_names import (
+    PROBABILITIES,
+    cluster_results,
+    probability_blocks,
+    read_clusters,
+    with_clusters_of,
+)
 from langcell.inference.naming.csv_tables import check_csv, write_tables
 from langcell.inference.naming.fine_tuned_labels import note_on_others
 from langcell.inference.naming.label_counts import LabelCounts, count_labels
@@ -113,11 +119,11 @@ def annotate(
 
     Returns:
         The AnnData with obs `langcell_label`, `langcell_ontology_term_id`, `langcell_confidence` and, where cells were
-        refined, `langcell_label_alone` (what each would be called by itself); obsm `X_langcell`
-        (cell embeddings) and `langcell_scores` (cells x labels, which `langcell.score_table` puts names to), and
-        uns["langcell"]; None when a path was given. CELLxGENE opens it: categories are the labels in their order, and
-        obsm holds arrays alone (a table there stops it). A cell without any
-        known gene is called "unassigned" with confidence 0.
+        refined, `langcell_label_alone` (what each would be called by itself); obsm `X_langcell` (cell embeddings),
+        `langcell_scores` (cells x labels, which `langcell.score_table` puts names to) and, where cells were refined,
+        `langcell_probabilities` (posteriors, cells x labels); and uns["langcell"]. None when a path was given.
+        CELLxGENE opens it: categories are the labels in their order, and obsm holds arrays alone (a table there stops
+        it). A cell without any known gene is called "unassigned" with confidence 0.
 
     Raises:
         ValueError: unusable labels, cells, model or options, or an output that is the input; nothing is written then.
@@ -218,7 +224,7 @@ def run_annotation(
         obs, facts = cluster_results(named, voices, naming, clusters, uns["labels"])
         obs, uns = named.obs() | obs, uns | facts
         cell_names = None if csv is None else source.obs_names
-        job.store(source, obs, _matrices(named, resolved, finished, source.n_cells), uns)
+        job.store(source, obs, _matrices(named, resolved, finished, voices), uns)
         if csv is not None and cell_names is not None:
             write_tables(csv, cell_names, obs, uns)
         return _summary(named, uns, source.n_cells * len(resolved))
@@ -295,6 +301,8 @@ def _file_facts(named: NamedCells, voices: FileVoices, labels: Sequence[str]) ->
     if voices.refinement is not None and named.alone is not None:
         changed = (named.codes != named.alone) & np.isin(named.codes, np.arange(len(labels)))
         facts |= voices.refinement.settings(labels) | {"refined_cells": int(changed.sum())}
+    if voices.file.placed.cells.batches is not None:
+        facts["batch_correction"] = voices.file.placed.batch_method
     if named.novelty is not None:
         facts["cells_that_fit_no_label"] = int(is_unknown(named.novelty).sum())
         logger.info("%s.", sentence(named.novelty))
@@ -331,16 +339,20 @@ def _embed_with_hidden(
     return embeddings, loaded.model.pool_cells(states, cell_attention_mask)
 
 
-def _matrices(named: NamedCells, labels: Sequence[Label], finished: FinishedRun, n_cells: int) -> dict[str, Any]:
-    """Scores and embeddings, as blocks that are read when they are written."""
+def _matrices(named: NamedCells, labels: Sequence[Label], finished: FinishedRun, voices: FileVoices) -> dict[str, Any]:
+    """Scores, embeddings and, where cells were refined, posteriors, as blocks that are read when they are written."""
+    n_cells = len(named.codes)
 
     def scores() -> Any:
         return masked_scores(finished.parts) if named.scores is None else [named.scores]
 
-    return {
+    found = {
         "langcell_scores": RowBlocks(n_cells, len(labels), scores),
         "X_langcell": row_blocks(finished.parts, "embeddings", n_cells),
     }
+    if voices.refinement is not None:
+        found[PROBABILITIES] = RowBlocks(n_cells, len(labels), partial(probability_blocks, voices))
+    return found
 
 
 def _naming_settings(

@@ -2,16 +2,19 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from langcell.inference.hierarchy.tree_answers import TreeAnswers, answers_alone
+from langcell.inference.hierarchy.tree_voice import TreeVoice
+from langcell.inference.refinement.confidence import NameConfidence
 from langcell.inference.refinement.file_refinement import FileRefinement, heard_cells
 from langcell.inference.refinement.mixture import LEAST_CELLS
 from langcell.inference.refinement.placing import CellsInFile, NamedFile, PlacedCells
-from langcell.inference.running.cell_run import FinishedRun, InferenceRun, run_in_memory
+from langcell.inference.running.cell_run import InferenceRun, run_in_memory
 from langcell.inference.running.job import settings
 from langcell.inference.running.options import ReadingOptions
 from langcell.inference.running.reading import Coverage
@@ -26,6 +29,21 @@ from langcell.scoring_langcell import EncodedLabels, score_cells
 logger = logging.getLogger("langcell")
 
 NOT_ASKED_FOR = "it was not asked for"
+
+
+@dataclass(frozen=True)
+class ScoredTree:
+    """What cells are called where one label lies above another, as `annotate` calls them.
+
+    Attributes:
+        is_branch: whether labels are named from the top down; False for a list, whose labels stand for themselves, too.
+        alone: answers of each cell by itself; None for a list, where a cell by itself keeps its best label.
+        refined: answers once the cells of the file named each other; None where each stands alone.
+    """
+
+    is_branch: bool
+    alone: TreeAnswers | None = None
+    refined: TreeAnswers | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +65,7 @@ class ScoredCells:
         with_types: similarity with the labels, followed by all types of the reference cells, on one scale, float32,
             shape (cells, labels and types); None where it was not asked for.
         types: Cell Ontology ids of these types.
+        tree: what cells are called by labels of which one lies above another; None where none does, or nobody asked.
     """
 
     similarity: np.ndarray
@@ -61,10 +80,12 @@ class ScoredCells:
     why_alone: str = NOT_ASKED_FOR
     with_types: np.ndarray | None = None
     types: tuple[str, ...] = ()
+    tree: ScoredTree | None = None
 
     def without_reference(self) -> "ScoredCells":
         """Return the same scores with similarities as they are, each cell alone."""
-        alone = {"refined": None, "why_alone": "the refinement was that of the similarities with reference cells"}
+        why = "the refinement was that of the similarities with reference cells"
+        alone = {"refined": None, "tree": None, "why_alone": why}
         return replace(self, similarity=self.encoder_similarity, reference_cells=0, **alone)
 
 
@@ -77,6 +98,7 @@ def score_data(
     refine: bool = True,
     match: bool = True,
     types: bool = False,
+    hierarchy: str = "none",
     **reading: Any,
 ) -> ScoredCells:
     """Score all cells for resolved labels as `annotate` does, and return the parts of the score; writes nothing.
@@ -91,6 +113,7 @@ def score_data(
         refine: whether the cells of the file name each other, too, where there are enough of them.
         match: whether to evaluate the match of every label, which takes most of the time; NaN without.
         types: whether to compare cells with all types of the reference cells, too.
+        hierarchy: as there, where "auto" is a list; "none" reads no tree.
         reading: fields of `ReadingOptions`.
     """
     encoded, options = EncodedLabels(encode_label_texts(loaded, labels)), ReadingOptions(**reading)
@@ -126,9 +149,12 @@ def score_data(
             with_types=more[0] if more else None,
             types=names,
         )
+        voice = None if hierarchy == "none" else _voice(labels, hierarchy, loaded)
+        calibration = None if cells is None else NameConfidence.of(loaded.config)
+        scored = replace(scored, tree=_alone_in_tree(scored, voice, calibration))
         if isinstance(found, str):
             return replace(scored, why_alone=found)
-        return _refined(scored, finished, placed)
+        return _refined(scored, NamedFile(finished.parts, placed), voice, calibration)
 
 
 def _placed(source: CellSource, options: ReadingOptions, n_labels: int) -> PlacedCells | str:
@@ -141,13 +167,33 @@ def _placed(source: CellSource, options: ReadingOptions, n_labels: int) -> Place
     return found
 
 
-def _refined(scored: ScoredCells, finished: FinishedRun, placed: PlacedCells) -> ScoredCells:
+def _voice(labels: Sequence[Label], hierarchy: str, loaded: LoadedScorer) -> TreeVoice | None:
+    return TreeVoice.of(labels, hierarchy, getattr(loaded.config, "tissue_cell_types", None))
+
+
+def _alone_in_tree(
+    scored: ScoredCells, voice: TreeVoice | None, calibration: NameConfidence | None
+) -> ScoredTree | None:
+    if voice is None or not voice.is_branch:
+        return None if voice is None else ScoredTree(is_branch=False)
+    similarity = np.where(scored.known[:, None], scored.similarity, np.nan)
+    return ScoredTree(is_branch=True, alone=answers_alone(similarity, voice.text, calibration))
+
+
+def _refined(
+    scored: ScoredCells, file: NamedFile, voice: TreeVoice | None, calibration: NameConfidence | None
+) -> ScoredCells:
     """Return the scores with what the cells of the file say of each other."""
-    file = NamedFile(finished.parts, placed)
     if (n_heard := int(heard_cells(file.sample).sum())) < LEAST_CELLS:
         return replace(scored, why_alone=f"{n_heard} cells have known genes, and {LEAST_CELLS} are needed")
     refinement = FileRefinement(file)
     blocks = [(refinement.posterior(block), block.places) for block in file.blocks()]
     posterior, places = (np.concatenate(column) for column in zip(*blocks, strict=True))
     refined = np.where(scored.known[:, None], posterior, 0.0).astype(np.float32)
-    return replace(scored, refined=refined, places=places, why_alone="")
+    scored = replace(scored, refined=refined, places=places, why_alone="")
+    if voice is None or scored.tree is None:
+        return scored
+    in_tree = FileRefinement(file, **voice.fitting) if voice.is_branch else refinement
+    answers = [voice.together(in_tree.posterior(block), block.similarity, calibration) for block in file.blocks()]
+    together = TreeAnswers(*(np.concatenate([getattr(one, f.name) for one in answers]) for f in fields(TreeAnswers)))
+    return replace(scored, tree=replace(scored.tree, refined=together))

@@ -61,7 +61,8 @@ def _refinement(settings: dict[str, Any]) -> str:
         return "Each cell was named by itself."
     space = settings.get("refine_over")
     over = f"the matrix {space}" if space else "principal components of the log-normalised counts"
-    batches = f", centred per batch ({settings['batch_column']})" if settings.get("batch_column") else ""
+    moved = "corrected by Harmony for" if settings.get("batch_correction") == "harmony" else "centred per"
+    batches = f", {moved} batch ({settings['batch_column']})" if settings.get("batch_column") else ""
     known = f" Labels of some cells were given ({settings['known_column']})." if settings.get("known_column") else ""
     changed = int(settings.get("refined_cells", 0))
     return (

@@ -224,6 +224,7 @@ def command_of(settings: dict[str, Any]) -> str:
         "--ontology-backoff": settings.get("ontology_backoff"),
         "--refine-over": settings.get("refine_over"),
         "--batch-column": settings.get("batch_column"),
+        "--batch-correction": settings.get("batch_correction"),
         "--known-column": settings.get("known_column"),
         "--cluster-column": settings.get("cluster_column"),
         "--dtype": settings.get("dtype"),

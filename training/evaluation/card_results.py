@@ -7,7 +7,7 @@ from typing import Any
 
 from langcell.hub_cards.cards.measurements import Measurement
 from langcell.training.evaluation.reports.report import eval_results, methods_table, model_scores
-from langcell.training.evaluation.tasks.naming import per_type_table
+from langcell.training.evaluation.tasks.naming import types_table
 
 _NEEDED = ("task", "model", "data", "methods")
 
@@ -26,7 +26,7 @@ def measurement(report: Mapping[str, Any], *, dataset_name: str | None = None) -
         title=f"{report['task']} on {dataset_name or data['file']}{f', {cells:,} cells' if cells else ''}{alpha}",
         results=eval_results(report, dataset_name=dataset_name),
         methods=methods_table(report),
-        per_type=per_type_table(per_type).markdown() if per_type else None,
+        per_type=types_table(report).markdown() if per_type else None,
     )
 
 

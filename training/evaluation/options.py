@@ -79,6 +79,14 @@ class ZeroShotOptions(TaskOptions):
     """Options of zero-shot."""
 
     alpha: float | None = option(None, _ALPHA)
+    ontology_root: str | None = option(
+        None,
+        "Cell Ontology id or name; candidates are the model's training types at or below this term, not the types of "
+        "the file.",
+    )
+    tissue: str | None = option(
+        None, "Tissue that the cells are from, such as pancreas; candidates are the model's training types of it."
+    )
     profiles: str | Path | None = option(
         None,
         "h5ad file of mean expression profiles; it adds the nearest profile, marker genes, and logistic regression on "

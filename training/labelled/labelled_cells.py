@@ -33,12 +33,19 @@ class LabelledCells:
         truth: int64, shape (cells,); index into `labels`, -1 for a cell without a label.
         unread_ids_column: a column of obs with the ontology id of each type that nobody named, and so was not read.
         searched: where the names without id and text were looked up, as people call it.
+        n_candidates: how many of the labels, from the first on, cells can be called; None where all.
     """
 
     labels: list[Label]
     truth: np.ndarray
     unread_ids_column: str | None = None
     searched: str = CELL_ONTOLOGY
+    n_candidates: int | None = None
+
+    @property
+    def candidates(self) -> list[Label]:
+        """What cells can be called."""
+        return self.labels[: self.n_candidates]
 
     @property
     def names(self) -> list[str]:

@@ -1,7 +1,7 @@
 """One name per cluster in the results of `annotate`: columns of obs, a table in uns, and a CSV file."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,11 @@ from langcell.processing.cells.anndata_io import CellSource
 from langcell.processing.ontology.terms import Ontology
 
 logger = logging.getLogger("langcell")
+PROBABILITIES = "langcell_probabilities"
+"""Matrix of obsm with the posteriors of the labels."""
+CLUSTERS_FROM = "clusters_from"
+"""Key of uns["langcell"] that says what the names of clusters are made of, one of the three below."""
+POSTERIORS, SIMILARITIES, NAMES = "posteriors", "similarities", "names"
 
 
 def with_clusters_of(naming: NamingOptions, source: CellSource) -> NamingOptions:
@@ -53,6 +58,21 @@ def cluster_texts(values: pd.Series, column: str) -> np.ndarray:
     return names
 
 
+def probability_blocks(voices: FileVoices) -> Iterator[np.ndarray]:
+    """Yield probabilities that are on each label itself, float32, (cells, labels); zeros for a cell without any.
+
+    They are the posteriors of the refinement or, where each cell is named alone, what its similarities say.
+    """
+    for block in voices.file.blocks():
+        if voices.refinement is not None:
+            yield voices.refinement.posterior(block).astype(np.float32)
+        elif voices.tree is not None:
+            yield voices.tree.text.own(block.similarity).astype(np.float32)
+        else:
+            heard = np.isfinite(block.similarity).all(axis=1, keepdims=True)
+            yield np.where(heard, softmax(np.nan_to_num(block.similarity), axis=1), 0.0).astype(np.float32)
+
+
 def clusters_of(named: NamedCells, voices: FileVoices, clusters: np.ndarray, labels: Sequence[str]) -> ClusterNames:
     """Name each cluster by the probabilities of its cells: their posteriors, or what the similarities alone say.
 
@@ -62,16 +82,7 @@ def clusters_of(named: NamedCells, voices: FileVoices, clusters: np.ndarray, lab
         clusters: cluster of each cell, shape (cells,).
         labels: names in the order of the columns.
     """
-    blocks, tree = [], voices.tree
-    for block in voices.file.blocks():
-        if voices.refinement is not None:
-            blocks.append(voices.refinement.posterior(block).astype(np.float32))
-        elif tree is not None:
-            blocks.append(tree.text.own(block.similarity).astype(np.float32))
-        else:
-            heard = np.isfinite(block.similarity).all(axis=1, keepdims=True)
-            blocks.append(np.where(heard, softmax(np.nan_to_num(block.similarity), axis=1), 0.0).astype(np.float32))
-    own = np.concatenate(blocks)
+    own, tree = np.concatenate([*probability_blocks(voices)]), voices.tree
     if tree is None:
         return name_clusters(own, clusters, labels, named.novelty)
     term_ids = named.term_ids[: len(labels)]
@@ -99,7 +110,8 @@ def cluster_results(
         return {}, {}
     groups = clusters_of(named, voices, clusters, labels)
     novel = clusters if naming.unknown == AUTO_UNKNOWN else None
-    return obs | cluster_columns(groups, labels, clusters_to_doubt=novel), uns | {"clusters": cluster_facts(groups)}
+    uns |= {"clusters": cluster_facts(groups), CLUSTERS_FROM: SIMILARITIES if voices.refinement is None else POSTERIORS}
+    return obs | cluster_columns(groups, labels, clusters_to_doubt=novel), uns
 
 
 def cluster_columns(

@@ -9,19 +9,32 @@ from langcell.inference.hierarchy.label_tree import LabelTree
 from langcell.inference.hierarchy.levels import MEDIUM, class_names
 from langcell.inference.hierarchy.tree_clusters import name_clusters_in_tree
 from langcell.inference.naming.calibration import UNKNOWN
-from langcell.inference.naming.cluster_names import cluster_columns, cluster_facts, cluster_texts
+from langcell.inference.naming.cluster_names import (
+    CLUSTERS_FROM,
+    NAMES,
+    POSTERIORS,
+    PROBABILITIES,
+    cluster_columns,
+    cluster_facts,
+    cluster_texts,
+)
 from langcell.inference.naming.name_cells import UNASSIGNED
 from langcell.inference.refinement.clusters import ClusterNames
 from langcell.inference.refinement.clusters import name_clusters as named_by_probability
 from langcell.processing.labels.lookup import Label
 from langcell.processing.ontology.terms import Ontology
 
+# Least part of an even share of the probability that the name of a cell has.
+_LEAST_SHARE = 0.5
+
 
 def name_clusters(adata: Any, *, cluster_column: str) -> pd.DataFrame:
     """Name the clusters of cells that `annotate` named before, such as clusters that were made afterwards.
 
-    Each cell counts once, by the name that it has. `annotate(cluster_column=...)` reads the probabilities of the cells
-    instead, and so also finds a cluster of doublets whose cells all have the same name.
+    The posteriors of the cells (obsm `langcell_probabilities`) are read as `annotate(cluster_column=...)` does. A cell
+    whose name somebody replaced counts with its new name. Where there are no posteriors, each
+    cell counts once, by the name that it has: a cluster of doublets whose cells all have the same name is then not
+    found. uns["langcell"]["clusters_from"] says which it was, "posteriors" or "names".
 
     Args:
         adata: an AnnData that `annotate` has named; obs gets `langcell_cluster_label`, uns["langcell"] "clusters".
@@ -42,12 +55,16 @@ def name_clusters(adata: Any, *, cluster_column: str) -> pd.DataFrame:
     if adata.obs["langcell_label"].isna().all():
         raise ValueError("No cell has a langcell_label; name the cells first: langcell.annotate(adata).")
     clusters = cluster_texts(adata.obs[cluster_column], cluster_column)
-    found = _named(adata, facts, clusters)
     labels = _labels(adata, facts)
+    tree = _tree(facts, labels)
+    posteriors = _posteriors(adata, facts, labels, tree)
+    own = _counts(_codes(adata, labels), len(labels)) if posteriors is None else posteriors
+    found = _named(adata, facts, clusters, own, labels, tree)
     doubted = clusters if "unknown_above_novelty" in facts else None
     for name, column in cluster_columns(found, labels, clusters_to_doubt=doubted).items():
         adata.obs[name] = column
     facts["clusters"], facts["cluster_column"] = cluster_facts(found), cluster_column
+    facts[CLUSTERS_FROM] = NAMES if posteriors is None else POSTERIORS
     adata.uns["langcell"] = facts
     return found.table
 
@@ -59,17 +76,59 @@ def _labels(adata: Any, facts: dict[str, Any]) -> list[str]:
     return labels + others
 
 
-def _named(adata: Any, facts: dict[str, Any], clusters: np.ndarray) -> ClusterNames:
-    labels = _labels(adata, facts)
-    place = {label: code for code, label in enumerate(labels)}
-    codes = np.array([place.get(name, -1) for name in adata.obs["langcell_label"].astype(str)])
-    own = np.zeros((len(codes), len(labels)), dtype=np.float32)
-    own[np.flatnonzero(codes >= 0), codes[codes >= 0]] = 1.0
-    novelty = adata.obs["langcell_novelty"].to_numpy() if "langcell_novelty" in adata.obs else None
+def _tree(facts: dict[str, Any], labels: list[str]) -> LabelTree | None:
+    """Return the tree that the cells were named in; None for a flat list."""
     if "hierarchy" not in facts:
-        return named_by_probability(own, clusters, labels, novelty)
-    ids = [str(term) for term in facts["label_ontology_term_ids"]] + [""] * (len(labels) - len(facts["labels"]))
+        return None
+    ids = _term_ids(facts, labels)
     terms = [Label(name, name, term or None) for name, term in zip(labels, ids, strict=True)]
-    ontology = Ontology.cellxgene()
-    classes = class_names(labels, ids, MEDIUM, ontology)
-    return name_clusters_in_tree(own, clusters, labels, LabelTree.of(terms, ontology), classes, novelty)
+    return LabelTree.of(terms, Ontology.cellxgene())
+
+
+def _term_ids(facts: dict[str, Any], labels: list[str]) -> list[str]:
+    ids = [str(term) for term in facts["label_ontology_term_ids"]]
+    return ids + [""] * (len(labels) - len(ids))
+
+
+def _codes(adata: Any, labels: list[str]) -> np.ndarray:
+    """Return the column of each cell's name, int64, shape (cells,); -1 for a cell without one."""
+    place = {label: code for code, label in enumerate(labels)}
+    return np.array([place.get(name, -1) for name in adata.obs["langcell_label"].astype(str)], dtype=np.int64)
+
+
+def _counts(codes: np.ndarray, n_labels: int) -> np.ndarray:
+    """Return 1 for the name of each cell, float32, shape (cells, labels); zeros for a cell without one."""
+    own = np.zeros((len(codes), n_labels), dtype=np.float32)
+    own[np.flatnonzero(codes >= 0), codes[codes >= 0]] = 1.0
+    return own
+
+
+def _posteriors(adata: Any, facts: dict[str, Any], labels: list[str], tree: LabelTree | None) -> np.ndarray | None:
+    """Return the posteriors, float32, shape (cells, labels); None where there are none.
+
+    A cell whose name was replaced since it was named has 1 for the new name.
+    """
+    found, n_candidates = adata.obsm.get(PROBABILITIES), len(facts["labels"])
+    if found is None or np.shape(found) != (adata.n_obs, n_candidates):
+        return None
+    own = np.zeros((adata.n_obs, len(labels)), dtype=np.float32)
+    own[:, :n_candidates] = found
+    own[adata.obs["langcell_label"].isna().to_numpy()] = 0.0
+    codes = _codes(adata, labels)
+    if tree is None:
+        as_named = own.argmax(axis=1) == codes
+    else:  # an answer may stand above the most probable label, but never has next to no mass
+        as_named = tree.mass(own)[np.arange(len(codes)), codes] >= _LEAST_SHARE / len(labels)
+    replaced = (codes >= 0) & ~as_named
+    own[replaced] = _counts(codes[replaced], len(labels))
+    return own
+
+
+def _named(
+    adata: Any, facts: dict[str, Any], clusters: np.ndarray, own: np.ndarray, labels: list[str], tree: LabelTree | None
+) -> ClusterNames:
+    novelty = adata.obs["langcell_novelty"].to_numpy() if "langcell_novelty" in adata.obs else None
+    if tree is None:
+        return named_by_probability(own, clusters, labels, novelty)
+    classes = class_names(labels, _term_ids(facts, labels), MEDIUM, Ontology.cellxgene())
+    return name_clusters_in_tree(own, clusters, labels, tree, classes, novelty)

@@ -21,6 +21,7 @@ logger = logging.getLogger("langcell")
 Rerank = Literal["exact", "full", "top-k", "none"]
 Refine = Literal["auto", "none"]
 Hierarchy = Literal["auto", "branch", "list", "none"]
+BatchCorrection = Literal["mean", "harmony"]
 
 USUAL_CLUSTERS = "leiden"
 """What scanpy calls its clusters; they are made where a file has no such column."""
@@ -136,7 +137,12 @@ class NamingOptions:
         metavar="OBSM",
     )
     batch_column: str | None = option(
-        None, "Column of obs with the batch of each cell; the mean of each batch is moved to that of all cells."
+        None, "Column of obs with the batch of each cell; batches are moved onto one another before cells are refined."
+    )
+    batch_correction: BatchCorrection = option(
+        "mean",
+        "How batches are moved. mean: the mean of each batch to that of all cells; harmony: by Harmony (extra "
+        "[harmony]), which was no better on the sets that were measured.",
     )
     known_column: str | None = option(
         None,
@@ -249,6 +255,11 @@ class NamingOptions:
             raise ValueError(f"hierarchy is {self.hierarchy!r}; legal are {', '.join(get_args(Hierarchy))}.")
         if self.known is not None and self.known_column is not None:
             raise ValueError(f"known and known_column {self.known_column!r} are both given; leave one out.")
+        if self.batch_correction not in get_args(BatchCorrection):
+            legal = ", ".join(get_args(BatchCorrection))
+            raise ValueError(f"batch_correction is {self.batch_correction!r}; legal are {legal}.")
+        if self.batch_correction != "mean" and self.batch_column is None:
+            raise ValueError(f"batch_correction is {self.batch_correction!r} without batch_column; name the column.")
         for name in ("refine_over", "batch_column", "known_column", "known"):
             value = getattr(self, name)
             if value is not None and (not self.refines or self._other_ways()):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from langcell.inference.naming.options import NamingOptions
+from langcell.inference.refinement.batches import check_harmony
 from langcell.inference.refinement.placing import CellsInFile, PlacedCells, known_labels, read_batches, read_column
 from langcell.inference.running.job import InferenceJob
 from langcell.processing.cells.anndata_io import CellSource
@@ -17,6 +18,8 @@ from langcell.processing.labels.columns import read_label_column
 from langcell.processing.labels.lookup import Label
 
 logger = logging.getLogger("langcell")
+
+_SAID = {"mean": "their means", "harmony": "Harmony"}
 
 
 def known_names(source: CellSource, naming: NamingOptions) -> list[str]:
@@ -40,6 +43,8 @@ def place_cells(
     """Place the cells; returns in words why there is too little for a refinement that is wanted."""
     if not naming.refines:
         return PlacedCells()
+    if naming.batch_correction == "harmony":
+        check_harmony()  # refused before the file is read
     matrix = None if naming.refine_over is None else read_obsm(job.data, naming.refine_over)
     batches = None if naming.batch_column is None else read_batches(source, naming.batch_column)
     known = None
@@ -48,7 +53,12 @@ def place_cells(
         known = known_labels(values, f"obs[{naming.known_column!r}]", labels)
     elif naming.known is not None:
         known = known_labels(values_for_cells(naming.known, source.obs_names), "known", labels)
-    return PlacedCells.of(source, CellsInFile(matrix, batches, known), rows_per_chunk=job.options.rows_per_chunk)
+    found = PlacedCells.of(source, CellsInFile(matrix, batches, known), rows_per_chunk=job.options.rows_per_chunk)
+    if batches is None or isinstance(found, str):
+        return found
+    note = "The %d batches of obs[%r] are moved onto one another by %s."
+    logger.info(note, len(np.unique(batches)), naming.batch_column, _SAID[naming.batch_correction])
+    return replace(found, batch_method=naming.batch_correction)
 
 
 def values_for_cells(values: Any, cell_names: pd.Index) -> pd.Series:
@@ -103,5 +113,5 @@ def with_places(naming: NamingOptions, found: PlacedCells | str) -> tuple[Naming
     if naming.known is not None:
         raise ValueError(f"known is given, but no cell can learn from another: {found}.")
     logger.info("Each cell is named alone%s: %s.", " and no clusters are made" if naming.cluster else "", found)
-    alone = replace(naming, refine="none", refine_over=None, batch_column=None, cluster=False)
+    alone = replace(naming, refine="none", refine_over=None, batch_column=None, batch_correction="mean", cluster=False)
     return alone.checked(), PlacedCells()

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from langcell.inference.refinement.batches import BatchMethod, BatchMoves, fit_moves
 from langcell.inference.refinement.components import CellComponents
 from langcell.inference.refinement.mixture import LEAST_CELLS, MOST_CELLS
 from langcell.inference.refinement.sampling import TooFewCells, cell_numbers, smallest
@@ -28,9 +29,6 @@ from langcell.processing.ontology.terms import Ontology
 NUMBERS = "cell_number"
 COMPONENTS = "components"
 MARGIN = "margin"
-
-# A batch of so few cells of the sample is moved halfway.
-_CELLS_HALFWAY = 10
 
 
 @dataclass(frozen=True)
@@ -60,11 +58,13 @@ class PlacedCells:
         axes: fitted to the counts; None where `cells.matrix` says where cells lie, or where nothing does.
         cells: what is known of them besides.
         seed: random seed of the sample.
+        batch_method: how batches are moved onto one another, where cells have batches.
     """
 
     axes: CellComponents | None = None
     cells: CellsInFile = CellsInFile()
     seed: int = 0
+    batch_method: BatchMethod = "mean"
 
     @classmethod
     def of(cls, source: CellSource, cells: CellsInFile, *, rows_per_chunk: int, seed: int = 0) -> "PlacedCells | str":
@@ -132,12 +132,12 @@ class NamedFile:
     def sample(self) -> Block:
         """The cells with the smallest numbers, in the order of the numbers; known cells come first."""
         sample = self._sample_as_it_is
-        return replace(sample, places=self._centred(sample.places, sample.cells))
+        return replace(sample, places=self._moved(sample.places, sample.cells))
 
     def blocks(self) -> Iterator[Block]:
         """Yield the cells chunk by chunk in the order of the file."""
         for block in self._blocks_as_they_are():
-            yield replace(block, places=self._centred(block.places, block.cells))
+            yield replace(block, places=self._moved(block.places, block.cells))
 
     def _blocks_as_they_are(self) -> Iterator[Block]:
         more = [*([] if self.placed.axes is None else [COMPONENTS]), *([MARGIN] if self._with_types else [])]
@@ -149,13 +149,13 @@ class NamedFile:
             start += len(known)
 
     @cached_property
-    def _offsets(self) -> dict[str, np.ndarray] | None:
-        """How far the mean of each batch lies from that of all cells of the sample; None where nothing is moved."""
+    def _moves(self) -> BatchMoves | None:
+        """How batches are moved onto one another; None where nothing is moved."""
         sample = self._sample_as_it_is if self.placed.cells.batches is not None else None
         if sample is None or sample.places is None:
             return None
         assert sample.cells.batches is not None
-        return _batch_offsets(sample.places, sample.cells.batches)
+        return fit_moves(self.placed.batch_method, sample.places, sample.cells.batches, seed=self.placed.seed)
 
     @cached_property
     def sampled_rows(self) -> np.ndarray:
@@ -183,13 +183,11 @@ class NamedFile:
         margin = None if together.margin is None else together.margin[order]
         return Block(together.similarity[order], places, together.cells.rows(order), margin)
 
-    def _centred(self, places: np.ndarray | None, cells: CellsInFile) -> np.ndarray | None:
-        """Places of cells, less how far the mean of their batch lies from that of all cells."""
-        if self._offsets is None or places is None or cells.batches is None:
+    def _moved(self, places: np.ndarray | None, cells: CellsInFile) -> np.ndarray | None:
+        """Return places of cells, batches moved onto one another."""
+        if self._moves is None or places is None or cells.batches is None:
             return places
-        names, codes = np.unique(cells.batches, return_inverse=True)
-        nothing = np.zeros(places.shape[1])
-        return places - np.stack([self._offsets.get(str(name), nothing) for name in names])[codes]
+        return self._moves.moved(places, cells.batches)
 
 
 def read_batches(source: CellSource, column: str) -> np.ndarray:
@@ -262,17 +260,3 @@ def _join(blocks: list[Block]) -> Block:
     cells = CellsInFile(*(joined([getattr(b.cells, name) for b in blocks]) for name in ("matrix", "batches", "known")))
     similarity, places, margin = (joined([getattr(b, n) for b in blocks]) for n in ("similarity", "places", "margin"))
     return Block(similarity, places, cells, margin)
-
-
-def _batch_offsets(places: np.ndarray, batches: np.ndarray) -> dict[str, np.ndarray]:
-    """Return how far the mean of each batch lies from that of all cells, in components.
-
-    Types that one batch alone has are moved with it: an integrated matrix is better where batches differ much.
-    """
-    used = np.isfinite(places).all(axis=1)
-    centre = places[used].mean(axis=0, dtype=np.float64)
-    offsets = {}
-    for name in np.unique(batches):
-        own = places[used & (batches == name)].astype(np.float64)
-        offsets[str(name)] = (own.sum(axis=0) - len(own) * centre) / (len(own) + _CELLS_HALFWAY)
-    return offsets

@@ -122,12 +122,21 @@ def test_a_matrix_of_obsm_takes_the_place_of_the_counts(cells, loaded):
     assert named.uns["langcell"]["refine_over"] == "X_two"
 
 
-def test_batches_are_moved_onto_one_another(cells, refined, loaded):
+@pytest.mark.parametrize("correction", ["mean", "harmony"])
+def test_batches_are_moved_onto_one_another(cells, loaded, caplog, correction):
+    if correction == "harmony":
+        pytest.importorskip("harmonypy")
     counts = cells.X.toarray()
     shifted = counts + 3.0 * (cells.obs["batch"] == "y").to_numpy()[:, None] * (np.arange(counts.shape[1]) % 2)
     cells.X = sparse.csr_matrix(shifted.astype(np.float32))
-    named = langcell.annotate(cells, LABELS, model=loaded, batch_column="batch", **SMALL)
+    how = {"model": loaded, "batch_column": "batch", "batch_correction": correction}
+    with caplog.at_level("INFO", logger="langcell"):
+        named = langcell.annotate(cells, LABELS, **how, **SMALL)
     assert named.uns["langcell"]["batch_column"] == "batch"
+    assert named.uns["langcell"]["batch_correction"] == correction
+    assert f"moved onto one another by {'their means' if correction == 'mean' else 'Harmony'}" in caplog.text
+    again = langcell.annotate(cells.copy(), LABELS, **how, **SMALL | {"rows_per_chunk": 150})
+    assert_array_equal(again.obs["langcell_label"], named.obs["langcell_label"])
 
 
 @pytest.mark.parametrize(
@@ -136,6 +145,7 @@ def test_batches_are_moved_onto_one_another(cells, refined, loaded):
         pytest.param({"refine": "much"}, r"refine is 'much'; legal are", id="refine"),
         pytest.param({"refine": "none", "batch_column": "batch"}, "refines no cell", id="batches_without"),
         pytest.param({"smooth": 1.0, "known_column": "batch"}, "smooth refines no cell", id="known_with_smoothing"),
+        pytest.param({"batch_correction": "harmony"}, "without batch_column; name", id="correction_without_batches"),
         pytest.param({"batch_column": "day"}, "unknown batch column 'day'; obs has", id="no_batches"),
         pytest.param({"cluster_column": "day"}, "unknown cluster column 'day'; obs has", id="no_clusters"),
         pytest.param({"refine_over": "X_no"}, "no obsm 'X_no'", id="no_matrix"),

@@ -131,19 +131,20 @@ class EvaluationContext(EvaluationInputs):
         cells = read_cells(self.data, self.reading, vocabulary=self._vocabulary, rows=rows)
         return embed_cells(cells, self.loaded, self.reading).projected
 
-    def scored(self, labels: Sequence[Label], *, match: bool = True) -> ScoredCells:
+    def scored(self, labels: Sequence[Label], *, match: bool = True, hierarchy: str = "auto") -> ScoredCells:
         """Return the similarity and match of all cells for these labels; kept for the next task that asks the same.
 
         Args:
             labels: the candidates.
             match: whether the match is needed, which takes most of the time; NaN where it was not computed yet.
+            hierarchy: how labels of which one lies above another are named, as in `score_data`.
         """
-        key = tuple(label.text for label in labels)
+        key = (*(label.text for label in labels), hierarchy)
         for kept in ((*key, True), *([] if match else [(*key, False)])):
             if kept in self._scored:
                 return self._scored[kept]
         source, reading = self.source
-        how = {"loaded": self.loaded, "match": match, "types": True}
+        how = {"loaded": self.loaded, "match": match, "types": True, "hierarchy": hierarchy}
         found = self._scored[*key, match] = score_data(source, labels, **how, **reading)
         return found
 

@@ -32,7 +32,12 @@ def label_section(report: Mapping[str, Any], *, reads_texts: bool) -> Section:
         return Section("Labels", "No column of labels and no text was read.")
     data, labels = report["data"], report["labels"]
     parts = [f"Labels: the {len(labels)} values in obs[{data['label_column']!r}].", _origin(data)]
-    if data.get("labels_file"):
+    if "candidates" in report:
+        parts[0] = (
+            f"Labels: {report['candidates']} types of the model's training; after them true types of "
+            f"obs[{data['label_column']!r}] that are none of these."
+        )
+    elif data.get("labels_file"):
         parts[0] = f"Labels: the {len(labels)} in {data['labels_file']}; true types: obs[{data['label_column']!r}]."
     if not reads_texts:
         parts.append("In this task the model reads no texts; terms are for ontology-aware scores.")

@@ -24,7 +24,12 @@ def draw_confusion(report: Mapping[str, Any]) -> Figure:
     counts = np.array(model_scores(report)["confusion"])
     rows = [label["name"] for label in report["labels"]]
     columns = [*rows, UNASSIGNED]
-    if not counts[:, -1].any():
+    if "candidates" in report:  # of a branch most have no cell
+        occurs, given = counts.any(axis=1), counts.any(axis=0)
+        rows = [name for name, kept in zip(rows, occurs, strict=True) if kept]
+        columns = [name for name, kept in zip(columns, given, strict=True) if kept]
+        counts = counts[np.ix_(occurs, given)]
+    elif not counts[:, -1].any():
         counts, columns = counts[:, :-1], rows
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size = max(4.0, 0.6 * len(rows))

@@ -67,6 +67,8 @@ LOWER_IS_BETTER = ("ontology_distance", "ece", "aurc")
 """The measures of which less is better."""
 DIRECTIONS = ("cell to text", "text to cell")
 """Of retrieval; its methods are called so first."""
+REFINED = ", refined"
+"""What the name of a method ends with where the cells of the file named each other."""
 _HUB_TASKS = {
     "zero-shot": "zero-shot-classification",
     "disease": "zero-shot-classification",
@@ -178,20 +180,36 @@ def plus_minus(value: float, sd: float | None, *, digits: int = 4) -> str:
 
 
 def eval_results(report: Mapping[str, Any], *, dataset_name: str | None = None) -> list[EvalResult]:
-    """Return the entries for a model card's `model-index`: the headline measures of the model itself, each with a key
-    of its own.
+    """Return the entries for a model card's `model-index`: the headline measures of the model itself, alone and, where
+    it was measured, refined. Each entry has a key of its own.
 
     Args:
         report: what a task returned, or its JSON read back.
         dataset_name: how people call the data; the file's name without suffix by default.
     """
-    data, scores, task = report["data"], model_scores(report), report["task"]
-    named_by_text = task in ("zero-shot", "disease")
-    what = f"annotation of {len(report['labels'])} types" if named_by_text else next(iter(report["methods"]))
-    results = [
+    what = _task_name(report)
+    found = _entries(report, model_scores(report), what, dataset_name)
+    found += _entries(report, refined_scores(report), what + REFINED, dataset_name)
+    return index_entries(found) or []
+
+
+def _task_name(report: Mapping[str, Any]) -> str:
+    task = report["task"]
+    if task not in ("zero-shot", "disease"):
+        return f"{task}: {next(iter(report['methods']))}"
+    if "candidates" in report:
+        return f"{task} annotation among {report['candidates']} types"
+    return f"{task} annotation of {len(report['labels'])} types"
+
+
+def _entries(
+    report: Mapping[str, Any], scores: Mapping[str, Any], task_name: str, dataset_name: str | None
+) -> list[EvalResult]:
+    data, task = report["data"], report["task"]
+    return [
         EvalResult(
             task_type=_HUB_TASKS.get(task, "other"),
-            task_name=f"{task} {what}" if named_by_text else f"{task}: {what}",
+            task_name=task_name,
             dataset_type="h5ad",
             dataset_name=dataset_name or Path(data["file"]).stem,
             dataset_revision=data["sha256"],
@@ -202,12 +220,16 @@ def eval_results(report: Mapping[str, Any], *, dataset_name: str | None = None) 
         for key, (metric_type, metric_name) in HEADLINES[task].items()
         if scores.get(key) is not None
     ]
-    return index_entries(results) or []
 
 
 def model_scores(report: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was measured of the model itself, which every task puts first."""
     return next(iter(report["methods"].values()))
+
+
+def refined_scores(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was measured of the model itself once the cells named each other; empty where it was not."""
+    return report["methods"].get(next(iter(report["methods"])) + REFINED, {})
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,8 @@ def profile_rivals(context: EvaluationContext, labelled: LabelledCells, path: st
     Raises:
         ValueError: see `read_profiles` and `name_by_nearest_profile`.
     """
-    type_ids = [label.ontology_term_id for label in labelled.labels]
+    others = [None] * (len(labelled.labels) - len(labelled.candidates))
+    type_ids = [label.ontology_term_id for label in labelled.candidates] + others
     source, reading = context.source
     options: dict[str, Any] = {"cells": labelled.has_label, **source_options(reading)}
     profiles = read_profiles(path)
@@ -54,7 +55,7 @@ def profile_rivals(context: EvaluationContext, labelled: LabelledCells, path: st
         "shared_genes": nearest.n_shared_genes,
         "genes_read": len(nearest.genes),
         "types_without_profile": [
-            label.name for label in labelled.labels if (label.ontology_term_id or "no id") in lacking
+            label.name for label in labelled.candidates if (label.ontology_term_id or "no id") in lacking
         ],
     }
     linear = LinearRivals(source, profiles, type_ids, genes=nearest.genes, **options)

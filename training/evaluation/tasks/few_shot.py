@@ -24,7 +24,7 @@ from langcell.training.evaluation.metrics.ontology_scoring import RULE
 from langcell.training.evaluation.metrics.uncertainty import mean_and_sd, uncertainty_text
 from langcell.training.evaluation.reports.pages import Section, Table
 from langcell.training.evaluation.reports.plots import draw_curves
-from langcell.training.evaluation.reports.report import TaskResult, summary_table, with_sd
+from langcell.training.evaluation.reports.report import REFINED, TaskResult, summary_table, with_sd
 from langcell.training.evaluation.rivals.baselines import (
     logistic_regression,
     logistic_regression_on_genes,
@@ -39,7 +39,7 @@ from langcell.training.evaluation.tasks.fine_tuned_models import (
     similarity_of,
 )
 from langcell.training.evaluation.tasks.naming import credit_of
-from langcell.training.evaluation.tasks.refining import REFINED, refine_scores
+from langcell.training.evaluation.tasks.refining import refine_scores
 from langcell.training.evaluation.tasks.splits import Split, draw_shots, stratified_splits
 from langcell.training.labelled.labelled_cells import LabelledCells
 

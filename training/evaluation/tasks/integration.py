@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from langcell.inference.refinement.batches import check_harmony, harmonize
 from langcell.processing.ontology.unknown_values import says_nothing
 from langcell.reporting.cell_map import umap_places
 from langcell.training.evaluation.inputs.context import MODEL_METHOD, EvaluationContext
@@ -47,6 +48,7 @@ def run(context: EvaluationContext, *, batch_column: str, repeats: int = 3) -> T
     """
     check_repeats(repeats)
     import_scib_metrics()  # refused before the cells are embedded
+    check_harmony()
     labelled = context.labelled
     batches = read_batches(context, labelled, batch_column)
     cells = np.flatnonzero(labelled.has_label & (batches != ""))
@@ -54,7 +56,7 @@ def run(context: EvaluationContext, *, batch_column: str, repeats: int = 3) -> T
     embeddings = {
         MODEL_METHOD: context.embeddings.projected[cells],
         "PCA": context.components[cells],
-        "Harmony": harmonize(context.components[cells], batches[cells], seed=context.seed),
+        "Harmony": harmonize(context.components[cells], batches[cells], seed=context.seed).astype(np.float32),
     }
     methods = {
         name: mean_and_sd(list(_measure(values, labelled.truth[cells], batches[cells], repeats, context.seed)))
@@ -88,26 +90,6 @@ def read_batches(context: EvaluationContext, labelled: LabelledCells, batch_colu
         raise ValueError(f"{context.data}: unknown column {batch_column!r}; obs has {list(map(str, obs.columns))}")
     names = obs[batch_column].astype(object).where(obs[batch_column].notna(), "").astype(str)
     return np.array(["" if says_nothing(name) else name for name in names])
-
-
-def harmonize(components: np.ndarray, batches: np.ndarray, *, seed: int) -> np.ndarray:
-    """Return the principal components corrected by Harmony (Korsunsky et al. 2019), shape as given.
-
-    Raises:
-        ValueError: harmonypy is not installed.
-    """
-    try:
-        import harmonypy
-    except ImportError as error:
-        raise ValueError(f'Harmony is missing ({error}); pip install "langcell[eval]".') from error
-    import pandas as pd
-
-    meta = pd.DataFrame({"batch": batches})
-    found = harmonypy.run_harmony(components.astype(np.float64), meta, ["batch"], random_state=seed, verbose=False)
-    corrected = np.asarray(found.Z_corr)
-    # harmonypy 0.0 has cells in columns, 2.0 in rows.
-    corrected = corrected if corrected.shape == components.shape else corrected.T
-    return corrected.astype(np.float32)
 
 
 def _measure(values: np.ndarray, truth: np.ndarray, batches: np.ndarray, repeats: int, seed: int):

@@ -18,12 +18,13 @@ from langcell.training.evaluation.metrics.uncertainty import DRAWS_OF_CELLS, unc
 from langcell.training.evaluation.reports.embedding_map import drawn_cells, map_cells_and_texts
 from langcell.training.evaluation.reports.pages import Section, Table
 from langcell.training.evaluation.reports.plots import draw_embeddings
-from langcell.training.evaluation.reports.report import model_scores, summary_table, with_sd
+from langcell.training.evaluation.reports.report import model_scores, refined_scores, summary_table, with_sd
 from langcell.training.evaluation.tasks.left_out_types import left_out_section
 from langcell.training.labelled.labelled_cells import LabelledCells
 
 ALPHAS = tuple(i / 10 for i in range(11))
 WITHOUT_REFERENCE = "without reference cells"
+AS_EQUALS = "labels as equals"
 _SWEPT = {"accuracy": "accuracy", "macro_f1": "macro-F1", "weighted_f1": "weighted F1"}
 _SWEEP_TEXT = (
     "Score: alpha x softmax(similarity) + (1 - alpha) x softmax(match). Match probabilities lie between 0 and 1, so "
@@ -80,15 +81,16 @@ def sweep_row(alpha: float, measured: Mapping[str, Any]) -> dict[str, float | No
 
 def naming_sections(report: Mapping[str, Any]) -> list[Section]:
     """Return the sections of the page: the methods, every type, and the weight of the similarity."""
-    model, data = report["model"], report["data"]
+    model, data, is_branch = report["model"], report["data"], "candidates" in report
+    n_types = sum(label["support"] > 0 for label in report["labels"]) if is_branch else len(report["labels"])
     text = (
-        f"{data['labelled_cells']:,} cells of {len(report['labels'])} types in obs[{data['label_column']!r}]; "
+        f"{data['labelled_cells']:,} cells of {n_types} types in obs[{data['label_column']!r}]; "
         f"{data['left_out_without_label']:,} cells without a label left out. "
-        f"{data['without_known_gene']:,} cells have no known gene. Alpha {report['alpha']:g}; "
+        f"{data['without_known_gene']:,} cells have no known gene. {_scoring_text(report)}; "
         f"{report['cells_per_second']:.0f} cells/s on {model['device']}. Model revision {model['revision']}. "
         f"{uncertainty_text(report['repeats'], DRAWS_OF_CELLS, report['seed'])}"
     )
-    text += refinement_text(report["refinement"])
+    text += refinement_text(report["refinement"]) + tree_text(report["hierarchy"])
     unnamed = [name for row in report["methods"].values() for name in row.get("types_without_profile", ())]
     if unnamed := list(dict.fromkeys(unnamed)):
         text += f" The file of profiles lacks, so that no method that reads it names them: {', '.join(unnamed)}."
@@ -103,10 +105,24 @@ def naming_sections(report: Mapping[str, Any]) -> list[Section]:
         Section(
             f"{report['task']}: {model['id']} on {data['file']}", text, summary_table(report["task"], report["methods"])
         ),
-        *([left_out_section(report["left_out"], _support(report))] if report["left_out"] else []),
-        Section("Types", table=per_type_table(model_scores(report)["per_type"])),
-        Section("Weight of the similarity", _SWEEP_TEXT, _sweep_table(report["alpha_sweep"])),
+        *([left_out_section(report["left_out"], _support(report))] if report.get("left_out") else []),
+        Section("Types", table=types_table(report)),
+        *([] if is_branch else [Section("Weight of the similarity", _SWEEP_TEXT, _sweep_table(report["alpha_sweep"]))]),
     ]
+
+
+def _scoring_text(report: Mapping[str, Any]) -> str:
+    if "candidates" in report:
+        return f"Candidates: {report['candidates']} types of the model's training"
+    return f"Alpha {report['alpha']:g}"
+
+
+def types_table(report: Mapping[str, Any]) -> Table:
+    """Return every type with what the model measured on it; of a branch those types alone that the file has."""
+    measured = model_scores(report)["per_type"]
+    if "candidates" in report:
+        measured = {name: row for name, row in measured.items() if row["support"]}
+    return per_type_table(measured, refined_scores(report).get("per_type"))
 
 
 def refinement_text(facts: Mapping[str, Any]) -> str:
@@ -119,15 +135,43 @@ def refinement_text(facts: Mapping[str, Any]) -> str:
     return f" Each cell stands alone: {facts['why_alone']}."
 
 
-def per_type_table(per_type: Mapping[str, Mapping[str, float]]) -> Table:
-    """Return precision, recall and F1 of every type, with their standard deviations."""
-    return Table(
-        ("type", "cells", "precision", "recall", "F1"),
-        [
-            (name, f"{row['support']:,}", *(with_sd(row, key, digits=3) for key in ("precision", "recall", "f1")))
-            for name, row in per_type.items()
-        ],
-    )
+def tree_text(kind: str) -> str:
+    """Return what a page says of labels of which one lies above another; "" for a flat list.
+
+    Args:
+        kind: "branch", "list" or "none".
+    """
+    if kind == "branch":
+        return (
+            f" Labels are a branch of the ontology and are named from the top down by similarity, as langcell annotate "
+            f"does; {AS_EQUALS}: without the tree. Strict measures count an answer as right only where it is the very "
+            "term of the true type."
+        )
+    if kind == "list":
+        return (
+            " One label lies above another, so the refined answer may be the label above, as langcell annotate "
+            f"answers; {AS_EQUALS}: without the tree."
+        )
+    return ""
+
+
+def per_type_table(
+    per_type: Mapping[str, Mapping[str, float]], refined: Mapping[str, Mapping[str, float]] | None = None
+) -> Table:
+    """Return precision, recall and F1 of every type, with their standard deviations.
+
+    Args:
+        per_type: what was measured of each type.
+        refined: the same once the cells named each other, for a column "F1, refined".
+    """
+    rows = [
+        (name, f"{row['support']:,}", *(with_sd(row, key, digits=3) for key in ("precision", "recall", "f1")))
+        for name, row in per_type.items()
+    ]
+    head = ("type", "cells", "precision", "recall", "F1")
+    if refined is None:
+        return Table(head, rows)
+    return Table((*head, "F1, refined"), [(*row, with_sd(refined[row[0]], "f1", digits=3)) for row in rows])
 
 
 def _support(report: Mapping[str, Any]) -> dict[str, int]:

@@ -15,7 +15,6 @@ from langcell.inference.refinement.mixture import LEAST_CELLS, MOST_CELLS
 from langcell.inference.refinement.placing import Block, CellsInFile
 
 SPREAD = 5.0
-REFINED = ", refined"
 
 
 def as_similarities(scores: np.ndarray) -> np.ndarray:

@@ -11,10 +11,11 @@ from langcell.inference.annotation import ScoredCells
 from langcell.inference.running.job import TorchModel
 from langcell.loading.load import DEFAULT_MODEL
 from langcell.scoring_langcell import check_alpha
+from langcell.training.evaluation.inputs.branch_candidates import candidates_of_branch, with_candidates
 from langcell.training.evaluation.inputs.context import MODEL_METHOD, EvaluationContext
 from langcell.training.evaluation.metrics.uncertainty import BOOTSTRAP_DRAWS
 from langcell.training.evaluation.reports.plots import draw_confusion, draw_per_type
-from langcell.training.evaluation.reports.report import TaskResult
+from langcell.training.evaluation.reports.report import REFINED, TaskResult
 from langcell.training.evaluation.rivals.profile_genes import best_codes
 from langcell.training.evaluation.rivals.profile_rivals import Rival, profile_rivals
 from langcell.training.evaluation.tasks.left_out_types import NOVELTY, left_out_aurocs
@@ -28,8 +29,9 @@ from langcell.training.evaluation.tasks.naming import (
     naming_sections,
     sweep_row,
 )
-from langcell.training.evaluation.tasks.refining import REFINED, as_similarities, refine_scores
+from langcell.training.evaluation.tasks.refining import as_similarities, refine_scores
 from langcell.training.evaluation.tasks.splits import check_repeats
+from langcell.training.evaluation.tasks.tree_naming import refined_rows, rows_of_branch
 from langcell.training.labelled.labelled_cells import LabelledCells
 
 TASK = "zero-shot"
@@ -39,12 +41,15 @@ def run(
     context: EvaluationContext,
     *,
     alpha: float | None = None,
+    ontology_root: str | None = None,
+    tissue: str | None = None,
     profiles: str | Path | None = None,
     repeats: int = BOOTSTRAP_DRAWS,
 ) -> TaskResult:
     """Name the cells of a data set with known types by text alone, and measure it.
 
     Each cell is named alone and, where there are enough cells, refined over the file as `annotate` does by default.
+    Where one label lies above another, answers are those of the tree, with the same labels as equals beside them.
     In the same run: similarity only (alpha 1), match only (alpha 0), every alpha between in steps of 0.1, the majority
     class and, given a file of profiles, the rivals of `profile_rivals`, alone and refined likewise; of a model that
     relates similarities to reference cells also what it is without them ("without reference cells", at the same alpha),
@@ -55,6 +60,8 @@ def run(
     Args:
         context: data and model; needs a label column.
         alpha: weight of the similarity; the model's own when None.
+        ontology_root: candidates are the model's training types at or below this term.
+        tissue: candidates are the model's training types of this tissue.
         profiles: h5ad file of mean expression profiles for the rivals that read them.
         repeats: draws of the cells behind each standard deviation.
 
@@ -64,7 +71,10 @@ def run(
     check_repeats(repeats)
     if alpha is not None:
         check_alpha(alpha)
-    labelled = context.labelled
+    candidates = candidates_of_branch(lambda: context.loaded.config, ontology_root=ontology_root, tissue=tissue)
+    if candidates is not None and alpha is not None:
+        raise ValueError(f"alpha is {alpha}, but a branch is named by similarity alone; leave alpha out.")
+    labelled = context.labelled if candidates is None else with_candidates(context.labelled, candidates)
     rivals = {} if profiles is None else profile_rivals(context, labelled, profiles)
     report = name_and_measure(context, labelled, task=TASK, alpha=alpha, rivals=rivals, repeats=repeats)
     figures = {
@@ -110,55 +120,60 @@ def name_and_measure(
 
     Args:
         context: data and model.
-        labelled: truth and candidate labels.
+        labelled: truth and candidate labels; with `n_candidates` these are a branch of the ontology.
         task: name of the task.
         alpha: weight of the similarity; the model's own when None.
         rivals: methods beside the model, by name.
         repeats: draws of the cells behind each standard deviation.
     """
-    loaded = context.loaded
-    alpha = float(loaded.config.alpha if alpha is None else alpha)
-    started = time.perf_counter()
-    scored = context.scored(labelled.labels)
-    seconds = time.perf_counter() - started
     measure = Measure(labelled, seed=context.seed, draws=repeats)
-    measured = {value: measure(best_labels(scored, value)[labelled.has_label]) for value in sorted({*ALPHAS, alpha})}
-    plain = {}
-    if scored.reference_cells:
-        plain = {WITHOUT_REFERENCE: measure(best_labels(scored.without_reference(), alpha)[labelled.has_label])}
-    refined = (
-        {} if scored.refined is None else {MODEL_METHOD + REFINED: measure(_refined_labels(scored)[labelled.has_label])}
-    )
-    left_out = left_out_aurocs(scored, labelled)
-    novelty = {NOVELTY: float(np.mean(list(left_out.values())))} if left_out else {}
-    methods = {
-        MODEL_METHOD: measured[alpha] | novelty,
-        **refined,
-        **plain,
-        "similarity only": measured[1.0],
-        "match only": measured[0.0],
-        "majority class": measure(majority(labelled)),
-        **_measured_rivals(rivals, measure, labelled, scored),
-    }
+    is_branch = labelled.n_candidates is not None
+    started = time.perf_counter()
+    scored = context.scored(labelled.candidates, match=not is_branch, hierarchy="branch" if is_branch else "auto")
+    seconds = time.perf_counter() - started
+    if is_branch:
+        methods, more = rows_of_branch(scored, labelled, measure), {"candidates": labelled.n_candidates}
+    else:
+        alpha = float(context.loaded.config.alpha if alpha is None else alpha)
+        methods, more = _rows_of_list(scored, labelled, measure, alpha)
     report = context.describe(task, scored.settings, labelled)
     report["data"]["without_known_gene"] = int((~scored.known).sum())
+    tree = "none" if scored.tree is None else "branch" if scored.tree.is_branch else "list"
     return {
         **report,
-        "alpha": alpha,
         "repeats": repeats,
         "refinement": {"refined": scored.refined is not None, "why_alone": scored.why_alone},
-        "methods": methods,
-        "left_out": left_out,
-        "alpha_sweep": [sweep_row(value, measured[value]) for value in ALPHAS],
+        "hierarchy": tree,
+        "methods": {
+            **methods,
+            "majority class": measure(majority(labelled)),
+            **_measured_rivals(rivals, measure, labelled, scored),
+        },
+        **more,
         "seconds": seconds,
         "cells_per_second": len(labelled.truth) / seconds,
     }
 
 
-def _refined_labels(scored: ScoredCells) -> np.ndarray:
-    """Label of each cell once the file was heard, int64; the number of labels for a cell without a known gene."""
-    assert scored.refined is not None
-    return np.where(scored.known, scored.refined.argmax(axis=1), scored.refined.shape[1])
+def _rows_of_list(
+    scored: ScoredCells, labelled: LabelledCells, measure: Measure, alpha: float
+) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """Return the model's rows where candidates are the types of the file, and what else the report says of them."""
+    measured = {value: measure(best_labels(scored, value)[labelled.has_label]) for value in sorted({*ALPHAS, alpha})}
+    plain = {}
+    if scored.reference_cells:
+        plain = {WITHOUT_REFERENCE: measure(best_labels(scored.without_reference(), alpha)[labelled.has_label])}
+    left_out = left_out_aurocs(scored, labelled)
+    novelty = {NOVELTY: float(np.mean(list(left_out.values())))} if left_out else {}
+    methods = {
+        MODEL_METHOD: measured[alpha] | novelty,
+        **refined_rows(scored, labelled, measure),
+        **plain,
+        "similarity only": measured[1.0],
+        "match only": measured[0.0],
+    }
+    sweep = [sweep_row(value, measured[value]) for value in ALPHAS]
+    return methods, {"alpha": alpha, "left_out": left_out, "alpha_sweep": sweep}
 
 
 def _measured_rivals(

@@ -110,6 +110,37 @@ def test_a_cluster_of_two_types_is_flagged_afterwards(loaded):
     assert {row["label"], row["runner_up"]} == set(LABELS[:2])
 
 
+@pytest.mark.parametrize("labels", [LABELS, ["lymphocyte", "B cell", "monocyte"]])
+def test_clusters_have_the_same_names_now_and_afterwards(loaded, labels):
+    named = langcell.annotate(grouped_cells(), labels, model=loaded, cluster_column="leiden", **SMALL)
+    facts = named.uns["langcell"]
+    now = pd.DataFrame(facts["clusters"])
+    assert facts["clusters_from"] == "posteriors"
+    np.testing.assert_allclose(named.obsm["langcell_probabilities"].sum(axis=1), 1, atol=1e-5)
+    later = langcell.name_clusters(named, cluster_column="leiden")
+    pd.testing.assert_frame_equal(later.fillna({"runner_up": ""}), now, check_dtype=False)
+    assert named.uns["langcell"]["clusters_from"] == "posteriors"
+    part = named[: N_CELLS - 3].copy()
+    assert langcell.name_clusters(part, cluster_column="leiden")["cells"].sum() == N_CELLS - 3
+
+
+def test_doublets_that_have_one_name_are_found_by_their_posteriors_alone(loaded):
+    named = langcell.annotate(grouped_cells(), LABELS, model=loaded, **SMALL)
+    named.obs["langcell_label"], named.obs["one"] = pd.Categorical([LABELS[0]] * N_CELLS, LABELS), "all"
+    named.obsm["langcell_probabilities"] = np.tile(np.float32([0.52, 0.46, 0.02]), (N_CELLS, 1))
+    assert langcell.name_clusters(named, cluster_column="one")["mixed"].tolist() == [True]
+    del named.obsm["langcell_probabilities"]
+    assert langcell.name_clusters(named, cluster_column="one")["mixed"].tolist() == [False]
+    assert named.uns["langcell"]["clusters_from"] == "names"
+
+
+def test_cells_that_are_named_alone_have_no_posteriors(loaded):
+    named = langcell.annotate(grouped_cells(), LABELS, model=loaded, refine="none", **SMALL)
+    assert "langcell_probabilities" not in named.obsm
+    langcell.name_clusters(named, cluster_column="leiden")
+    assert named.uns["langcell"]["clusters_from"] == "names"
+
+
 def test_cells_without_names_or_clusters_are_refused(loaded, clustered):
     with pytest.raises(ValueError, match="name its cells first"):
         langcell.name_clusters(grouped_cells(), cluster_column="leiden")
