@@ -6,13 +6,18 @@ changes nothing, because the mask hides it.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from transformers.utils import logging
 
-from .encoders_langcell import EncodedCells, EncodedTexts, Encoders
+from .encoders_langcell import EncodedCells, EncodedTexts, Encoders, unit_rows
 from .reranking_langcell import Evaluate
+
+logger = logging.get_logger(__name__)
 
 # Texts are together whose lengths are the same when rounded up to this: less padding, or fewer and larger products.
 _LENGTH_STEP = 16
@@ -28,11 +33,32 @@ def encode_texts(encoders: Encoders, processor: Any, texts: Sequence[str], *, fo
     Args:
         encoders: encoders of the model.
         processor: that belongs to it.
-        texts: as the text encoder reads them.
+        texts: as the text encoder reads them. A state at the end, such as "state: cycling; ", moves the embedding
+            where the model knows it (`reference_cells`); the match hears nothing of it.
         for_match: keep what the match reads, which takes a thousand times the memory of the embeddings.
     """
-    tokens = processor(text=list(texts), return_tensors="pt").to(encoders.device)
-    return encode_tokens(encoders, tokens["input_ids"], tokens["attention_mask"], for_match=for_match)
+    plain, directions = _read_states(encoders, processor, texts)
+    tokens = processor(text=plain, return_tensors="pt").to(encoders.device)
+    encoded = encode_tokens(encoders, tokens["input_ids"], tokens["attention_mask"], for_match=for_match)
+    if directions is None:
+        return encoded
+    return replace(encoded, embeds=unit_rows(encoded.embeds + torch.from_numpy(directions).to(encoded.embeds)))
+
+
+def _read_states(encoders: Encoders, processor: Any, texts: Sequence[str]) -> tuple[list[str], np.ndarray | None]:
+    """Return texts without states that the model knows, and the directions of these; see `ReferenceCells.read_states`.
+
+    The directions of other weights would mean nothing.
+    """
+    cells = getattr(getattr(processor, "feature_extractor", None), "reference_cells", None)
+    if cells is None or not cells.states:
+        return list(texts), None
+    plain, directions = cells.read_states(texts)
+    model = getattr(encoders, "model", None)  # an ONNX export keeps states only where they are its own
+    if directions is not None and model is not None and cells.known_by(model) is None:
+        logger.warning("States in texts are read as words: this model's weights are not those that know them.")
+        return list(texts), None
+    return plain, directions
 
 
 @torch.inference_mode()

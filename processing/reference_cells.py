@@ -11,10 +11,14 @@ drawn to some types whatever the cell is. Two corrections need no label and no o
 2. The similarity s of e' with a label is taken relative to those of all e_p with it, s' = (s - mean) * common / sd',
    sd' = (sd + common) / 2, common = mean over the labels of sd: the Z-norm of speaker verification (Auckenthaler et al.
    2000, Digital Signal Processing 10) with standard deviations drawn halfway to their mean. s' is on the scale of s.
+
+The file also holds states ("interferon-stimulated"): the direction in which cells move when the genes of a state rise,
+found on simulated cells (`training/states`). A text that ends in "state: interferon-stimulated; " is moved along it.
 """
 
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
@@ -25,10 +29,12 @@ from .genes import GeneVocabulary
 from .rank_values import RankedCells
 
 REFERENCE_FILE = "reference_cells.npz"
+STATE_PIECE = re.compile(r"\bstate: (?P<state>[^.;:]+?)[.;\s]*$")
+"""The end of a text that says what state a cell is in, behind the texts of other aspects."""
 
 # Correlations of a cell with the reference cells of one type lie about so far apart.
 _TEMPERATURE = 0.0075
-_NAMES = ("names", "types")  # what a file of reference cells may have, by its attribute
+_NAMES = ("names", "types", "states")  # what a file of reference cells may have, by its attribute
 _CELLS_PER_BLOCK = 256  # a dense matrix of cells x genes is made of so many at once
 
 
@@ -46,6 +52,8 @@ class ReferenceCells:
         text_embeds: what it knows of the texts, shape (texts, projection_dim); see `texts_known_by`.
         names: names of the cells, such as "Adult|Brain|Astrocyte"; none in files older than the names.
         types: ontology id of each text; none in these.
+        states: names of states, such as "cycling"; none in files older than the states.
+        state_directions: float32, shape (states, projection_dim); what each adds to the embedding of a text.
         genes_read: ids that are read of a cell which is compared with them, those of highest rank.
         least: cells; fewer, in the genes of a file, say too little of what a cell may be.
 
@@ -67,6 +75,8 @@ class ReferenceCells:
     names: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
     text_embeds: np.ndarray | None = None
+    states: tuple[str, ...] = ()
+    state_directions: np.ndarray | None = None
     genes_read: ClassVar[int] = 1024
     least: ClassVar[int] = 50
 
@@ -128,6 +138,45 @@ class ReferenceCells:
         """Return the cells with what a model knows of them and of their texts, to be found once and for all."""
         return replace(self, embeds=embeds, embeds_of=weights_fingerprint(model), text_embeds=text_embeds)
 
+    def with_states(self, states: Sequence[str], directions: np.ndarray) -> "ReferenceCells":
+        """Return the cells with states and their directions, (states, projection_dim), of the model of `embeds_of`."""
+        return replace(self, states=tuple(states), state_directions=directions.astype(np.float32))
+
+    def without_states(self) -> "ReferenceCells":
+        """Return the cells without states, for weights that these do not belong to."""
+        return replace(self, states=(), state_directions=None)
+
+    def read_states(self, texts: Sequence[str]) -> tuple[list[str], np.ndarray | None]:
+        """Return the texts without the pieces on states that are known, and what these add to the embeddings.
+
+        Args:
+            texts: such as "cell type: b cell; state: cycling; ".
+
+        Returns:
+            The texts, and float32, shape (texts, projection_dim), with rows of 0 for texts without a known state;
+            None in its place where no text has one.
+
+        >>> cells = ReferenceCells(np.empty(0, np.uint16), np.array([0]), (), np.empty(0, np.int64))
+        >>> cells = cells.with_states(["cycling"], np.array([[0.5, 0.0]]))
+        >>> cells.read_states(["cell type: b cell; state: cycling; ", "state: odd"])[0]
+        ['cell type: b cell; ', 'state: odd']
+        >>> cells.read_states(["cell type: b cell; "])[1] is None
+        True
+        """
+        found = [STATE_PIECE.search(text) for text in texts]
+        place_of = {state: place for place, state in enumerate(self.states)}
+        places = [place_of.get(match["state"].strip().lower(), -1) if match else -1 for match in found]
+        if self.state_directions is None or max(places, default=-1) < 0:
+            return list(texts), None
+        plain = [
+            text[: match.start()] if match and place >= 0 else text
+            for text, match, place in zip(texts, found, places, strict=True)
+        ]
+        directions = np.zeros((len(texts), self.state_directions.shape[1]), dtype=np.float32)
+        known = np.flatnonzero(np.array(places) >= 0)
+        directions[known] = self.state_directions[[places[row] for row in known]]
+        return plain, directions
+
     def _lists(self) -> list[np.ndarray]:
         return np.split(self.token_ids, self.offsets[1:-1])
 
@@ -140,6 +189,8 @@ class ReferenceCells:
                 more |= {"embeds": self.embeds.astype(np.float16), "embeds_of": np.array(self.embeds_of)}
             if self.text_embeds is not None:
                 more |= {"text_embeds": self.text_embeds.astype(np.float16)}
+            if self.state_directions is not None:
+                more |= {"state_directions": self.state_directions.astype(np.float16)}
             np.savez_compressed(file, allow_pickle=False, token_ids=self.token_ids, offsets=self.offsets, **more)
 
     @classmethod
@@ -158,6 +209,8 @@ class ReferenceCells:
                 cells = replace(cells, embeds=arrays["embeds"].astype(np.float32), embeds_of=str(arrays["embeds_of"]))
             if "text_embeds" in arrays:
                 cells = replace(cells, text_embeds=arrays["text_embeds"].astype(np.float32))
+            if "state_directions" in arrays:
+                cells = cells.with_states(cells.states, arrays["state_directions"])
         genes = range(vocabulary.first_gene_token_id, vocabulary.cls_token_id)
         if cells.token_ids.size and not (cells.token_ids.min() in genes and cells.token_ids.max() in genes):
             raise ValueError(

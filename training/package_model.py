@@ -1,6 +1,6 @@
 """Turn a trained export into the folder that is published: half precision, processor, code, and an honest card.
 
-python training/package_model.py --work runs/mini --to hub_cards/langcell-mini --reports results/*/*-shot.json
+python training/package_model.py --work runs/mini --profiles cell_profiles.h5ad --to FOLDER --reports */*-shot.json
 """
 
 import argparse
@@ -22,10 +22,12 @@ from langcell.processing.files.atomic_output import atomic_output
 from langcell.processing.processing_langcell import LangCellProcessor
 from langcell.processing.reference_cells import REFERENCE_FILE
 from langcell.processing.shards.manifest import Manifest, read_manifest
+from langcell.processing.simulation.cell_profiles import CellProfiles
 from langcell.training.checkpointing.provenance import PROVENANCE_FILE
 from langcell.training.evaluation.card_results import read_measurement
 from langcell.training.langcell_mini import STAGES
 from langcell.training.sentences.sentence_types import store_sentence_types
+from langcell.training.states.state_directions import store_state_directions
 
 LIMIT_BYTES = 40_000_000
 BENCHMARK = "langcell/cell-naming"
@@ -39,9 +41,9 @@ MITOCHONDRIAL_GENES = (
 _LIMITS = (
     "Human cells only. Mitochondrial genes are not read.",
     "It learned cell types from cells that were simulated from mean expression profiles, not from real labelled cells: "
-    "states within a type, rare types and closely related T cell types are told apart least well (see the tables). Its "
-    "texts speak of types alone: blood cells with and without interferon are named worse than by a coin, though their "
-    "embeddings lie apart.",
+    "rare types and closely related T cell types are told apart least well (see the tables). It knows five states as "
+    "words beside a type (cycling, interferon-stimulated, activated, exhausted, hypoxic), from simulated cells. "
+    "Interferon alone was measured on real cells: 86 % of 2,000 blood cells get the right state, each named alone.",
     "The encoder reads at most 256 ranked genes of a cell; the comparison with reference cells reads 1,024.",
     "Panels of less than 1,000 genes: the encoder cannot tell a gene that is absent from one that was not looked for. "
     "With the reference cells names are about as good as those of the nearest mean profile (1,200 cells of pbmc3k in "
@@ -68,6 +70,7 @@ def package_model(
     to: Path,
     reports: Sequence[Path],
     *,
+    profiles: Path,
     alpha: float,
     commit: str | None = None,
     benchmark: str = BENCHMARK,
@@ -77,6 +80,7 @@ def package_model(
     Args:
         work: work folder of `training/langcell_mini.py`, trained.
         to: the folder; replaced as a whole.
+        profiles: h5ad file of the mean profiles that it was trained on, for the states.
         reports: JSON files of `langcell evaluate`, for the card; zero-shot among them.
         alpha: default weight of the similarity.
         commit: commit of the code that trained it; what the export's `provenance.json` says when None.
@@ -102,6 +106,7 @@ def package_model(
         _processor_of(export).save_pretrained(building)
         _store_reference_embeds(building)
         store_sentence_types(building)
+        store_state_directions(building, CellProfiles.read(profiles))
         for stage in STAGES:
             shutil.copyfile(work / stage / "config.yaml", building / f"{stage}.yaml")
         model_card(
@@ -192,6 +197,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("runs/mini"))
     parser.add_argument("--to", type=Path, required=True)
+    parser.add_argument("--profiles", type=Path, required=True, help="Mean profiles of the training, for the states.")
     parser.add_argument("--reports", type=Path, nargs="*", default=[])
     parser.add_argument("--alpha", type=float, default=0.1)
     parser.add_argument("--commit", help="Commit of the code that trained it; what the run noted when not given.")
@@ -202,6 +208,7 @@ def main() -> int:
             options.work,
             options.to,
             options.reports,
+            profiles=options.profiles,
             alpha=options.alpha,
             commit=options.commit,
             benchmark=options.benchmark,

@@ -106,7 +106,13 @@ def _check_output(output: Path) -> None:
 
 def _save_companions(loaded: LoadedLangCell, folder: Path) -> None:
     """Configuration and processor, with the code that reads them where langcell is not installed."""
-    loaded.processor.save_pretrained(folder)
+    processor = loaded.processor
+    cells = processor.feature_extractor.reference_cells
+    if cells is not None and cells.states and cells.known_by(loaded.model) is None:
+        # Graphs have no fingerprint: whoever reads the folder could not tell that these states are of other weights.
+        processor = deepcopy(processor)
+        processor.feature_extractor.reference_cells = cells.without_states()
+    processor.save_pretrained(folder)
     config = deepcopy(loaded.config)
     config.auto_map = {"AutoConfig": config.auto_map["AutoConfig"]}  # there are no weights for the other classes
     config.save_pretrained(folder)

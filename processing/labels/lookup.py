@@ -7,6 +7,7 @@ from typing import Literal
 from langcell.processing.labels.field_names import find_field_name
 from langcell.processing.labels.id_in_name import name_and_id
 from langcell.processing.labels.several import describe_in_its_aspect, describe_several, ids_in, parts_of
+from langcell.processing.labels.states import is_short, read_state, state_piece
 from langcell.processing.labels.syntax import LabelEntry
 from langcell.processing.ontology.descriptions import describe_term
 from langcell.processing.ontology.terms import MatchKind, Ontology, Term, looks_like_id
@@ -73,7 +74,10 @@ def look_up(entry: LabelEntry, ontology: Ontology, *, context: Iterable[str] = (
         term, remark = _term_of(name, term_id, ontology)
         _check_agreement(name, words, term, ontology)
         return _label(name, term, "id", None, remark)
-    term, match = read_name(name, ontology, context=context, shortened=entry.text is None) or (None, None)
+    found = read_name(name, ontology, context=context, shortened=entry.text is None)
+    if label := _in_a_state(name, entry.text, found, ontology, context):
+        return label
+    term, match = found or (None, None)
     return _label(name, term, match, entry.text, None)
 
 
@@ -157,6 +161,40 @@ def _several(name: str, ontology: Ontology, context: Iterable[str]) -> Label | N
     if len(terms) < max(len(parts), 2):
         return None
     return _of_several(name, terms, "name")
+
+
+def _in_a_state(
+    name: str,
+    text: str | None,
+    found: tuple[Term, LabelMatch] | None,
+    ontology: Ontology,
+    context: Iterable[str],
+) -> Label | None:
+    """Return a label of a type in a state ("cycling B cells"), which says so; None where no word says a state.
+
+    A term with the state in its own name ("cycling T cell") stays that term. Others in a state have no id, because the
+    id of the type is that of its other cells, too.
+    """
+    written: object = name if text is None else text  # a text from JSON may be a number, which is refused later
+    read = read_state(written) if isinstance(written, str) else None
+    if read is None:
+        return None
+    rest, state = read
+    told = f"in the state {state!r}" if state else "in no particular state"
+    if text is not None:
+        if not is_short(text):
+            return None
+        plain = rest.rstrip("; ")
+        return Label(name, f"{plain}; {state_piece(state)}", None, "given", f"{name} is read as {plain!r} {told}")
+    if found and (own := read_state(found[0].name)) and own[1] == state:
+        return Label(name, describe_in_its_aspect(found[0]) + state_piece(state), found[0].id, found[1])
+    of_rest = read_name(rest, ontology, context=context)
+    if of_rest is None or (found and found[1] != "shorthand"):
+        return None
+    term, match = of_rest
+    remark = f"{name} is read as {term.name} ({term.id}) {told}"
+    described = describe_in_its_aspect(term) + state_piece(state)
+    return Label(name, described, None if state else term.id, match, remark)
 
 
 def _of_several(name: str, terms: Sequence[Term], match: LabelMatch, *, text: str | None = None) -> Label:

@@ -57,7 +57,7 @@ def test_from_profiles_to_a_folder_that_names_cells(tmp_path, cells, monkeypatch
     report = evaluate_zero_shot(cells, label_column="cell_type", model=work / "stage2-match" / "export", progress=False)
     write_report(TaskResult(report, [Section("zero-shot")]), tmp_path / "results")
     shipped = tmp_path / "shipped"
-    package_model(work, shipped, [tmp_path / "results" / "zero-shot.json"], alpha=0.5)
+    package_model(work, shipped, [tmp_path / "results" / "zero-shot.json"], profiles=profiles, alpha=0.5)
     loaded = langcell.load(shipped, device="cpu")
     assert loaded.processor.feature_extractor.reference_cells.known_by(loaded.model) is not None
     card = (shipped / "README.md").read_text()
