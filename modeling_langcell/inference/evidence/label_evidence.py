@@ -76,7 +76,7 @@ class LabelEvidence:
         supporting: strongest first.
         conflicting: strongest first.
         notes: what a reader should know, a line each.
-        origin: of a cluster: what its cells are called, and what its name goes by; a sentence each.
+        origin: names of a cluster's cells, and what its own name goes by; a sentence each.
     """
 
     group: str

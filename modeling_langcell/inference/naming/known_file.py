@@ -23,7 +23,7 @@ def read_known(path: str | Path) -> pd.Series:
     try:
         with Path(path).open(encoding="utf-8-sig") as stream:
             separator = "\t" if "\t" in stream.readline() else ","
-        table = pd.read_csv(path, sep=separator, dtype=str, usecols=[0, 1], encoding="utf-8-sig")
+        table = pd.read_csv(path, sep=separator, dtype=str, usecols=range(2), encoding="utf-8-sig")
     except ValueError as error:  # pandas' errors of parsing are of this kind, too
         raise ValueError(
             f"{path} is no table of two columns; give a CSV file with a heading, then cell and label per line."

@@ -239,12 +239,14 @@ class NamingOptions:
         return needs
 
     def _check_unknown(self) -> None:
-        if self._is_calibrated:
-            from langcell.inference.naming.calibration import confidence_of
+        if self.unknown is None or self.unknown == AUTO_UNKNOWN:
+            return
+        if (threshold := number_of(self.unknown)) is not None:
+            check_confidence(threshold)
+            return
+        from langcell.inference.naming.calibration import confidence_of
 
-            confidence_of(self.unknown)
-        elif self.unknown not in (None, AUTO_UNKNOWN):
-            check_confidence(float(self.unknown))
+        confidence_of(self.unknown)
 
     def _check_refinement(self) -> None:
         if self.refine not in get_args(Refine):
