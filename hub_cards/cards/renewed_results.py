@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import ModelCard
 
@@ -36,8 +37,9 @@ def renew_results(folder: Path, measurements: Sequence[Measurement], *, benchmar
     if found != 1:
         raise ValueError(f'{path} has {found} sections "## Results"; a card of langcell has one.')
     heading = re.search(r"^# (.+)$", text, re.MULTILINE)
-    card.data.model_name = card.data.model_name or (heading[1] if heading else folder.name)
-    card.data.eval_results = index_entries(results)
+    data: Any = card.data  # typed as the data of any card
+    data.model_name = data.model_name or (heading[1] if heading else folder.name)
+    data.eval_results = index_entries(results)
     card.text = text
     card.save(path)
     if benchmark is not None:

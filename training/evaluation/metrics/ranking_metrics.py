@@ -100,6 +100,39 @@ def first_right_ranks(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
     return ((scores >= best) & ~right).sum(axis=1) + 1
 
 
+def score_types(scores: np.ndarray, truth: np.ndarray) -> dict[str, float | None]:
+    """Return how well scores of many candidate types rank the true ones, each type counted alike.
+
+    As CellWhisperer (Schaefer et al. 2025, Nature Biotechnology) reports naming among many types.
+
+    Args:
+        scores: shape (cells, candidates).
+        truth: int64, shape (cells,); codes of the candidates, others are types that are no candidate and are left out.
+
+    Returns:
+        macro_accuracy, macro_recall_at_5 (shares of the cells of a type, averaged over types) and macro_auroc (of each
+        type's own score, over all cells); None where no true type is a candidate, the last also where it is the only
+        type.
+
+    >>> score_types(np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]]), np.array([0, 1, 1]))
+    {'macro_accuracy': 0.75, 'macro_recall_at_5': 1.0, 'macro_auroc': 1.0}
+    """
+    types = [code for code in np.unique(truth) if 0 <= code < scores.shape[1]]
+    if not types:
+        return dict.fromkeys(("macro_accuracy", "macro_recall_at_5", "macro_auroc"))
+    right = np.arange(scores.shape[1]) == truth[:, None]
+    ranks = np.full(len(truth), scores.shape[1] + 1)
+    judged = np.isin(truth, types)
+    ranks[judged] = first_right_ranks(scores[judged], right[judged])
+    recalls = [np.mean([(ranks[truth == code] <= k).mean() for code in types]) for k in (1, 5)]
+    areas = [roc_auc_score(truth == code, scores[:, code]) for code in types if (truth == code).sum() < len(truth)]
+    return {
+        "macro_accuracy": float(recalls[0]),
+        "macro_recall_at_5": float(recalls[1]),
+        "macro_auroc": float(np.mean(areas)) if areas else None,
+    }
+
+
 def score_ranks(
     ranks: np.ndarray, distances: Sequence[float | None], *, seed: int, draws: int = BOOTSTRAP_DRAWS
 ) -> dict[str, Any]:

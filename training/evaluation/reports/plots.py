@@ -25,9 +25,9 @@ def draw_confusion(report: Mapping[str, Any]) -> Figure:
     rows = [label["name"] for label in report["labels"]]
     columns = [*rows, UNASSIGNED]
     if "candidates" in report:  # of a branch most have no cell
-        occurs, given = counts.any(axis=1), counts.any(axis=0)
-        rows = [name for name, kept in zip(rows, occurs, strict=True) if kept]
-        columns = [name for name, kept in zip(columns, given, strict=True) if kept]
+        occurs, given = np.asarray(counts.any(axis=1)), np.asarray(counts.any(axis=0))
+        rows = [name for name, kept in zip(rows, occurs.tolist(), strict=True) if kept]
+        columns = [name for name, kept in zip(columns, given.tolist(), strict=True) if kept]
         counts = counts[np.ix_(occurs, given)]
     elif not counts[:, -1].any():
         counts, columns = counts[:, :-1], rows

@@ -34,7 +34,13 @@ _RETRIEVAL: Metrics = {
 }
 HEADLINES: Mapping[str, Metrics] = MappingProxyType(
     {
-        "zero-shot": {**_NAMING, "novelty_auroc": ("roc_auc", "novelty AUROC")},
+        "zero-shot": {
+            **_NAMING,
+            "novelty_auroc": ("roc_auc", "novelty AUROC"),
+            "macro_accuracy": ("balanced_accuracy", "macro accuracy"),
+            "macro_recall_at_5": ("recall_at_5", "macro recall@5"),
+            "macro_auroc": ("roc_auc", "macro AUROC"),
+        },
         "disease": _NAMING,
         "few-shot": _NAMING,
         "classification": _NAMING,

@@ -19,9 +19,9 @@ from langcell.training.evaluation.inputs.context import MODEL_METHOD, Evaluation
 from langcell.training.evaluation.metrics.confidence_metrics import AreaUnderRiskCoverage, ExpectedCalibrationError
 from langcell.training.evaluation.metrics.metrics import computed
 from langcell.training.evaluation.metrics.uncertainty import mean_and_sd, uncertainty_text
+from langcell.training.evaluation.options import check_repeats
 from langcell.training.evaluation.reports.pages import Section, Table
 from langcell.training.evaluation.reports.report import TaskResult, summary_table, with_sd
-from langcell.training.evaluation.tasks.splits import check_repeats
 
 TASK = "calibration"
 _CALIBRATED = f"{MODEL_METHOD}, calibrated"

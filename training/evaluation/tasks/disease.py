@@ -13,10 +13,10 @@ from langcell.processing.ontology.terms import Ontology
 from langcell.scoring_langcell import check_alpha
 from langcell.training.evaluation.inputs.context import EvaluationContext
 from langcell.training.evaluation.metrics.uncertainty import BOOTSTRAP_DRAWS
+from langcell.training.evaluation.options import check_repeats
 from langcell.training.evaluation.reports.plots import draw_confusion, draw_per_type
 from langcell.training.evaluation.reports.report import TaskResult
 from langcell.training.evaluation.tasks.naming import draw_cells_and_texts, naming_sections
-from langcell.training.evaluation.tasks.splits import check_repeats
 from langcell.training.evaluation.tasks.zero_shot import name_and_measure
 
 TASK = "disease"

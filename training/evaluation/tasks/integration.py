@@ -17,11 +17,11 @@ from langcell.training.evaluation.metrics.integration_metrics import (
 )
 from langcell.training.evaluation.metrics.metrics import computed
 from langcell.training.evaluation.metrics.uncertainty import mean_and_sd, uncertainty_text
+from langcell.training.evaluation.options import check_repeats
 from langcell.training.evaluation.reports.embedding_map import drawn_cells
 from langcell.training.evaluation.reports.pages import Section, Table
 from langcell.training.evaluation.reports.plots import draw_bars, draw_points
 from langcell.training.evaluation.reports.report import HEADLINES, TaskResult, summary_table, with_sd
-from langcell.training.evaluation.tasks.splits import check_repeats
 from langcell.training.labelled.labelled_cells import LabelledCells
 
 TASK = "integration"

@@ -14,13 +14,13 @@ from langcell.training.evaluation.inputs.fingerprints import digest_of_data
 from langcell.training.evaluation.metrics.metrics import computed
 from langcell.training.evaluation.metrics.ranking_metrics import MultiLabel, multi_label_scores
 from langcell.training.evaluation.metrics.uncertainty import mean_and_sd, sd_of, uncertainty_text
+from langcell.training.evaluation.options import check_repeats
 from langcell.training.evaluation.reports.pages import Section, Table
 from langcell.training.evaluation.reports.plots import draw_bars
 from langcell.training.evaluation.reports.report import HEADLINES, TaskResult, plus_minus, summary_table
 from langcell.training.evaluation.rivals.baselines import multi_label_regression
 from langcell.training.evaluation.tasks.fine_tuned_models import random_weights
 from langcell.training.evaluation.tasks.gene_sets import call_active, place_genes, read_gmt, score_gene_sets
-from langcell.training.evaluation.tasks.splits import check_repeats
 
 TASK = "pathways"
 TRAIN_SHARE = 0.3

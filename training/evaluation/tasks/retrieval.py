@@ -21,11 +21,11 @@ from langcell.training.evaluation.inputs.function_sentences import function_sent
 from langcell.training.evaluation.metrics.ontology_scoring import TermDistances
 from langcell.training.evaluation.metrics.ranking_metrics import first_right_ranks, score_ranks
 from langcell.training.evaluation.metrics.uncertainty import BOOTSTRAP_DRAWS, sd_of, uncertainty_text
+from langcell.training.evaluation.options import check_repeats
 from langcell.training.evaluation.reports.embedding_map import drawn_cells, map_cells_and_texts
 from langcell.training.evaluation.reports.pages import Section
 from langcell.training.evaluation.reports.plots import draw_bars, draw_embeddings
 from langcell.training.evaluation.reports.report import DIRECTIONS, HEADLINES, TaskResult, summary_table
-from langcell.training.evaluation.tasks.splits import check_repeats
 from langcell.training.labelled.labelled_cells import LabelledCells
 
 TASK = "retrieval"

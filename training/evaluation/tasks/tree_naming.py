@@ -11,6 +11,7 @@ import numpy as np
 
 from langcell.inference.scored_cells import ScoredCells
 from langcell.training.evaluation.inputs.context import MODEL_METHOD
+from langcell.training.evaluation.metrics.ranking_metrics import score_types
 from langcell.training.evaluation.reports.report import REFINED
 from langcell.training.evaluation.tasks.naming import AS_EQUALS, Measure
 from langcell.training.labelled.labelled_cells import LabelledCells
@@ -41,9 +42,12 @@ def refined_rows(scored: ScoredCells, labelled: LabelledCells, measure: Measure)
 def rows_of_branch(scored: ScoredCells, labelled: LabelledCells, measure: Measure) -> dict[str, dict[str, Any]]:
     """Return the rows of a branch: the answers of each cell alone, refined, and labels as equals; see `refined_rows`.
 
-    Where no candidate lies above another, a cell alone has the most similar label.
+    Labels as equals also have `score_types`, which other models report of many candidates. Where no candidate lies
+    above another, a cell alone has the most similar label.
     """
     equals = _measured(scored.similarity.argmax(axis=1), scored, labelled, measure)
+    judged = labelled.has_label & scored.known
+    equals |= score_types(scored.similarity[judged], labelled.truth[judged])
     if scored.tree is None or scored.tree.alone is None:
         return {MODEL_METHOD: equals, **refined_rows(scored, labelled, measure)}
     alone = scored.tree.alone

@@ -14,6 +14,7 @@ from langcell.scoring_langcell import check_alpha
 from langcell.training.evaluation.inputs.branch_candidates import candidates_of_branch, with_candidates
 from langcell.training.evaluation.inputs.context import MODEL_METHOD, EvaluationContext
 from langcell.training.evaluation.metrics.uncertainty import BOOTSTRAP_DRAWS
+from langcell.training.evaluation.options import check_repeats
 from langcell.training.evaluation.reports.plots import draw_confusion, draw_per_type
 from langcell.training.evaluation.reports.report import REFINED, TaskResult
 from langcell.training.evaluation.rivals.profile_genes import best_codes
@@ -30,7 +31,6 @@ from langcell.training.evaluation.tasks.naming import (
     sweep_row,
 )
 from langcell.training.evaluation.tasks.refining import as_similarities, refine_scores
-from langcell.training.evaluation.tasks.splits import check_repeats
 from langcell.training.evaluation.tasks.tree_naming import refined_rows, rows_of_branch
 from langcell.training.labelled.labelled_cells import LabelledCells
 

@@ -50,6 +50,13 @@ def answers(path, loaded, **options):
     return named.obs
 
 
+def test_labels_as_equals_are_ranked_as_other_models_report_it(branch):
+    equals = branch.report["methods"]["labels as equals"]
+    assert 0 <= equals["macro_accuracy"] <= equals["macro_recall_at_5"] == 1, "there are four candidates"
+    assert 0 <= equals["macro_auroc"] <= 1
+    assert "macro recall@5" in branch.sections[0].table.head
+
+
 def test_a_list_is_measured_as_annotate_answers(path, loaded):
     methods = evaluated(path, loaded).report["methods"]
     assert list(methods)[:3] == ["LangCell", "LangCell, refined", "labels as equals, refined"]
