@@ -1,20 +1,23 @@
 """One name per cluster in the results of `annotate`: columns of obs, a table in uns, and a CSV file."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
+from langcell.inference.hierarchy.label_tree import LabelTree
 from langcell.inference.hierarchy.levels import MEDIUM, class_names
 from langcell.inference.hierarchy.tree_clusters import name_clusters_in_tree
 from langcell.inference.naming.calibration import UNKNOWN
 from langcell.inference.naming.leiden_clusters import CLUSTER, check_leiden, leiden_clusters
 from langcell.inference.naming.name_cells import FileVoices, NamedCells
 from langcell.inference.naming.options import NamingOptions
-from langcell.inference.refinement.clusters import ClusterNames, name_clusters
+from langcell.inference.refinement.between import ClusterPlaces
+from langcell.inference.refinement.clusters import ClusterNames, name_clusters, with_doublets
 from langcell.inference.refinement.placing import read_column
 from langcell.inference.scoring.legal_values import AUTO_UNKNOWN
 from langcell.processing.cells.anndata_io import CellSource
@@ -82,12 +85,59 @@ def clusters_of(named: NamedCells, voices: FileVoices, clusters: np.ndarray, lab
         clusters: cluster of each cell, shape (cells,).
         labels: names in the order of the columns.
     """
-    own, tree = np.concatenate([*probability_blocks(voices)]), voices.tree
+    own = np.concatenate([*probability_blocks(voices)])
+    places = (block.places for block in voices.file.blocks())
+    tree = None if voices.tree is None else voices.tree.text.tree
+    return named_clusters(own, places, clusters, labels, named.term_ids[: len(labels)], tree, named.novelty)
+
+
+def named_clusters(
+    own: np.ndarray,
+    places: Iterable[np.ndarray | None],
+    clusters: np.ndarray,
+    labels: Sequence[str],
+    term_ids: Sequence[str],
+    tree: LabelTree | None = None,
+    novelty: np.ndarray | None = None,
+) -> ClusterNames:
+    """Name each cluster, and flag those that lie between two labels.
+
+    Args:
+        own: probabilities that are on each label itself, shape (cells, labels).
+        places: blocks of where the cells lie; None where nothing says.
+        clusters: cluster of each cell as text, shape (cells,).
+        labels: names in the order of the columns.
+        term_ids: ontology id of each label, "" without.
+        tree: which label lies above which, where they do not compete as equals.
+        novelty: how little any label fits each cell, shape (cells,).
+    """
+    codes = np.where(own.any(axis=1), own.argmax(axis=1), -1)
     if tree is None:
-        return name_clusters(own, clusters, labels, named.novelty)
-    term_ids = named.term_ids[: len(labels)]
-    classes = class_names(labels, term_ids, MEDIUM, Ontology.cellxgene())
-    return name_clusters_in_tree(own, clusters, labels, tree.text.tree, classes, named.novelty)
+        found, may_differ = name_clusters(own, clusters, labels, novelty), _always
+    else:
+        classes = class_names(labels, term_ids, MEDIUM, Ontology.cellxgene())
+        found = name_clusters_in_tree(own, clusters, labels, tree, classes, novelty)
+        may_differ = partial(_of_two_classes, tree, classes)
+    summed = ClusterPlaces.of(_with_codes(places, codes), clusters, len(labels))
+    return found if summed is None else with_doublets(found, summed.between(may_differ=may_differ), labels)
+
+
+def _with_codes(places: Iterable[np.ndarray | None], codes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    start = 0
+    for block in places:
+        if block is not None:
+            yield block, codes[start : start + len(block)]
+            start += len(block)
+
+
+def _always(first: int, second: int) -> bool:
+    return True
+
+
+def _of_two_classes(tree: LabelTree, classes: Sequence[str], first: int, second: int) -> bool:
+    """Return whether two labels are of different medium classes, and neither lies above the other."""
+    related = tree.below[first, second] or tree.below[second, first]
+    return classes[first] != classes[second] and not related
 
 
 def cluster_results(

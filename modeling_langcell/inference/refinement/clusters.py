@@ -2,11 +2,11 @@
 
 The name is the label with the greatest mean probability. Means alone would call a cluster of two types by the larger
 and say nothing. So a cluster is flagged as mixed where a second label is the most probable one of at least a quarter of
-the cells, or where at least a quarter of the cells lie between two labels (none has 0.6), as doublets do. It is unknown
-where more than half of its cells are.
+the cells, where at least a quarter of the cells have no label with 0.6, or where the cluster lies between two labels,
+as doublets do (`between`). It is unknown where more than half of its cells are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,6 +74,23 @@ def name_clusters(
         column[inside] = best
         rows.append({"cluster": str(cluster), "cells": len(named), "novelty": new, "unknown": unknown, **facts})
     return ClusterNames(pd.DataFrame(rows, columns=pd.Index([*_COLUMNS, "mixed", "unknown"])), column)
+
+
+def with_doublets(named: ClusterNames, between: Mapping[str, tuple[int, int]], labels: Sequence[str]) -> ClusterNames:
+    """Return the names with clusters flagged as mixed that lie between two labels; the other one is the runner-up.
+
+    Args:
+        named: the clusters.
+        between: the two labels of each such cluster, by its name.
+        labels: names, in the order of the columns.
+    """
+    table = named.table.copy()
+    for row, (cluster, label) in enumerate(zip(table["cluster"], table["label"], strict=True)):
+        if cluster in between and not table["mixed"].iloc[row]:
+            names = [labels[code] for code in between[cluster]]
+            table.loc[table.index[row], "runner_up"] = next(name for name in names if name != label)
+            table.loc[table.index[row], "mixed"] = True
+    return ClusterNames(table, named.column)
 
 
 def _described(posterior: np.ndarray, labels: Sequence[str]) -> tuple[dict[str, object], int]:

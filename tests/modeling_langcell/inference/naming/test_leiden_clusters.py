@@ -5,7 +5,9 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 from numpy.testing import assert_array_equal
+from scipy import sparse
 from tiny import save_tiny_folder
 from tiny_groups import N_CELLS, SMALL, grouped_cells
 
@@ -124,14 +126,22 @@ def test_clusters_have_the_same_names_now_and_afterwards(loaded, labels):
     assert langcell.name_clusters(part, cluster_column="leiden")["cells"].sum() == N_CELLS - 3
 
 
-def test_doublets_that_have_one_name_are_found_by_their_posteriors_alone(loaded):
-    named = langcell.annotate(grouped_cells(), LABELS, model=loaded, **SMALL)
-    named.obs["langcell_label"], named.obs["one"] = pd.Categorical([LABELS[0]] * N_CELLS, LABELS), "all"
-    named.obsm["langcell_probabilities"] = np.tile(np.float32([0.52, 0.46, 0.02]), (N_CELLS, 1))
-    assert langcell.name_clusters(named, cluster_column="one")["mixed"].tolist() == [True]
-    del named.obsm["langcell_probabilities"]
-    assert langcell.name_clusters(named, cluster_column="one")["mixed"].tolist() == [False]
-    assert named.uns["langcell"]["clusters_from"] == "names"
+def test_a_cluster_of_doublets_is_found_now_and_afterwards_while_the_counts_are_there(loaded, caplog):
+    cells = grouped_cells()
+    pairs = cells[0 : N_CELLS : 3].X[:40] + cells[1 : N_CELLS : 3].X[:40]
+    both = AnnData(sparse.vstack([cells.X, pairs]).tocsr(), var=cells.var)
+    both.obs["leiden"] = [*cells.obs["leiden"], *["pairs"] * 40]
+    both.obs["known"] = [*np.resize(LABELS, 60), *[""] * (N_CELLS - 20)]
+    how = {"known_column": "known", "cluster_column": "leiden"}
+    named = langcell.annotate(both, LABELS, model=loaded, **how, **SMALL)
+    now = pd.DataFrame(named.uns["langcell"]["clusters"]).set_index("cluster")["mixed"]
+    assert now.to_dict() == {"c0": False, "c1": False, "c2": False, "pairs": True}
+    later = langcell.name_clusters(named, cluster_column="leiden").set_index("cluster")["mixed"]
+    assert later.to_dict() == now.to_dict()
+    named.X = -named.X
+    with caplog.at_level("INFO", logger="langcell"):
+        langcell.name_clusters(named, cluster_column="leiden")
+    assert "Clusters of doublets are not looked for" in caplog.text
 
 
 def test_cells_that_are_named_alone_have_no_posteriors(loaded):
