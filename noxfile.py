@@ -52,15 +52,15 @@ def _install(session: nox.Session, *packages: str, resolution: str = "highest") 
     session.install(f"torch=={str(build).strip()}", "--resolution", resolution, *packages)
 
 
-def _source_archive(session: nox.Session, room: str) -> str:
+def _source_archive(session: nox.Session, room: Path) -> Path:
     """Fetch the source archive of the transformers that is installed, which holds the common tests; no wheel does."""
     ask = "import importlib.metadata as m; print(m.version('transformers'))"
     found = str(session.run("python", "-c", ask, silent=True)).strip()
-    archive = Path(room) / f"transformers-{found}.tar.gz"
+    archive = room / f"transformers-{found}.tar.gz"
     if not archive.is_file():
         what = ("--no-deps", "--no-binary", "transformers", f"transformers=={found}")
-        session.run("python", "-m", "pip", "download", "-q", "-d", room, *what)
-    return str(archive)
+        session.run("python", "-m", "pip", "download", "-q", "-d", str(room), *what)
+    return archive
 
 
 def _note(session: nox.Session, row: dict, started: float, output: str | None) -> None:
@@ -115,10 +115,11 @@ def common(session: nox.Session, transformers: str) -> None:
     """transformers' own common tests on the classes of langcell; TRANSFORMERS_SOURCE names another source of them."""
     wanted = "transformers" if transformers == "newest" else f"transformers=={transformers}"
     _install(session, ".", wanted, "pytest>=8", "parameterized>=0.9", "pip")
-    started, room = time.time(), session.create_tmp()
-    source = os.environ.get("TRANSFORMERS_SOURCE") or _source_archive(session, room)
+    started, room = time.time(), Path(session.create_tmp()).resolve()
+    named = os.environ.get("TRANSFORMERS_SOURCE")
+    source = Path(named).resolve() if named else _source_archive(session, room)
     with session.chdir(room):
-        output = session.run("python", str(CASES / "common_tests" / "run.py"), source, "common", silent=True)
+        output = session.run("python", str(CASES / "common_tests" / "run.py"), str(source), "common", silent=True)
     _note(session, {"row": "common", "transformers": transformers}, started, str(output))
 
 

@@ -23,9 +23,9 @@ HELPERS = HERE.parents[1] / "helpers"
 # Modules that the common tests import and a source archive lacks. What they test is no part of langcell: generation of
 # text, exports that transformers does itself, and files that transformers' own CI keeps at hand.
 STAND_INS = {
-    "generation/test_utils.py": "class GenerationTesterMixin:\n    pass\n",
-    "exporters/test_export.py": "class ExportTesterMixin:\n    pass\n",
-    "utils/test_configuration_utils.py": "config_common_kwargs = {}\n",
+    "tests/generation/test_utils.py": "class GenerationTesterMixin:\n    pass\n",
+    "tests/exporters/test_export.py": "class ExportTesterMixin:\n    pass\n",
+    "tests/utils/test_configuration_utils.py": "config_common_kwargs = {}\n",
     "utils/fetch_hub_objects_for_ci.py": "def url_to_local_path(url, *args, **options):\n    return url\n",
 }
 PLACES = {"models.py": "test_modeling_langcell.py", "processors.py": "test_processing_langcell.py"}
@@ -52,8 +52,8 @@ def lay_out(source: Path, folder: Path) -> None:
     if not (tests / "test_modeling_common.py").is_file():
         raise FileNotFoundError(f"{source} has no tests/test_modeling_common.py; give a source archive or a checkout.")
     for name, text in STAND_INS.items():
-        (tests / name).parent.mkdir(parents=True, exist_ok=True)
-        (tests / name).write_text(text, encoding="utf-8")
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
     room = tests / "models" / "langcell"
     room.mkdir(parents=True)
     for name, place in PLACES.items():
