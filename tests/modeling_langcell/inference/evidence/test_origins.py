@@ -25,7 +25,7 @@ def test_cells_are_counted_by_name_and_the_rest_together():
 
 def test_what_the_name_goes_by_is_said():
     (_, first), (_, second) = origins_of(CLUSTERS, LABELS, table())
-    assert first == "C has the greatest mean probability, 0.61; next is A with 17% of the cells; it is mixed."
+    assert first == "C has the greatest mean probability, 0.61; the runner-up is A with 17% of the cells; it is mixed."
     assert second == "More than half of them fit none of the labels (novelty 0.93); C is the nearest."
 
 

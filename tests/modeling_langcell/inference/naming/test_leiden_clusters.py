@@ -167,3 +167,20 @@ def test_a_cell_without_a_name_is_no_candidate(clustered):
     some.obs["langcell_label"] = some.obs["langcell_label"].where(np.arange(some.n_obs) > 0)
     langcell.name_clusters(some, cluster_column="leiden")
     assert "nan" not in some.obs["langcell_cluster_label"].cat.categories
+
+
+def test_clusters_of_the_usual_name_are_made_where_there_are_none(clustered, loaded, caplog):
+    cells = grouped_cells()
+    del cells.obs["leiden"]
+    with caplog.at_level("INFO", logger="langcell"):
+        named = langcell.annotate(cells, LABELS, model=loaded, cluster_column="leiden", **SMALL)
+    assert "obs has no column 'leiden': clusters are made, in 'langcell_cluster'" in caplog.text
+    assert_array_equal(named.obs["langcell_cluster"], clustered.obs["langcell_cluster"])
+
+
+@pytest.mark.parametrize("there", ["leiden_r1", "Leiden"])
+def test_no_clusters_are_made_where_a_column_of_a_like_name_may_be_meant(loaded, there):
+    cells = grouped_cells()
+    cells.obs = cells.obs.rename(columns={"leiden": there})
+    with pytest.raises(ValueError, match="unknown cluster column 'leiden'"):
+        langcell.annotate(cells, LABELS, model=loaded, cluster_column="leiden", **SMALL)
