@@ -1,14 +1,20 @@
+import gc
 import os
 import signal
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
+import typer.testing
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell does for what it runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 HELPERS = Path(__file__).resolve().parent / "helpers"
+
+# What is imported stays, so that looking for garbage in it finds none; see pytest_collection_finish.
+gc.set_threshold(1_000_000)
 
 # Where Python keeps no bytecode, every process of the tests would compile all of langcell and of the tests once more.
 sys.dont_write_bytecode = False
@@ -26,7 +32,7 @@ from kept_machine_code import keep_machine_code  # noqa: E402
 
 keep_machine_code()  # before any library is imported that numba compiles
 
-import steady_numbers  # noqa: E402
+import lean  # noqa: E402
 import tiny  # noqa: E402
 from places import REAL_DATA_VARIABLE, real_data_folder  # noqa: E402
 from warm_python import warm_python  # noqa: E402
@@ -35,13 +41,21 @@ from warm_server import READ_BY_ALL  # noqa: E402
 from langcell import fresh_process  # noqa: E402
 from langcell.loading import precision  # noqa: E402
 
-steady_numbers.compute_in_float32()
+lean.leave_out_what_takes_time()
+# Commands with all of their options are made once, and not once more for each call.
+typer.testing._get_command = cache(typer.testing._get_command)
 
 
 class _WarmSystem:
     """Stands for `sys` where the software starts processes of fresh caches: they begin with imports done."""
 
     executable = property(lambda _: warm_python())
+
+
+def pytest_collection_finish():
+    """Have the garbage collector look at what the tests make, and no longer at what was imported and collected."""
+    gc.freeze()
+    gc.set_threshold(700, 10, 10)
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +77,7 @@ def _warm_fresh_processes():
 def numbers_of_this_machine():
     """Lets `auto` be what users get, which is bfloat16 where the machine is fast at it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(precision, "_multiplies_bfloat16", steady_numbers.THIS_MACHINES)
+        patch.setattr(precision, "_multiplies_bfloat16", lean.THIS_MACHINES)
         yield
 
 

@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import SkipTest
@@ -29,7 +30,8 @@ from langcell.cli.commands import app
 from langcell.reporting import cell_map
 from langcell.training.evaluation.metrics import integration_metrics
 from langcell.training.evaluation.reports import embedding_map
-from langcell.training.evaluation.tasks import integration
+from langcell.training.evaluation.tasks import classification, few_shot, integration, novel_types
+from langcell.training.evaluation.tasks.splits import stratified_splits
 from langcell.training.fine_tuning import options as tuning_options
 
 loading = sys.modules["langcell.loading.load"]  # the package has a function of that name
@@ -121,7 +123,11 @@ def prepare(patch: pytest.MonkeyPatch, made: Path, folder: Path) -> None:
     patch.setattr(integration_metrics, "neighbours", lambda embeddings: embeddings)
     # A few steps show that a command trains; how well, tests of fine-tuning say.
     patch.setattr(tuning_options, "LEAST_STEPS", 2)
+    patch.setattr(tuning_options, "CAUTIOUS_STEPS", 2)
     patch.setattr(tuning_options, "LEAST_EPOCHS", 0)
+    # The first draw of training and test cells for each number of them; what further draws add, tests of the tasks say.
+    for task in (few_shot, novel_types, classification):
+        patch.setattr(task, "stratified_splits", lambda *words, **more: islice(stratified_splits(*words, **more), 1))
 
 
 @pytest.fixture

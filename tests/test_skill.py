@@ -23,14 +23,15 @@ def test_the_front_matter_has_what_agents_look_for():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("numbers_of_this_machine")
 # Of UMAP and its compiler, and of measures over types that a fit on few cells never names.
 @pytest.mark.filterwarnings("ignore:n_jobs value 1 overridden:UserWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_every_command_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    cells = sample_cells()[:150].copy()
+    cells = sample_cells()[:120].copy()
     cells.obs["cell_type"] = cells.obs["bulk_labels"]
-    cells.obs["some_labels"] = ["B cell"] * 5 + ["NK cell"] * 5 + [None] * 140
+    cells.obs["some_labels"] = ["B cell"] * 5 + ["NK cell"] * 5 + [None] * 110
     for name in ("pbmc.h5ad", "labelled.h5ad"):
         cells.write_h5ad(name)
     commands = [langcell_arguments(words) for words in command_lines(SKILL.read_text())]

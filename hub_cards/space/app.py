@@ -266,7 +266,8 @@ def _connect(
     ]  # fmt: skip
     for event in named:
         event.then(None, js=_SHOW)
-    outputs["colour"].input(colour, outputs["colour"], outputs["map"], **quick)
+    # Of clicks that come while the map is drawn the last one counts; by default none would.
+    outputs["colour"].input(colour, outputs["colour"], outputs["map"], trigger_mode="always_last", **quick)
     blocks.load(None, js=_ON_LOAD)
     blocks.unload(leave)
 

@@ -74,7 +74,8 @@ def write_page_model(folder: Path, cells: anndata.AnnData) -> Path:
     )
     ids = sorted({str(label.ontology_term_id) for label in labels} | {"CL:0000182", "CL:0000786", "CL:0000233"})
     config = tiny_config(
-        cell={"vocab_size": vocabulary.n_tokens},
+        cell={"vocab_size": vocabulary.n_tokens, "num_hidden_layers": 1},
+        text={"num_hidden_layers": 2},
         vocabulary_fingerprint=vocabulary.fingerprint,
         training_cell_types=ids,
         tissue_cell_types={"blood": [id_ for id_ in ids if id_ != "CL:0000182"], "liver": ["CL:0000182", "CL:0000236"]},

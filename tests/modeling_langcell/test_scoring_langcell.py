@@ -29,14 +29,17 @@ from langcell.pipeline_langcell import LangCellPipeline
 from langcell.processing.labels.resolve import resolve_labels
 
 CLOSE = {"rtol": 0, "atol": 1e-5}
-# Where the text encoder begins to read cells, and how both encoders pool.
-KINDS = ((0, "cls"), (1, "mean"), (2, "cls"))
+# Where the text encoder begins to read cells, in a layer before the last and in the last, and how both encoders pool.
+KINDS = ((1, "mean"), (2, "cls"))
 READING = {"progress": False, "max_batch_tokens": 100, "rows_per_chunk": 4}
 
 
 def varied_model(start, pooling, seed):
     """A tiny model whose cell embeddings point everywhere: as it is, all cells get the same label."""
-    sizes = {"cell": {"pooling": pooling}, "text": {"pooling": pooling, "cross_attention_start": start}}
+    sizes = {
+        "cell": {"pooling": pooling, "num_hidden_layers": 1},
+        "text": {"pooling": pooling, "cross_attention_start": start},
+    }
     model = tiny_model(tiny_config(**sizes), seed=seed)
     batch = tiny_batch(20)
     with torch.no_grad():
@@ -75,7 +78,7 @@ def any_known(panel):
 
 
 @pytest.mark.slow  # torch's exporter takes its time, whatever the size
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(kind=st.sampled_from(KINDS), case=cases(), reference=st.booleans(), batch_size=st.integers(1, 5))
 def test_torch_onnx_and_the_pipeline_find_the_same_scores_and_labels(kind, case, reference, batch_size):
     *models, pipe = three_ways(*kind)
@@ -106,7 +109,7 @@ def test_torch_onnx_and_the_pipeline_find_the_same_scores_and_labels(kind, case,
 
 @pytest.mark.slow
 def test_parts_of_the_score_texts_and_search_work_by_onnx_too():
-    loaded, exported, _ = three_ways(*KINDS[1])
+    loaded, exported, _ = three_ways(*KINDS[0])
     cells = AnnData(tiny_counts(9))
     cells.var_names = tiny_gene_names()
     labels = resolve_labels(["B cell", "monocyte", "platelet"])

@@ -5,6 +5,7 @@ import pytest
 import tiny_runs
 import tiny_shards
 import torch
+from accelerate.state import AcceleratorState
 from places import ROOT
 from safetensors.torch import load_file
 
@@ -30,7 +31,7 @@ def shards(tmp_path_factory):
     return tiny_shards.write_tiny_shards(tmp_path_factory.mktemp("shards") / "labelled")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def arguments(tiny_model_dir, shards):
     """Command line of a tiny run of a stage."""
 
@@ -43,6 +44,15 @@ def arguments(tiny_model_dir, shards):
         return ["--config", config, *SIZES, *places, *texts, "steps=8", "checkpoint.every=3", *overrides]
 
     return of
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def whole(request, tmp_path_factory, arguments):
+    """A stage, and the folder of a run of it that nobody stopped; read only."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert main(arguments(request.param, folder, "checkpoint.keep=9", "batch.accumulate=2")) == 0
+    AcceleratorState._reset_state(reset_partial_state=True)
+    return request.param, folder
 
 
 def losses(folder):
@@ -85,11 +95,9 @@ def test_losses_fall(tmp_path, arguments):
         assert last < 0.95 * first, name
 
 
-@pytest.mark.parametrize("stage", [1, 2])
 @pytest.mark.parametrize("stop", [pytest.param(3, id="first_checkpoint"), pytest.param(6, id="second_checkpoint")])
-def test_a_resumed_run_is_bit_identical(tmp_path, arguments, stage, stop):
-    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
-    assert main(arguments(stage, whole, "checkpoint.keep=9", "batch.accumulate=2")) == 0
+def test_a_resumed_run_is_bit_identical(tmp_path, arguments, whole, stop):
+    (stage, whole), resumed = whole, tmp_path / "resumed"
     shutil.copytree(whole / f"checkpoint-{stop:08d}", resumed / f"checkpoint-{stop:08d}")
     lines = (whole / "metrics.jsonl").read_text().splitlines(keepends=True)
     (resumed / "metrics.jsonl").write_text("".join(lines[: stop + 1]) + '{"step": 5, "lo')  # killed while it wrote

@@ -10,6 +10,7 @@ import subprocess
 import pytest
 import tiny_shards
 import torch
+from accelerate.state import AcceleratorState
 from matplotlib.image import imread
 from places import ROOT
 from safetensors.torch import load_file
@@ -17,8 +18,10 @@ from warm_python import warm_python
 
 from langcell.processing.shards.manifest import sha256_of
 from langcell.training.pretrain import main
+from langcell.training.pretraining import loop
+from langcell.training.pretraining.tracking import draw_losses
 from langcell.training.settings.files import load_config
-from langcell.training.speed.throughput import CLOCKED
+from langcell.training.speed.throughput import CLOCKED, peak_flops
 
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
@@ -43,7 +46,7 @@ def shards(tmp_path_factory):
     return [tiny_shards.write_tiny_shards(home / name, seed=i) for i, name in enumerate(("train", "held-out"))]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def arguments(tiny_model_dir, shards):
     def of(output_dir, *overrides):
         weights = [f"objectives.{name}.weight=0.2" for name in ("masked_gene", "cell_cell")]
@@ -55,7 +58,7 @@ def arguments(tiny_model_dir, shards):
     return of
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def validated(arguments, shards):
     def of(output_dir, *overrides):
         return arguments(
@@ -63,6 +66,18 @@ def validated(arguments, shards):
         )
 
     return of
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, validated):
+    """The folder of a run with validation, the default tracker and all that lean.py leaves out; read only."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "draw_losses", draw_losses)
+        patch.setattr(loop, "peak_flops", peak_flops)
+        assert main(validated(folder)) == 0
+    AcceleratorState._reset_state(reset_partial_state=True)
+    return folder
 
 
 def log_of(folder):
@@ -100,9 +115,8 @@ def test_a_checkpoint_loads_as_a_hub_repository_in_a_fresh_process(tmp_path, arg
     assert {"model.safetensors", "config.json", "pretraining.yaml", "provenance.json"} <= set(listed)
 
 
-def test_the_log_line_has_speed_losses_and_validation(tmp_path, validated):
-    assert main(validated(tmp_path, "trackers=[]")) == 0
-    log = log_of(tmp_path)
+def test_the_log_line_has_speed_losses_and_validation(whole):
+    log = log_of(whole)
     names = {*CLOCKED, "loss", "masked_gene", "cell_cell", "cell_text", "cell_text_matching", "grad_norm", "lr"}
     for line in log:
         assert names <= set(line)
@@ -120,27 +134,24 @@ def test_validation_does_not_change_the_training(tmp_path, arguments, validated)
     assert same_weights(with_it, without)
 
 
-def test_a_resumed_run_validates_and_ends_the_same(tmp_path, validated):
-    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
-    assert main(validated(whole, "trackers=[]")) == 0
-    shutil.copytree(whole / "checkpoint-00000003", resumed / "checkpoint-00000003")
-    shutil.copy(whole / "metrics.jsonl", resumed)
-    assert main(validated(resumed, "trackers=[]")) == 0
-    assert reproducible(resumed) == reproducible(whole)
-    assert same_weights(resumed, whole)
+def test_a_resumed_run_validates_and_ends_the_same(tmp_path, validated, whole):
+    shutil.copytree(whole / "checkpoint-00000003", tmp_path / "checkpoint-00000003")
+    shutil.copy(whole / "metrics.jsonl", tmp_path)
+    assert main(validated(tmp_path, "trackers=[]")) == 0
+    assert reproducible(tmp_path) == reproducible(whole)
+    assert same_weights(tmp_path, whole)
 
 
-def test_tensorboard_and_the_picture_of_the_losses(tmp_path, validated):
+def test_tensorboard_and_the_picture_of_the_losses(whole):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    assert main(validated(tmp_path)) == 0  # tensorboard is the default
-    events = EventAccumulator(str(tmp_path / "trackers")).Reload()
-    log = log_of(tmp_path)
+    events = EventAccumulator(str(whole / "trackers")).Reload()  # the default tracker
+    log = log_of(whole)
     for name in ("loss", "lr", "grad_norm", "cells_per_second", "model_flops_utilization"):
         drawn = {event.step: event.value for event in events.Scalars(name)}
         assert drawn == pytest.approx({line["step"]: line[name] for line in log}), name
     assert [event.step for event in events.Scalars("validation_matching_accuracy")] == [2, 4, 6]
-    assert imread(tmp_path / "losses.png").shape[1] == 1430
+    assert imread(whole / "losses.png").shape[1] == 1430
 
 
 def test_trackio_keeps_the_log_beside_the_run(tmp_path, validated):

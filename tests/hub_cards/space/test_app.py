@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -26,6 +27,7 @@ from tiny_sample import save_sample_model
 from typer.testing import CliRunner
 from warm_python import warm_spawning
 
+from langcell.app.figures import BY_LABEL
 from langcell.app.options import AppOptions
 from langcell.app.wording import in_page_words
 from langcell.cli.commands import app as command_line
@@ -35,6 +37,16 @@ CHROMIUM = shutil.which("chromium")
 TYPES = ["CL:0000236", "CL:0000623", "CL:0000542", "CL:0000576"]
 SECONDS = 1000  # Playwright counts milliseconds
 LONGEST = 400 * SECONDS  # of a busy machine, on which UMAP is compiled at its first use
+# Clocks and spinners of a page that waits are drawn sixty times per second, by software: more work than naming is.
+CALM = """
+window.requestAnimationFrame = (draw) => setTimeout(() => draw(performance.now()), 200);
+window.cancelAnimationFrame = (number) => clearTimeout(number);
+document.addEventListener("DOMContentLoaded", () => {
+  const style = document.createElement("style");
+  style.textContent = "*, *::before, *::after { animation: none !important; transition: none !important; }";
+  document.head.append(style);
+});
+"""
 
 pytestmark = [
     # Gradio, its server and its client announce what they are going to change.
@@ -77,7 +89,9 @@ def browser():
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser.new_context()  # one for all pages: what they load is in its cache
+        context = browser.new_context()  # one for all pages: what they load is in its cache
+        context.add_init_script(CALM)
+        yield context
         browser.close()
 
 
@@ -96,8 +110,8 @@ def wait_until(page, is_so: Callable[[], bool]) -> None:
         page.wait_for_timeout(100)
 
 
-@pytest.fixture
-def page(served, browser):
+@contextmanager
+def opened(served, browser):
     """The page, freshly opened; it may talk to this machine alone."""
     page = new_page(browser)
     asked: list[str] = []
@@ -113,10 +127,31 @@ def page(served, browser):
     assert not outside
 
 
+@pytest.fixture
+def page(served, browser):
+    """A page of the test's own."""
+    with opened(served, browser) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def named(served, browser):
+    """A page on which the sample was named, its table and details; tests may go on from there, in any order."""
+    with opened(served, browser) as page:
+        run_sample(page)
+        yield page, page.inner_text("#table"), details_of(page)
+
+
 def run_sample(page) -> None:
     page.click("#sample")
     page.wait_for_selector("#status >> text=Named 700 cells by 10 cell types")
     page.wait_for_selector("#map .scatterlayer .trace")
+
+
+def search(page) -> None:
+    page.fill("#sentence textarea, #sentence input", "the lymphocyte that makes antibodies")
+    page.click("#search")
+    page.wait_for_selector("#status >> text=Searched for: the lymphocyte that makes antibodies")
 
 
 def error_of(page) -> str:
@@ -130,11 +165,12 @@ def write_cells(path: Path, genes: list[str]) -> Path:
 
 @needs_browser
 @pytest.mark.slow
-def test_the_sample_is_named_drawn_and_taken_home(page, tmp_path):
-    run_sample(page)
+def test_the_sample_is_named_drawn_and_taken_home(named, tmp_path):
+    page, table, _ = named
     assert page.input_value("#labels textarea").splitlines() == list(BULK_LABELS.values())
-    table = page.inner_text("#table")
     assert "confidence" in table
+    page.check(f"#colour input[value='{BY_LABEL}']")
+    page.wait_for_selector("#map .legend")
     legend = page.locator("#map .legend .traces").count()
     assert legend == len(set(re.findall("|".join(map(re.escape, BULK_LABELS.values())), table))) > 0
     assert "louvain" in page.inner_text("#clusters caption")
@@ -164,15 +200,14 @@ def test_the_sample_is_named_drawn_and_taken_home(page, tmp_path):
 
 @needs_browser
 @pytest.mark.slow
-def test_more_options_change_nothing_when_they_are_opened(page):
-    run_sample(page)
-    before = page.inner_text("#table"), details_of(page)
+def test_more_options_change_nothing_when_they_are_opened(named):
+    page, *before = named
     page.click("#more button")
     page.wait_for_selector("#least")
     assert page.input_value("#least input, #least textarea") == ""
-    page.evaluate("document.querySelector('#status').firstElementChild.innerHTML = ''")
+    search(page)  # the status says so until the sample is named once more
     run_sample(page)
-    assert (page.inner_text("#table"), details_of(page)) == before
+    assert [page.inner_text("#table"), details_of(page)] == before
 
 
 def details_of(page) -> str:
@@ -231,11 +266,9 @@ def test_keyboard_and_screen_reader_find_the_way(page):
 
 @needs_browser
 @pytest.mark.slow
-def test_a_sentence_finds_cells(page):
-    run_sample(page)
-    page.fill("#sentence textarea, #sentence input", "the lymphocyte that makes antibodies")
-    page.click("#search")
-    page.wait_for_selector("#status >> text=Searched for: the lymphocyte that makes antibodies")
+def test_a_sentence_finds_cells(named):
+    page, *_ = named
+    search(page)
     page.wait_for_selector("#map .colorbar")
     assert "score" in page.text_content("#map .colorbar")
     assert page.is_checked("#colour input[value=sentence]")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tiny_soma
 import tiny_sources
+from warm_python import warm_python
 
 from langcell.processing.gene_naming.found_genes import GeneNaming
 from langcell.processing.sources import hosted_census
@@ -17,13 +18,15 @@ from langcell.processing.sources.census import CensusSelection, excludes_values
 from langcell.processing.sources.hosted_census import HostedCensus, open_census
 
 CASES = Path(__file__).parent / "soma_cases.py"
+# In a warm process libraries are imported before pytest is, which it warns of.
+OPTIONS = "-q -x -p no:cacheprovider -p no:xdist -W ignore::pytest.PytestAssertRewriteWarning"
 
 
 @pytest.mark.slow
 def test_the_cases_of_a_census_pass() -> None:
     if importlib.util.find_spec("tiledbsoma") is None:
         pytest.skip("the extra census is not installed")
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", str(CASES)]
+    command = [warm_python(), "-m", "pytest", *OPTIONS.split(), str(CASES)]
     for _ in range(3):
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != -signal.SIGSEGV:

@@ -187,6 +187,7 @@ from pathlib import Path
 sys.path[:0] = sys.argv[1].split(":")
 logging.disable()
 import tiny, tiny_sources
+import langcell.processing.tokenization.compiled_workers  # machine code is made or loaded once, not in each process
 from langcell.processing.ontology.terms import Ontology
 from langcell.processing.sources.open_source import find_sources
 from langcell.processing.tokenization.tokenize import tokenize
