@@ -11,6 +11,7 @@ drawn to some types whatever the cell is. Two corrections need no label and no o
 2. The similarity s of e' with a label is taken relative to those of all e_p with it, s' = (s - mean) * common / sd',
    sd' = (sd + common) / 2, common = mean over the labels of sd: the Z-norm of speaker verification (Auckenthaler et al.
    2000, Digital Signal Processing 10) with standard deviations drawn halfway to their mean. s' is on the scale of s.
+   In mean and sd each type counts once, however many reference cells it has.
 
 The file also holds states ("interferon-stimulated"): the direction in which cells move when the genes of a state rise,
 found on simulated cells (`training/states`). A text that ends in "state: interferon-stimulated; " is moved along it.
@@ -103,7 +104,9 @@ class ReferenceCells:
         column_of = np.full(vocabulary.n_tokens, -1, dtype=np.int64)
         column_of[genes] = np.arange(len(genes))
         ranks = _centred_unit_rows(_falling_ranks(lists, column_of, len(genes)))
-        return MeasuredReference(rows, ranks, column_of)
+        of_type = self.text_of[rows]
+        shares = 1 / np.bincount(of_type, minlength=1)[of_type]
+        return MeasuredReference(rows, ranks, column_of, (shares / max(shares.sum(), 1)).astype(np.float32))
 
     def in_all_genes(self, vocabulary: GeneVocabulary, *, max_length: int) -> list[np.ndarray]:
         """Return what the cell encoder reads of the whole cells: at most `max_length` ids of each, `<cls>` first."""
@@ -228,11 +231,13 @@ class MeasuredReference:
         rows: int64, shape (cells,); their places among all reference cells.
         ranks: float32, shape (cells, genes); falling ranks of their measured genes, rows with mean 0 and length 1.
         column_of: int64, shape (token ids,); the column of each gene in `ranks`, -1 where they have it not.
+        shares: float32, shape (cells,); how much each counts in `scale`, 1 in sum.
     """
 
     rows: np.ndarray
     ranks: np.ndarray
     column_of: np.ndarray
+    shares: np.ndarray
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -269,10 +274,10 @@ class MeasuredReference:
         """
         return (embeds + weights @ known) / 2
 
-    @staticmethod
-    def scale(similarity: Any) -> "LabelScale":
+    def scale(self, similarity: Any) -> "LabelScale":
         """Return what the similarities of these cells with labels, shape (cells, labels), say of the labels."""
-        return LabelScale.fitted(similarity)
+        is_tensor = hasattr(similarity, "new_tensor")
+        return LabelScale.fitted(similarity, similarity.new_tensor(self.shares) if is_tensor else self.shares)
 
 
 def weights_fingerprint(model: Any) -> str:
@@ -359,15 +364,19 @@ class LabelScale:
     factor: Any
 
     @classmethod
-    def fitted(cls, similarity: Any) -> "LabelScale":
-        """Return the scale that similarities of reference cells (cells, labels; array or tensor, float32) say.
+    def fitted(cls, similarity: Any, shares: Any) -> "LabelScale":
+        """Return the scale that similarities of reference cells say.
 
-        >>> scale = LabelScale.fitted(np.array([[1.0, 9.0], [3.0, 9.0], [2.0, 12.0]]))
+        Args:
+            similarity: array or tensor, float32, (cells, labels).
+            shares: likewise, (cells,); how much each cell counts, 1 in sum.
+
+        >>> scale = LabelScale.fitted(np.array([[1.0, 9.0], [3.0, 9.0], [2.0, 12.0]]), np.full(3, 1 / 3))
         >>> scale(np.array([[2.0, 10.0], [3.0, 10.0]])).round(2).tolist()
         [[0.0, 0.0], [1.15, 0.0]]
         """
-        mean = similarity.mean(0)
-        own = ((similarity - mean) ** 2).mean(0) ** 0.5
+        mean = shares @ similarity
+        own = (shares @ (similarity - mean) ** 2) ** 0.5
         common = own.mean()
         # Where all reference cells are alike (a model that was never trained), nothing is stretched.
         return cls(mean, 2 * common / (own + common) if common > 0 else own + 1)

@@ -60,7 +60,7 @@ TEXT_ENCODER = {"pooling": "mean", "cross_attention_start": 5}
 # The trainings, each from the export of the one before.
 STAGES = ("stage1", "stage2", "stage2-match")
 # Genes of a profile that new cells are compared with (`reference_cells`), and their least counts per 10,000.
-REFERENCE_LENGTH, REFERENCE_LEAST = 1500, 0.02
+REFERENCE_LENGTH, REFERENCE_LEAST = 1200, 0.02
 # Real label names that the ontology does not have, and words of cell atlases, keep their word pieces too.
 ONTOLOGY_WORDS = ("CL", "UBERON")
 

@@ -127,5 +127,13 @@ class CellProfiles:
             expression = sparse.csr_matrix(sparse.vstack([chunk.counts for chunk in source.chunks()]))
             obs = source.obs.astype(str)
             symbols = source.gene_names
+        obs = _with_usual_columns(obs)
         known = None if vocabulary_column is None else np.array(gene_column(vocabulary_column)) == "True"
         return cls.from_matrix(expression, obs, gene_ids=gene_column(id_column), symbols=symbols, in_vocabulary=known)
+
+
+def _with_usual_columns(obs: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of the profiles with the tissue under its usual name, and "linear" where no scale is said."""
+    if "tissue_clean" not in obs and "tissue" in obs:
+        obs = obs.assign(tissue_clean=obs["tissue"])
+    return obs if "profile_scale" in obs else obs.assign(profile_scale="linear")

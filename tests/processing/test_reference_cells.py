@@ -148,7 +148,7 @@ def test_labels_that_all_cells_resemble_lose_their_lead(kind):
     rng = np.random.default_rng(0)
     lead, spread = np.array([0.0, 5.0, -3.0], dtype=np.float32), np.array([1.0, 1.0, 3.0], dtype=np.float32)
     similarity = kind(rng.normal(size=(4000, 3)).astype(np.float32) * spread + lead)
-    scaled = np.asarray(LabelScale.fitted(similarity)(similarity))
+    scaled = np.asarray(LabelScale.fitted(similarity, kind(np.full(4000, 1 / 4000, dtype=np.float32)))(similarity))
     assert np.abs(scaled.mean(axis=0)).max() < 1e-4
     # Common is (1 + 1 + 3) / 3; each label's own is drawn halfway to it.
     common = spread.mean()
@@ -156,10 +156,20 @@ def test_labels_that_all_cells_resemble_lose_their_lead(kind):
 
 
 def test_a_label_whose_similarity_never_differs_is_not_stretched_without_end():
-    scale = LabelScale.fitted(np.array([[1.0, 7.0], [3.0, 7.0]]))
+    scale = LabelScale.fitted(np.array([[1.0, 7.0], [3.0, 7.0]]), np.full(2, 1 / 2))
     assert scale.factor.tolist() == pytest.approx([2 / 3, 2.0])
-    flat = LabelScale.fitted(np.ones((5, 2)))
+    flat = LabelScale.fitted(np.ones((5, 2)), np.full(5, 1 / 5))
     assert flat.factor.tolist() == [1.0, 1.0]
+
+
+def test_each_type_counts_once_however_many_reference_cells_it_has(counts):
+    cells = reference(counts)
+    measured = cells.as_measured(np.arange(len(VOCABULARY)), VOCABULARY)
+    per_type = np.bincount(cells.text_of[measured.rows], weights=measured.shares)
+    np.testing.assert_allclose(per_type, 1 / len(per_type), rtol=1e-6)
+    assert measured.shares.sum() == pytest.approx(1)
+    similarity = np.arange(3 * len(measured), dtype=np.float32).reshape(-1, 3) ** 2
+    np.testing.assert_allclose(measured.scale(similarity).mean, measured.shares @ similarity, rtol=1e-6)
 
 
 def test_names_and_types_are_kept_and_may_be_missing(tmp_path, counts):

@@ -59,6 +59,10 @@ def _named(row: Mapping[str, Any]) -> str:
             f"More than half of them fit none of the labels (novelty {row['novelty']:.2f}); {row['label']} is the "
             "nearest."
         )
-    second = f"; the runner-up is {row['runner_up']} with {row['runner_up_share']:.0%} of the cells" if row["runner_up"] else ""
+    second = (
+        f"; the runner-up is {row['runner_up']} with {row['runner_up_share']:.0%} of the cells"
+        if row["runner_up"]
+        else ""
+    )
     mixed = "; it is mixed" if row["mixed"] else ""
     return f"{row['label']} has the greatest mean probability, {row['probability']:.2f}{second}{mixed}."

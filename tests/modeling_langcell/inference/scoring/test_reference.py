@@ -69,7 +69,7 @@ def test_similarities_are_as_the_nearest_reference_cells_in_the_genes_of_the_dat
     data = cells(genes)
     weights = reference.weights(extractor.encode(data, max_length=1000))
     temperature = loaded.config.logit_temperature
-    scale = LabelScale.fitted(known[reference.rows] @ of_labels.T / temperature)
+    scale = LabelScale.fitted(known[reference.rows] @ of_labels.T / temperature, reference.shares)
     expected = scale((embeddings(data, loaded) + weights @ known[reference.rows]) / 2 @ of_labels.T / temperature)
     got, scored = similarities(data, loaded)
     np.testing.assert_allclose(got, expected[scored.known], rtol=1e-3, atol=1e-3)

@@ -1,0 +1,51 @@
+"""Further mean profiles join the reference cells of a folder; weights, states and older cells stay."""
+
+import shutil
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+import langcell
+from langcell.loading.load import bundled_model_folder
+from langcell.training.langcell_mini import REFERENCE_LENGTH
+from langcell.training.more_reference import main
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return shutil.copytree(bundled_model_folder(), tmp_path / "model", symlinks=False)
+
+
+@pytest.fixture
+def profiles(tmp_path):
+    vocabulary = langcell.load(device="cpu").processor.feature_extractor.vocabulary
+    rng = np.random.default_rng(0)
+    obs = pd.DataFrame(
+        {"cl_id": ["CL:0000700", "CL:0000236"], "tissue": ["brain", "blood"], "study": "one"}, index=["a", "b"]
+    )
+    adata = ad.AnnData(rng.gamma(0.3, size=(2, 400)).astype(np.float32), obs=obs.assign(label_original=["DA", "B"]))
+    adata.var["ensembl_id"], adata.var["in_langcell_vocab"] = vocabulary.gene_ids[:400], "True"
+    adata.write_h5ad(path := tmp_path / "profiles.h5ad")
+    return path
+
+
+def test_profiles_of_a_tissue_are_added(folder, profiles):
+    before = langcell.load(folder, device="cpu").processor.feature_extractor.reference_cells
+    assert main([str(folder), str(profiles), "--tissues", "brain"]) == 0
+    loaded = langcell.load(folder, device="cpu")
+    after = loaded.processor.feature_extractor.reference_cells
+    assert len(after) == len(before) + 1
+    assert after.names[-1] == "one|brain|DA"
+    assert after.types[after.text_of[-1]] == "CL:0000700"
+    assert after.states == before.states
+    assert after.known_by(loaded.model) is not None, "stored for the same weights"
+    np.testing.assert_allclose(after.embeds[: len(before)], before.embeds, atol=2e-3)
+    assert max(np.diff(after.offsets)) <= REFERENCE_LENGTH
+    assert f'"reference_cells": {len(after)}' in (folder / "processor_config.json").read_text()
+
+
+def test_a_tissue_without_profiles_is_refused(folder, profiles, capsys):
+    assert main([str(folder), str(profiles), "--tissues", "lung"]) == 2
+    assert "No profile is of 'lung'; the tissues are: blood, brain." in capsys.readouterr().err
