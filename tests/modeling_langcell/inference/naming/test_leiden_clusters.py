@@ -128,7 +128,7 @@ def test_clusters_have_the_same_names_now_and_afterwards(loaded, labels):
 
 def test_a_cluster_of_doublets_is_found_now_and_afterwards_while_the_counts_are_there(loaded, caplog):
     cells = grouped_cells()
-    pairs = cells[0 : N_CELLS : 3].X[:40] + cells[1 : N_CELLS : 3].X[:40]
+    pairs = cells[0:N_CELLS:3].X[:40] + cells[1:N_CELLS:3].X[:40]
     both = AnnData(sparse.vstack([cells.X, pairs]).tocsr(), var=cells.var)
     both.obs["leiden"] = [*cells.obs["leiden"], *["pairs"] * 40]
     both.obs["known"] = [*np.resize(LABELS, 60), *[""] * (N_CELLS - 20)]
