@@ -50,7 +50,7 @@ class ClusterPlaces:
     def of(
         cls, blocks: Iterable[tuple[np.ndarray, np.ndarray]], clusters: np.ndarray, n_labels: int
     ) -> "ClusterPlaces | None":
-        """Sum over the cells of a file; None where there is none.
+        """Return the sums over the cells of a file; None where there is none.
 
         Args:
             blocks: places, shape (cells, components), and the column of the most probable label of each cell, -1
