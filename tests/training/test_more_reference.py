@@ -22,10 +22,9 @@ def folder(tmp_path):
 def profiles(tmp_path):
     vocabulary = langcell.load(device="cpu").processor.feature_extractor.vocabulary
     rng = np.random.default_rng(0)
-    obs = pd.DataFrame(
-        {"cl_id": ["CL:0000700", "CL:0000236"], "tissue": ["brain", "blood"], "study": "one"}, index=["a", "b"]
-    )
-    adata = ad.AnnData(rng.gamma(0.3, size=(2, 400)).astype(np.float32), obs=obs.assign(label_original=["DA", "B"]))
+    obs = pd.DataFrame({"cl_id": ["CL:0000700", "CL:0000236"], "tissue": ["brain", "blood"]}, index=["a", "b"])
+    obs = obs.assign(study="one", label_original=["DA", "B"])
+    adata = ad.AnnData(rng.gamma(0.3, size=(2, 400)).astype(np.float32), obs=obs)
     adata.var["ensembl_id"], adata.var["in_langcell_vocab"] = vocabulary.gene_ids[:400], "True"
     adata.write_h5ad(path := tmp_path / "profiles.h5ad")
     return path
