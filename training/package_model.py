@@ -158,8 +158,8 @@ def describe_making(work: Path, commit: str) -> str:
             f"2. Stage 1 also read {real.total_cells:,} real blood cells, without labels:",
             *_source_lines(real),
             f"3. Gene vocabulary: fingerprint `{simulated.vocabulary_fingerprint}`. The mean cells of all "
-            "profiles (1,200 genes each, as ranks), which cells are compared with, are in `reference_cells.npz`; those of "
-            "lung and substantia nigra were added later (`training/more_reference.py`).",
+            "profiles (1,200 genes each, as ranks), which cells are compared with, are in `reference_cells.npz`; those "
+            "of lung and substantia nigra were added later (`training/more_reference.py`).",
             "4. Stage 1 (`stage1.yaml`) trained the cell encoder, stage 2 (`stage2.yaml`) cells and texts, a third run "
             "(`stage2-match.yaml`) the match alone, which changes no similarity; the text "
             "encoder is all-MiniLM-L6-v2, frozen, without the word pieces that neither the Cell Ontology and UBERON "
