@@ -58,8 +58,8 @@ _LIMITS = (
     "For research; not for diagnosis.",
 )
 _LICENCE = (
-    "Weights: Apache-2.0. Sources: mean expression profiles of CellProfileLibrary (CC BY 4.0), and of substantia nigra from "
-    "CELLxGENE data (CC BY 4.0) by way of the cell atlas approximations; text tower from "
+    "Weights: Apache-2.0. Sources: mean expression profiles of CellProfileLibrary (CC BY 4.0), and of substantia nigra "
+    "from CELLxGENE data (CC BY 4.0) by way of the cell atlas approximations; text tower from "
     "all-MiniLM-L6-v2 (Apache-2.0); unlabelled blood cells for stage 1 and gene medians from public 10x Genomics and "
     "GSE96583 data, as redistributed in GPL-3 packages. Of the profiles, reference_cells.npz has which genes rank "
     "first; of the cells, only weights and medians derived from them are part of this folder."
