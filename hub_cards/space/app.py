@@ -124,7 +124,7 @@ def _inputs(options: AppOptions, facts: PageFacts) -> dict[str, Any]:
         "file": gr.File(
             label=f"File with cells, up to {options.max_upload_mb} MB",
             file_types=[".h5ad", ".h5mu", ".loom", ".h5", ".gz", ".zip", ".tar", ".tgz"],
-            height=150,
+            height=180,
             elem_id="file",
         ),
         "by": gr.Radio(ways, value=TYPED, label="Choose among", visible=len(ways) > 1, elem_id="by"),

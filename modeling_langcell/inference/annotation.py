@@ -26,7 +26,7 @@ from langcell.inference.naming.cluster_names import (
 )
 from langcell.inference.naming.csv_tables import check_csv, write_tables
 from langcell.inference.naming.fine_tuned_labels import note_on_others
-from langcell.inference.naming.label_counts import LabelCounts, count_labels
+from langcell.inference.naming.label_counts import LabelCounts, count_labels, note_on_lost_names
 from langcell.inference.naming.name_cells import (
     UNASSIGNED,
     FileVoices,
@@ -223,6 +223,11 @@ def run_annotation(
         uns["confidence_is_probability"] = confidence_is_probability(naming, voices)
         obs, facts = cluster_results(named, voices, naming, clusters, uns["labels"])
         obs, uns = named.obs() | obs, uns | facts
+        is_list = tree is None or not tree.is_branch
+        if is_list and (
+            note := note_on_lost_names(obs.get("langcell_label_alone"), uns.get("labels_without_evidence", []))
+        ):
+            logger.info("%s.", note)
         cell_names = None if csv is None else source.obs_names
         job.store(source, obs, _matrices(named, resolved, finished, voices), uns)
         if csv is not None and cell_names is not None:

@@ -1,9 +1,13 @@
 """How many cells got which label, for the table that a command prints."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+
+# Lost names are listed from this number of cells on, and only the first of them.
+_FEWEST_LOST, _MOST_LOST = 5, 3
 
 
 @dataclass(frozen=True)
@@ -45,3 +49,28 @@ def count_labels(
         confidence_of={names[code]: float(total[code] / n_cells[code]) for code in frequent_first},
         without_cells=[name for name, n in zip(names, n_cells, strict=True) if not n and name in candidates],
     )
+
+
+def note_on_lost_names(alone: pd.Categorical | None, without_evidence: Collection[str]) -> str:
+    """Say which names cells have by themselves and lost, since nothing in the whole file spoke for them; "" for none.
+
+    A type of few cells can be lost so. Whoever named it should look.
+
+    Args:
+        alone: name of each cell by itself; None where the cells did not name each other.
+        without_evidence: labels that the refinement left out.
+
+    >>> note_on_lost_names(pd.Categorical(["platelet"] * 11 + ["B cell"]), ["platelet"])
+    'platelet: 11 cells are called so by themselves (langcell_label_alone), and the whole file has no evidence for it'
+    """
+    if alone is None:
+        return ""
+    counts = pd.Series(alone).value_counts()
+    lost = {name: int(counts.get(name, 0)) for name in without_evidence if counts.get(name, 0) >= _FEWEST_LOST}
+    if not lost:
+        return ""
+    names = sorted(lost, key=lambda name: (-lost[name], name))[:_MOST_LOST]
+    counted = ", ".join(f"{name}: {lost[name]:,}" for name in names)
+    it = "it" if len(names) == 1 else "them"
+    so = "cells are called so by themselves (langcell_label_alone)"
+    return f"{counted} {so}, and the whole file has no evidence for {it}"
