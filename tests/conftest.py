@@ -16,9 +16,10 @@ HELPERS = Path(__file__).resolve().parent / "helpers"
 # What is imported stays, so that looking for garbage in it finds none; see pytest_collection_finish.
 gc.set_threshold(1_000_000)
 
-# Where Python keeps no bytecode, every process of the tests would compile all of langcell and of the tests once more.
+# This process keeps bytecode of langcell and of the tests; each would compile all of it once more. What it starts keeps
+# none: of a file that a full disk cut off, as some tests have it, Python would read half as if it were the whole.
 sys.dont_write_bytecode = False
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 # Before any Hugging Face library is imported: tests never reach for the network.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

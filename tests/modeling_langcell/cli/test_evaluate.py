@@ -216,7 +216,7 @@ def test_without_a_model_an_adapter_names_it(types, tiny_model_dir, tmp_path, mo
             ("few-shot", "--adapter", "./absent"), "absent is no folder; give the folder of the adapter", id="adapter"
         ),
         pytest.param(("calibration", "--max-cells", 1), "max_cells is 1", id="max_cells"),
-        pytest.param(("calibration", "--target-risk", 2), "target risk is 2", id="risk"),
+        pytest.param(("calibration", "--target-risk", 2), "target_risk is 2", id="risk"),
     ],
 )
 def test_bad_options_of_the_tasks_are_one_line_and_exit_code_2(types, tiny_model_dir, tmp_path, arguments, message):
