@@ -11,7 +11,7 @@ drawn to some types whatever the cell is. Two corrections need no label and no o
 2. The similarity s of e' with a label is taken relative to those of all e_p with it, s' = (s - mean) * common / sd',
    sd' = (sd + common) / 2, common = mean over the labels of sd: the Z-norm of speaker verification (Auckenthaler et al.
    2000, Digital Signal Processing 10) with standard deviations drawn halfway to their mean. s' is on the scale of s.
-   In mean and sd each type counts once, however many reference cells it has.
+   In mean and sd a type with n reference cells counts as n ** 0.25, so that they hardly follow how many a tissue has.
 
 The file also holds states ("interferon-stimulated"): the direction in which cells move when the genes of a state rise,
 found on simulated cells (`training/states`). A text that ends in "state: interferon-stimulated; " is moved along it.
@@ -36,6 +36,8 @@ STATE_PIECE = re.compile(r"\bstate: (?P<state>[^.;:]+?)[.;\s]*$")
 # Correlations of a cell with the reference cells of one type lie about so far apart.
 _TEMPERATURE = 0.0075
 _NAMES = ("names", "types", "states")  # what a file of reference cells may have, by its attribute
+# A type with n reference cells counts as n to this power in the scale of similarities.
+_TYPE_POWER = 0.25
 _CELLS_PER_BLOCK = 256  # a dense matrix of cells x genes is made of so many at once
 
 
@@ -105,7 +107,7 @@ class ReferenceCells:
         column_of[genes] = np.arange(len(genes))
         ranks = _centred_unit_rows(_falling_ranks(lists, column_of, len(genes)))
         of_type = self.text_of[rows]
-        shares = 1 / np.bincount(of_type, minlength=1)[of_type]
+        shares = np.bincount(of_type, minlength=1)[of_type] ** (_TYPE_POWER - 1)
         return MeasuredReference(rows, ranks, column_of, (shares / max(shares.sum(), 1)).astype(np.float32))
 
     def in_all_genes(self, vocabulary: GeneVocabulary, *, max_length: int) -> list[np.ndarray]:

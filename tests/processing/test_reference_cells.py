@@ -162,11 +162,12 @@ def test_a_label_whose_similarity_never_differs_is_not_stretched_without_end():
     assert flat.factor.tolist() == [1.0, 1.0]
 
 
-def test_each_type_counts_once_however_many_reference_cells_it_has(counts):
+def test_a_type_with_many_reference_cells_counts_little_more_than_one_with_few(counts):
     cells = reference(counts)
     measured = cells.as_measured(np.arange(len(VOCABULARY)), VOCABULARY)
     per_type = np.bincount(cells.text_of[measured.rows], weights=measured.shares)
-    np.testing.assert_allclose(per_type, 1 / len(per_type), rtol=1e-6)
+    sizes = np.bincount(cells.text_of[measured.rows])
+    np.testing.assert_allclose(per_type / per_type.sum(), sizes**0.25 / (sizes**0.25).sum(), rtol=1e-6)
     assert measured.shares.sum() == pytest.approx(1)
     similarity = np.arange(3 * len(measured), dtype=np.float32).reshape(-1, 3) ** 2
     np.testing.assert_allclose(measured.scale(similarity).mean, measured.shares @ similarity, rtol=1e-6)
