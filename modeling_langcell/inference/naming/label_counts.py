@@ -65,8 +65,8 @@ def note_on_lost_names(alone: pd.Categorical | None, without_evidence: Collectio
     """
     if alone is None:
         return ""
-    counts = pd.Series(alone).value_counts()
-    lost = {name: int(counts.get(name, 0)) for name in without_evidence if counts.get(name, 0) >= _FEWEST_LOST}
+    counts = {str(name): int(n) for name, n in pd.Series(alone).value_counts().items()}
+    lost = {name: counts[name] for name in without_evidence if counts.get(name, 0) >= _FEWEST_LOST}
     if not lost:
         return ""
     names = sorted(lost, key=lambda name: (-lost[name], name))[:_MOST_LOST]
