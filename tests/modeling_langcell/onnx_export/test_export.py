@@ -214,7 +214,7 @@ def test_files_are_named_and_embedded_by_the_command(exported, varied_dir, tmp_p
     ("options", "message"),
     [
         pytest.param({"dtype": "bfloat16"}, "an ONNX export has float32", id="dtype"),
-        pytest.param({"dtype": "int8"}, "an ONNX export has float32", id="int8"),
+        pytest.param({"dtype": "int8"}, "legal are float32", id="int8"),
         pytest.param({"device": "cuda"}, "run on the cpu", id="device"),
         pytest.param({"adapter": "my-adapter"}, "takes no adapter", id="adapter"),
     ],
