@@ -74,8 +74,9 @@ def test_peak_memory_does_not_grow_with_the_number_of_cells(tiny_model_dir, tmp_
     # What is kept of each cell: its label, ontology id and confidence, and where its row begins. Names, scores and
     # embeddings go from disk to disk.
     per_cell = 64
-    # The allocator returns memory in pages of its own choosing: two runs on the same file differ by 20 MiB.
-    margin = 32 * MIB
+    # The allocator returns memory in pages of its own choosing: two runs on the same file differ by 20 MiB, by 35 MiB
+    # once in some dozens. A matrix that is read whole has 133 MiB.
+    margin = 56 * MIB
     assert grown < (MANY - FEW) * per_cell + margin, f"{grown / MIB:.1f} MiB more for {MANY - FEW} more cells"
     # Or the bound would not notice a matrix that is read whole.
     assert sizes[MANY] - sizes[FEW] > 2 * ((MANY - FEW) * per_cell + margin)
