@@ -88,11 +88,12 @@ def store_more_reference_cells(folder: Path, profiles: CellProfiles, tissues: Se
 
 
 def _say_how_many(folder: Path, n_cells: int) -> None:
-    """Write the number of reference cells into the processor's configuration, which says it to readers."""
-    path = folder / "processor_config.json"
-    settings = json.loads(path.read_text(encoding="utf-8"))
-    settings["feature_extractor"]["reference_cells"] = n_cells
-    path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    """Write the number of reference cells into the configurations of the processor, which say it to readers."""
+    for name in ("processor_config.json", "preprocessor_config.json"):
+        path = folder / name
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        settings.get("feature_extractor", settings)["reference_cells"] = n_cells
+        path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

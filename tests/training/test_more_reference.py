@@ -42,7 +42,8 @@ def test_profiles_of_a_tissue_are_added(folder, profiles):
     assert after.known_by(loaded.model) is not None, "stored for the same weights"
     np.testing.assert_allclose(after.embeds[: len(before)], before.embeds, atol=2e-3)
     assert max(np.diff(after.offsets)) <= REFERENCE_LENGTH
-    assert f'"reference_cells": {len(after)}' in (folder / "processor_config.json").read_text()
+    for name in ("processor_config.json", "preprocessor_config.json"):
+        assert f'"reference_cells": {len(after)}' in (folder / name).read_text()
 
 
 def test_a_tissue_without_profiles_is_refused(folder, profiles, capsys):

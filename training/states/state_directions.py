@@ -149,10 +149,11 @@ def _means_of(group: np.ndarray, values: np.ndarray) -> np.ndarray:
     return ((members @ values) / np.maximum(np.bincount(group, minlength=n), 1)[:, None])[group]
 
 
-def store_state_directions(folder: Path, profiles: CellProfiles, *, seed: int = 0) -> None:
+def store_state_directions(folder: Path, profiles: CellProfiles, *, seed: int = 0) -> list[str]:
     """Learn the directions for the model in a folder, and write them into its reference cells.
 
-    States of which the profiles have no gene are left out.
+    Returns:
+        The states; those of which the profiles have no gene are left out.
 
     Raises:
         ValueError: see `fit_state_directions`, or the folder holds no model.
@@ -161,12 +162,13 @@ def store_state_directions(folder: Path, profiles: CellProfiles, *, seed: int = 
     measured = set(profiles.symbols)
     genes = {state: symbols for state, symbols in state_genes().items() if symbols & measured}
     if not genes:
-        return
+        return []
     directions = fit_state_directions(loaded, profiles, genes=genes, seed=seed)
     cells = loaded.processor.feature_extractor.reference_cells
     assert cells is not None
     with atomic_output(folder / REFERENCE_FILE) as temporary:
         cells.with_states(list(genes), directions).save(temporary)
+    return list(genes)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -177,10 +179,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="random seed of the simulation (default %(default)s)")
     options = parser.parse_args(arguments)
     try:
-        store_state_directions(options.model, CellProfiles.read(options.profiles), seed=options.seed)
+        states = store_state_directions(options.model, CellProfiles.read(options.profiles), seed=options.seed)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    left_out = [state for state in state_genes() if state not in states]
+    print(f"States: {', '.join(states) or 'none'}; without a gene in the profiles: {', '.join(left_out) or 'none'}")
     return 0
 
 
