@@ -2,7 +2,7 @@
 
 score = alpha * softmax(cos / temperature) + (1 - alpha) * softmax(match probability), each over the labels. The
 similarity is known for all labels at once; the match of a pair costs a pass of the text encoder's upper layers, and is
-evaluated for as many labels as re-ranking needs.
+evaluated for as many labels as re-ranking needs: with alpha 1 for none, because it then counts nothing.
 """
 
 from dataclasses import dataclass, replace
@@ -120,7 +120,7 @@ def score_cells(
         alpha: weight of the similarity; the model's own when None.
         rerank: one of `RERANKINGS`. "exact" evaluates labels by falling similarity until no other can be among the
             best: these are those of "full". What was not evaluated is NaN, and the scores of a cell with such gaps are
-            the least that they can be. "none" leaves every match NaN.
+            the least that they can be. "none" leaves every match NaN, and so does "exact" or "top-k" where alpha is 1.
         k: labels that "top-k" looks at.
         top: how many labels "exact" has to be certain of, with their order.
         tokens_per_match: bounds the text tokens of pairs in memory at once; it changes no score.
@@ -129,7 +129,7 @@ def score_cells(
         ValueError: alpha is outside 0 to 1, rerank is unknown, or k is below 1.
     """
     alpha = check_alpha(encoders.config.alpha if alpha is None else alpha)
-    check_rerank(rerank, k)
+    rerank = needed_rerank(check_rerank(rerank, k), alpha)
     n_texts = {"exact": FIRST_BLOCK, "top-k": k}.get(rerank, len(labels))
     cells = encoders.encode_cells(cell_input_ids, cell_attention_mask, for_match=rerank != "none", n_texts=n_texts)
     similarity = labels.similarity(cells.embeds, encoders.config.logit_temperature, reference_weights)
@@ -148,7 +148,9 @@ def score_cells(
 
 def combine_scores(similarity: Tensor, match: Tensor, *, alpha: float) -> Tensor:
     """Return the score: alpha * softmax(similarity) + (1 - alpha) * softmax(match), both over the labels (last
-    axis)."""
+    axis); with alpha 1 whatever the match is, NaN too."""
+    if alpha == 1:
+        return similarity.softmax(-1)
     return alpha * similarity.softmax(-1) + (1 - alpha) * match.softmax(-1)
 
 
@@ -164,6 +166,15 @@ def check_rerank(rerank: str, k: int = DEFAULT_K) -> str:
     if rerank == "top-k" and k < 1:
         raise ValueError(f"k is {k}; give the number of labels whose match top-k evaluates, 1 or more.")
     return rerank
+
+
+def needed_rerank(rerank: str, alpha: float) -> str:
+    """Return how labels have to be re-ranked for the same best label: not at all where the match counts nothing.
+
+    >>> needed_rerank("exact", 1.0), needed_rerank("full", 1.0), needed_rerank("exact", 0.1)
+    ('none', 'full', 'exact')
+    """
+    return "none" if alpha == 1 and rerank != "full" else rerank
 
 
 def check_alpha(alpha: float) -> float:

@@ -176,13 +176,15 @@ def _print_summary(summary: "AnnotationSummary") -> None:
     """Print one line on the work, and a table of the labels."""
     from langcell.cli.label_table import print_label_table
 
-    evaluated, uns = summary.uns["pairs_evaluated"], summary.uns
-    print(
-        f"Evaluated {evaluated:,} of {summary.n_pairs:,} (cell, label) pairs ({evaluated / summary.n_pairs:.1%}), "
-        f"rerank {_rerank_in_words(uns)}, {uns['dtype']}, {uns['reference_cells'] or 'no'} reference cells"
-    )
+    uns = summary.uns
+    print(f"{_rerank_in_words(summary)}, {uns['dtype']}, {uns['reference_cells'] or 'no'} reference cells")
     print_label_table(summary)
 
 
-def _rerank_in_words(uns: dict[str, Any]) -> str:
-    return f"{uns['rerank']} ({uns['k']})" if uns["rerank"] == "top-k" else uns["rerank"]
+def _rerank_in_words(summary: "AnnotationSummary") -> str:
+    uns, evaluated = summary.uns, summary.uns["pairs_evaluated"]
+    if not evaluated and uns["alpha"] == 1:
+        return "Similarity alone (alpha 1)"
+    how = f"{uns['rerank']} ({uns['k']})" if uns["rerank"] == "top-k" else uns["rerank"]
+    share = evaluated / summary.n_pairs
+    return f"Evaluated {evaluated:,} of {summary.n_pairs:,} (cell, label) pairs ({share:.1%}), rerank {how}"

@@ -188,6 +188,8 @@ def run_annotation(
             if note := note_on_others(resolved, loaded.config):
                 logger.info(note)
             alpha = loaded.config.alpha if naming.alpha is None else naming.alpha
+            if alpha == 1 and naming.rerank in ("full", "top-k"):
+                logger.info("With alpha 1 the match counts nothing; alpha 0.1 is the paper's.")
             texts = {"labels": [label.name for label in resolved], "label_texts": [label.text for label in resolved]}
             reference = measured_reference(loaded, source) if naming.reference else None
             kind = {"alpha": float(alpha), "reference_cells": 0 if reference is None else len(reference)}

@@ -81,7 +81,9 @@ class NamingOptions:
     panel: ClassVar[str] = "Naming"
 
     alpha: float | None = option(
-        None, "Weight of the similarity in the score, 0 to 1; the rest is the match. The model's own when not given."
+        None,
+        "Weight of the similarity in the score, 0 to 1; the rest is the match. The model's own when not given: 1 for "
+        "the bundled one. 0.1 is the paper's.",
     )
     rerank: Rerank = option(
         "exact",

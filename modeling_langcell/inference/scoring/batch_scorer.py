@@ -15,7 +15,7 @@ from langcell.inference.scoring.texts import encode_label_texts
 from langcell.loading.loaded import LoadedScorer
 from langcell.processing.labels.resolve import Label
 from langcell.processing.reference_cells import MeasuredReference
-from langcell.scoring_langcell import EncodedLabels, score_cells
+from langcell.scoring_langcell import EncodedLabels, needed_rerank, score_cells
 
 # Fewer text tokens at once would leave the processor idle.
 _LEAST_TOKENS_PER_MATCH = 4096
@@ -46,7 +46,7 @@ def batch_scorer(
         k: likewise.
         columns: what is returned, in this order: scores, embeddings, n_matches, similarity, match, margin.
     """
-    texts = encode_label_texts(loaded, labels)
+    texts = encode_label_texts(loaded, labels, for_match=needed_rerank(rerank, alpha) != "none")
     loaded.compute_in(dtype)
     known = None if reference is None else known_reference(loaded)
     together = with_types(loaded, EncodedLabels(texts), reference, others, known)

@@ -65,6 +65,6 @@ def embed_with(loaded: LoadedScorer, texts: Sequence[str]) -> np.ndarray:
     return np.concatenate(blocks)
 
 
-def encode_label_texts(loaded: LoadedScorer, labels: Sequence[Label]) -> EncodedTexts:
+def encode_label_texts(loaded: LoadedScorer, labels: Sequence[Label], *, for_match: bool = True) -> EncodedTexts:
     """Return the texts of the labels, for similarity and match, encoded in whatever the model computes in."""
-    return encode_texts(loaded.encoders, loaded.processor, [label.text for label in labels])
+    return encode_texts(loaded.encoders, loaded.processor, [label.text for label in labels], for_match=for_match)

@@ -128,7 +128,7 @@ def retrieve(
             reader = stack.enter_context(CellReader(store if counts is None else counts, opened.n_cells, reading))
             loaded.compute_in(torch_dtype)
             match = _match(loaded, encoded.in_dtype(torch_dtype), reader, found, rows)
-        alpha = loaded.config.alpha if search.alpha is None else search.alpha
+        alpha = search.alpha_of(loaded.config.alpha)
         notes = found.notes
         found, score, match = _in_order(found, match, alpha, loaded.config.logit_temperature)
         table = _table(opened, labels, rows, found, score, match, search.top_k)

@@ -10,7 +10,7 @@ from langcell.inference.scoring.zero_shot import score_labels
 from langcell.processing.labels.resolve import labels_under, resolve_labels
 from langcell.processing.ontology.terms import Ontology
 from langcell.sample_data import BULK_LABELS, sample_cells
-from langcell.scoring_langcell import EncodedLabels, score_cells
+from langcell.scoring_langcell import EncodedLabels, combine_scores, score_cells
 from langcell.text_blocks_langcell import encode_tokens
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -61,6 +61,16 @@ def test_without_reranking_the_match_is_not_evaluated(model, batch):
     assert scores.match.isnan().all()
     assert_close(scores.score, scores.similarity.softmax(1))
     assert_close(scores.similarity, score_labels(model, **batch).similarity)
+
+
+@pytest.mark.parametrize("rerank", ["exact", "top-k"])
+def test_where_the_match_counts_nothing_it_is_not_evaluated(model, batch, rerank):
+    full = score_labels(model, **batch, alpha=1.0, rerank="full")
+    early = score_labels(model, **batch, alpha=1.0, rerank=rerank, k=1)
+    assert early.match.isnan().all()
+    assert not full.match.isnan().any()
+    assert_close(early.score, full.score)
+    assert_close(combine_scores(early.similarity, early.match, alpha=1.0), full.score)
 
 
 @pytest.mark.parametrize("tokens_per_match", [1, 5 * 13 * 2, 10**9])
@@ -116,7 +126,7 @@ def test_score_labels_is_part_of_the_package():
     assert set(tiny_batch()) == {"cell_input_ids", "cell_attention_mask", "input_ids", "attention_mask"}
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.1, 0.5, 1.0])
+@pytest.mark.parametrize("alpha", [0.0, 0.1, 0.5, 0.9])
 def test_exact_reranking_returns_the_labels_of_the_full_computation(model, alpha):
     generator = torch.Generator().manual_seed(0)
     batch = tiny_batch(n_cells=12)
