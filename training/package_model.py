@@ -201,7 +201,7 @@ def main() -> int:
     parser.add_argument("--to", type=Path, required=True)
     parser.add_argument("--profiles", type=Path, required=True, help="Mean profiles of the training, for the states.")
     parser.add_argument("--reports", type=Path, nargs="*", default=[])
-    parser.add_argument("--alpha", type=float, default=1.0, help="Weight of the similarity by default; 1 ends the match.")
+    parser.add_argument("--alpha", type=float, default=1.0, help="Weight of the similarity; 1: no match.")
     parser.add_argument("--commit", help="Commit of the code that trained it; what the run noted when not given.")
     parser.add_argument("--benchmark", default=BENCHMARK, help="Hub id of the benchmark data set of the results.")
     options = parser.parse_args()
