@@ -14,6 +14,7 @@ from langcell.cli.data.shards import push_shards, shard_folders
 from langcell.cli.data.tokenize import check, tokenize
 from langcell.cli.evaluate import evaluation
 from langcell.cli.finetune import classify, finetune, merge
+from langcell.cli.garbage import defer_garbage_collection, skip_last_collection
 from langcell.cli.mcp import serve_mcp
 from langcell.cli.retrieve import retrieve
 from langcell.cli.review.audit import audit
@@ -94,4 +95,8 @@ app.add(doctor, panel=HELP)
 
 def main() -> None:
     """Run the `langcell` command."""
-    app.run(name="langcell")
+    defer_garbage_collection()
+    try:
+        app.run(name="langcell")
+    finally:
+        skip_last_collection()
