@@ -94,17 +94,21 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, padding: Tensor | None
 
 
 def _attend_some_cells(queries: Tensor, keys: Tensor, values: Tensor, padding: Tensor | None) -> Tensor:
-    """All heads of some cells at once."""
+    """All heads of some cells at once, in the same memory for all scores, which so stays in the cache."""
     n_cells, n_heads, n_genes, head_size = queries.shape
-    queries, read = queries * head_size**-0.5, torch.empty_like(queries.transpose(1, 2))
-    step = max(1, _SCORES_PER_BLOCK // (n_heads * n_genes**2))
+    queries, keys, values = ((queries * head_size**-0.5).flatten(0, 1), keys.flatten(0, 1), values.flatten(0, 1))
+    read, keys = torch.empty_like(values), keys.transpose(1, 2)
+    step = min(n_cells, max(1, _SCORES_PER_BLOCK // (n_heads * n_genes**2)))
+    room = queries.new_empty(step * n_heads, n_genes, n_genes)
     for begin in range(0, n_cells, step):
-        some = slice(begin, begin + step)
-        scores = queries[some] @ keys[some].transpose(-1, -2)
+        n_some = min(step, n_cells - begin)
+        heads = slice(begin * n_heads, (begin + n_some) * n_heads)
+        scores = torch.bmm(queries[heads], keys[heads], out=room[: n_some * n_heads])
         if padding is not None:
-            scores.masked_fill_(padding[some], torch.finfo(scores.dtype).min)
-        read[some] = (scores.softmax(-1) @ values[some]).transpose(1, 2)
-    return read.flatten(2)
+            by_head = scores.unflatten(0, (n_some, n_heads))
+            by_head.masked_fill_(padding[begin : begin + n_some], torch.finfo(scores.dtype).min)
+        torch.bmm(torch.softmax(scores, -1, out=scores), values[heads], out=read[heads])
+    return read.unflatten(0, (n_cells, n_heads)).transpose(1, 2).flatten(2)
 
 
 def _attend_by_head(queries: Tensor, keys: Tensor, values: Tensor, padding: Tensor | None) -> Tensor:

@@ -257,7 +257,7 @@ class MeasuredReference:
             places = _falling_places(lists, self.column_of)
             ranks[places.rows, places.columns] = places.values
             # The reference cells' ranks have mean 0, so those of the cells need not be moved there.
-            products = ranks[: len(lists)] @ self.ranks.T
+            products = _products(ranks[: len(lists)], self.ranks)
             ranks[places.rows, places.columns] = 0
             correlation = products / (_spreads(places.lengths, n_genes) * np.float32(_TEMPERATURE))[:, None]
             weights = np.exp(correlation - correlation.max(axis=1, keepdims=True))
@@ -280,6 +280,17 @@ class MeasuredReference:
         """Return what the similarities of these cells with labels, shape (cells, labels), say of the labels."""
         is_tensor = hasattr(similarity, "new_tensor")
         return LabelScale.fitted(similarity, similarity.new_tensor(self.shares) if is_tensor else self.shares)
+
+
+def _products(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return `rows @ others.T`, float32, by oneDNN where torch has it: twice as fast as numpy on some processors, and
+    with the threads of torch, which leave the others to batches."""
+    import torch  # reading and writing reference cells needs none
+
+    multiply = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
+    if multiply is None:
+        return rows @ others.T
+    return multiply(torch.from_numpy(rows), torch.from_numpy(others), None, "none", [], "").numpy()
 
 
 def weights_fingerprint(model: Any) -> str:

@@ -1,13 +1,18 @@
-"""From ranked cells to padded batches, by length and within a token budget, and back into input order."""
+"""From ranked cells to padded batches, by length and within a token budget, and back into input order.
+
+On a CPU, batches run side by side (`threads`), and share the budget.
+"""
 
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from langcell.inference.running.threads import batches_at_once, side_by_side
 from langcell.loading.loaded import LoadedModel
 from langcell.processing.rank_values import RankedCells
 
@@ -20,7 +25,7 @@ _CPU_ALLOCATOR_WORDS = ("DefaultCPUAllocator", "can't allocate memory")
 
 
 class TokenBudget:
-    """Padded tokens that a batch may have; halved when the memory turns out too small, for all batches that follow."""
+    """Padded tokens at once; halved when the memory turns out too small, for all batches that follow."""
 
     def __init__(self, tokens: int) -> None:
         if tokens < 1:
@@ -66,7 +71,7 @@ def for_each_batch(
     Args:
         loaded: model and processor.
         ranked: the cells, or their token ids.
-        budget: padded tokens in a batch at most; a `TokenBudget` keeps what was learnt for the next call.
+        budget: padded tokens at once at most; a `TokenBudget` keeps what was learnt for the next call.
         function: (cell_input_ids, cell_attention_mask) -> tensors with a row for each cell of the batch; with `weights`
             it gets their rows as well.
         weights: float32, a row for each cell.
@@ -83,19 +88,23 @@ def for_each_batch(
     budget = TokenBudget(budget) if isinstance(budget, int) else budget
     lengths = np.array([len(ids) for ids in ranked])
     results: list[np.ndarray] | None = None
-    pending = deque(token_batches(lengths, budget.tokens))
-    while pending:
-        rows = pending.popleft()
-        outputs = _run_batch(loaded, ranked, rows, function, weights)
-        if outputs is None:
-            _make_smaller(budget, rows, lengths, loaded.model.device)
-            left = np.concatenate([rows, *pending])
-            pending = deque(left[chosen] for chosen in token_batches(lengths[left], budget.tokens))
-            continue
-        if results is None:
-            results = [np.empty((len(ranked), *output.shape[1:]), dtype=np.float32) for output in outputs]
-        for result, output in zip(results, outputs, strict=True):
-            result[rows] = output
+    n = batches_at_once(loaded.model)
+    run = partial(_run_batch, loaded, ranked, function=function, weights=weights)
+    pending = deque(token_batches(lengths, max(1, budget.tokens // n)))
+    with side_by_side(n) as running:
+        while pending or running:
+            while pending and running.has_room:
+                running.start(run, pending.popleft())
+            rows, outputs = running.first()
+            if outputs is None:
+                _make_smaller(budget, rows, lengths, loaded.model.device, at_once=n)
+                left = np.concatenate([rows, *pending])
+                pending = deque(left[some] for some in token_batches(lengths[left], max(1, budget.tokens // n)))
+                continue
+            if results is None:
+                results = [np.empty((len(ranked), *output.shape[1:]), dtype=np.float32) for output in outputs]
+            for result, output in zip(results, outputs, strict=True):
+                result[rows] = output
     return tuple(results or ())
 
 
@@ -118,20 +127,23 @@ def _run_batch(
     arrays += [] if weights is None else [weights[rows]]
     try:
         tensors = (torch.from_numpy(array).to(loaded.model.device) for array in arrays)
-        return [output.float().cpu().numpy() for output in function(*tensors)]
+        with torch.inference_mode():  # which holds for one thread
+            return [output.float().cpu().numpy() for output in function(*tensors)]
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
     return None  # outside the except clause, whose error would keep the tensors of the failed batch alive
 
 
-def _make_smaller(budget: TokenBudget, rows: np.ndarray, lengths: np.ndarray, device: torch.device) -> None:
+def _make_smaller(
+    budget: TokenBudget, rows: np.ndarray, lengths: np.ndarray, device: torch.device, *, at_once: int
+) -> None:
     failed = len(rows) * int(lengths[rows].max())
     if len(rows) == 1:
         raise MemoryError(
             f"{device} has no memory left for a single cell of {failed} genes; give it more, or free some."
         )
-    budget.halve(failed)
+    budget.halve(failed * at_once)
     if device.type == "cuda":
         torch.cuda.empty_cache()  # what is cached in pieces of the old size
     logger.warning(

@@ -16,6 +16,7 @@ from langcell.inference.running.options import ReadingOptions
 from langcell.inference.running.parts import MemoryParts, PartsFolder, ResultParts, ResumableRun
 from langcell.inference.running.processes import Processes
 from langcell.inference.running.reading import ChunkFacts, Coverage, ranked_chunks
+from langcell.inference.running.threads import torch_keeps_threads
 from langcell.loading.loaded import LoadedModel
 from langcell.processing.cells.anndata_io import CellSource
 from langcell.processing.cells.gene_index import gene_index_of
@@ -176,7 +177,7 @@ def _fill(
     chunks = ranked_chunks(
         run.source, run.loaded, gene_index, starts, run.options.rows_per_chunk, run.reference, run.facts_of
     )
-    with bar, closing(chunks):
+    with bar, torch_keeps_threads(), closing(chunks):
         for start, ranked, weights, more in chunks:
             results = for_each_batch(run.loaded, ranked, budget, run.function, weights)
             known = ranked.n_known_genes > 0

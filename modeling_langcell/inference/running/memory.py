@@ -9,7 +9,7 @@ import torch
 from langcell.configuration_langcell import LangCellConfig
 from langcell.loading.loaded import ComputingModel
 
-# Above these a larger batch is no faster; on a CPU it leaves the caches behind, which are those of a core each.
+# Above these more at once is no faster; on a CPU it leaves the caches behind, which are those of a core each.
 _MOST_TOKENS = {"cpu": 32_768, "cuda": 262_144}
 _TOKENS_PER_THREAD = 4096
 _LEAST_TOKENS = 1024
@@ -21,15 +21,15 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def find_max_batch_tokens(model: ComputingModel) -> int:
-    """Return the number of padded genes per batch that fit the free memory of the model's device, as a power of two.
+    """Return the number of padded genes at once that fit the free memory of the model's device.
 
-    A power of two, so that a few megabytes more or less from run to run make no other batches.
+    A power of two where the memory decides, so that a few megabytes more or less from run to run make no other batches.
     """
     bytes_per_gene = estimate_bytes_per_gene(model.config, model.dtype)
     fitting = int(_SHARE_OF_FREE_MEMORY * free_bytes(model.device)) // bytes_per_gene
     most = _MOST_TOKENS.get(model.device.type, _MOST_TOKENS["cpu"])
     if model.device.type == "cpu":
-        most = min(most, _TOKENS_PER_THREAD * _power_of_two(torch.get_num_threads()))
+        most = min(most, _TOKENS_PER_THREAD * torch.get_num_threads())
     return min(most, max(_LEAST_TOKENS, _power_of_two(fitting)))
 
 

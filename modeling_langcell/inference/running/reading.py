@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from scipy import sparse
 
 from langcell.inference.running.prefetch import prefetched
@@ -95,6 +96,7 @@ def _rank_chunks(
 ) -> Generator[RankedChunk]:
     extractor = loaded.processor.feature_extractor
     longest = extractor.max_length if reference is None else max(extractor.max_length, ReferenceCells.genes_read)
+    torch.set_num_threads(1)  # of this thread; the others belong to batches
     with closing(chunks):
         for chunk in chunks:
             ranked = rank_encode(chunk.counts, gene_index, extractor.vocabulary, max_length=longest)

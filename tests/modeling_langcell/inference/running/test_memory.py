@@ -43,7 +43,7 @@ def test_larger_models_and_numbers_take_more():
     ("free", "threads", "expected"),
     [pytest.param(1 << 50, 16, 32_768, id="plenty"), pytest.param(0, 16, 1024, id="none"),
      pytest.param(5000 * 2 * 10_000, 16, 4096, id="a_power_of_two"),
-     pytest.param(1 << 50, 1, 4096, id="one_thread"), pytest.param(1 << 50, 3, 8192, id="three_threads")],
+     pytest.param(1 << 50, 1, 4096, id="one_thread"), pytest.param(1 << 50, 3, 12_288, id="three_threads")],
 )  # fmt: skip
 def test_the_budget_follows_the_free_memory_and_the_threads(monkeypatch, free, threads, expected):
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
