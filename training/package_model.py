@@ -176,8 +176,8 @@ def describe_making(work: Path, commit: str) -> str:
             "nor the names that people write for cell types use.",
             "5. Nothing of the two data sets below was in the training, gene medians included: pbmc700 is scanpy's "
             "`pbmc68k_reduced` with its counts recovered (`langcell.sample_data.sample_cells`), pbmc3k is 10x "
-            "Genomics' PBMC 3k with Seurat's labels. Alpha is 1, not the paper's 0.1: on six real sets, these two among "
-            "them, the match made the names of single cells worse.",
+            "Genomics' PBMC 3k with Seurat's labels. Alpha is 1, not the paper's 0.1: on six real sets, these two "
+            "among them, the match made the names of single cells worse.",
             f"6. Code: commit {commit} of this model's repository.",
             "",
             "```bash",
