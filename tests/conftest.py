@@ -6,7 +6,6 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-import typer.testing
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell does for what it runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -29,28 +28,35 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 sys.path.insert(0, str(HELPERS))  # for `import tiny`, here and in processes that tests start
 
-from kept_machine_code import keep_machine_code  # noqa: E402
-
-keep_machine_code()  # before any library is imported that numba compiles
-
-import lean  # noqa: E402
-import tiny  # noqa: E402
 from places import REAL_DATA_VARIABLE, real_data_folder  # noqa: E402
-from warm_python import warm_python  # noqa: E402
-from warm_server import READ_BY_ALL  # noqa: E402
 
-from langcell import fresh_process  # noqa: E402
-from langcell.loading import precision  # noqa: E402
 
-lean.leave_out_what_takes_time()
-# Commands with all of their options are made once, and not once more for each call.
-typer.testing._get_command = cache(typer.testing._get_command)
+def pytest_configure(config):
+    """Prepare a process that runs tests; one that hands all of them to others imports no library, which takes seconds.
+
+    Such a process keeps a core busy, and the others have not begun yet.
+    """
+    if config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput"):
+        return
+    from kept_machine_code import keep_machine_code
+
+    keep_machine_code()  # before any library is imported that numba compiles
+    import lean
+    import typer.testing
+
+    lean.leave_out_what_takes_time()
+    # Commands with all of their options are made once, and not once more for each call.
+    typer.testing._get_command = cache(typer.testing._get_command)
 
 
 class _WarmSystem:
     """Stands for `sys` where the software starts processes of fresh caches: they begin with imports done."""
 
-    executable = property(lambda _: warm_python())
+    @property
+    def executable(self):
+        from warm_python import warm_python
+
+        return warm_python()
 
 
 def pytest_collection_finish():
@@ -62,6 +68,8 @@ def pytest_collection_finish():
 @pytest.fixture(autouse=True)
 def _environment_of_warm_processes():
     """Variables that a test, or a library in it, left behind would make all later processes cold ones."""
+    from warm_server import READ_BY_ALL
+
     before = {name: value for name, value in os.environ.items() if name.startswith(READ_BY_ALL)}
     yield
     for name in [name for name in os.environ if name.startswith(READ_BY_ALL) and name not in before]:
@@ -71,12 +79,18 @@ def _environment_of_warm_processes():
 
 @pytest.fixture(scope="session", autouse=True)
 def _warm_fresh_processes():
+    from langcell import fresh_process
+
     fresh_process.sys = _WarmSystem()
 
 
 @pytest.fixture(scope="module")
 def numbers_of_this_machine():
     """Lets `auto` be what users get, which is bfloat16 where the machine is fast at it."""
+    import lean
+
+    from langcell.loading import precision
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(precision, "_multiplies_bfloat16", lean.THIS_MACHINES)
         yield
@@ -85,30 +99,40 @@ def numbers_of_this_machine():
 @pytest.fixture(scope="session")
 def tiny_model_dir(tmp_path_factory):
     """A complete Hub folder of the tiny model; read only."""
+    import tiny
+
     return tiny.save_tiny_folder(tmp_path_factory.mktemp("hub") / "langcell-tiny")
 
 
 @pytest.fixture(scope="session")
 def model():
     """The tiny LangCellForPreTraining in evaluation mode; read only."""
+    import tiny
+
     return tiny.tiny_model()
 
 
 @pytest.fixture(scope="session")
 def processor():
     """The tiny LangCellProcessor; read only."""
+    import tiny
+
     return tiny.tiny_processor()
 
 
 @pytest.fixture(scope="session")
 def vocabulary():
     """The tiny GeneVocabulary."""
+    import tiny
+
     return tiny.tiny_vocabulary()
 
 
 @pytest.fixture
 def batch():
     """Five cells and three texts, each padded to its longest."""
+    import tiny
+
     return tiny.tiny_batch()
 
 

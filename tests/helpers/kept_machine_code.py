@@ -22,4 +22,15 @@ def keep_machine_code() -> None:
 def _kept(function: Callable) -> Callable:
     with suppress(RuntimeError):  # there is no file
         function.enable_caching()  # pyright: ignore[reportFunctionMemberAccess]
+    _name_alike_in_all_processes(function)
     return function
+
+
+def _name_alike_in_all_processes(function: Any) -> None:
+    """Let code that takes this function as an argument be found again: numba draws a name for it in each process.
+
+    The search for neighbours, which takes a distance, was compiled for ten seconds in every process.
+    """
+    code = function.py_func
+    if "<locals>" not in code.__qualname__:  # each call makes such a function once more
+        function._set_uuid(f"{code.__module__}.{code.__qualname__}:{code.__code__.co_firstlineno}")

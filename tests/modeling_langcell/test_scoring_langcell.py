@@ -1,64 +1,36 @@
 """One core: torch, ONNX and the pipeline find the same scores."""
 
 from functools import cache
-from pathlib import Path
-from tempfile import mkdtemp
 
 import numpy as np
 import pytest
-import torch
 from anndata import AnnData
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from tiny import (
-    N_GENES,
-    TEXTS,
-    WORDS,
-    tiny_batch,
-    tiny_config,
-    tiny_counts,
-    tiny_gene_names,
-    tiny_model,
-    tiny_processor,
-)
+from tiny import N_GENES, TEXTS, WORDS, tiny_counts, tiny_gene_names
+from tiny_export import BEFORE_THE_LAST, IN_THE_LAST, exported_once
 
 import langcell
 from langcell.inference.annotation import score_data
-from langcell.onnx_export.export import export_onnx
 from langcell.pipeline_langcell import LangCellPipeline
 from langcell.processing.labels.resolve import resolve_labels
 
 CLOSE = {"rtol": 0, "atol": 1e-5}
-# Where the text encoder begins to read cells, in a layer before the last and in the last, and how both encoders pool.
-KINDS = ((1, "mean"), (2, "cls"))
 READING = {"progress": False, "max_batch_tokens": 100, "rows_per_chunk": 4}
 
 
-def varied_model(start, pooling, seed):
-    """A tiny model whose cell embeddings point everywhere: as it is, all cells get the same label."""
-    sizes = {
-        "cell": {"pooling": pooling, "num_hidden_layers": 1},
-        "text": {"pooling": pooling, "cross_attention_start": start},
-    }
-    model = tiny_model(tiny_config(**sizes), seed=seed)
-    batch = tiny_batch(20)
-    with torch.no_grad():
-        states = model.get_cell_states(batch["cell_input_ids"], batch["cell_attention_mask"])
-        pooled = model.pool_cells(states, batch["cell_attention_mask"])
-        model.cell_projection.bias.sub_(model.cell_projection(pooled).mean(0))
-    return model
+@pytest.fixture(scope="session")
+def three_ways(tmp_path_factory):
+    """One model of a kind by torch, by onnxruntime and as a pipeline."""
 
+    @cache
+    def made(kind):
+        folders = exported_once(kind, tmp_path_factory)
+        loaded = langcell.load(folders.model, device="cpu")
+        exported = langcell.OnnxLangCell(folders.onnx, threads=1)
+        return loaded, exported, LangCellPipeline(loaded.model, loaded.processor, device="cpu")
 
-@cache
-def three_ways(start, pooling):
-    """One model by torch, by onnxruntime and as a pipeline."""
-    place = Path(mkdtemp())
-    varied_model(start, pooling, seed=start).save_pretrained(place / "model")
-    tiny_processor(reference=True).save_pretrained(place / "model")
-    export_onnx(place / "model", place / "onnx")
-    loaded = langcell.load(place / "model", device="cpu")
-    exported = langcell.OnnxLangCell(place / "onnx", threads=1)
-    return loaded, exported, LangCellPipeline(loaded.model, loaded.processor, device="cpu")
+    return made
 
 
 @st.composite
@@ -79,9 +51,14 @@ def any_known(panel):
 
 @pytest.mark.slow  # torch's exporter takes its time, whatever the size
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(kind=st.sampled_from(KINDS), case=cases(), reference=st.booleans(), batch_size=st.integers(1, 5))
-def test_torch_onnx_and_the_pipeline_find_the_same_scores_and_labels(kind, case, reference, batch_size):
-    *models, pipe = three_ways(*kind)
+@given(
+    kind=st.sampled_from([BEFORE_THE_LAST, IN_THE_LAST]),
+    case=cases(),
+    reference=st.booleans(),
+    batch_size=st.integers(1, 5),
+)
+def test_torch_onnx_and_the_pipeline_find_the_same_scores_and_labels(three_ways, kind, case, reference, batch_size):
+    *models, pipe = three_ways(kind)
     cells, labels, alpha = case
     how = {"alpha": alpha, "reference": reference}
     by_torch, by_onnx = (
@@ -108,8 +85,8 @@ def test_torch_onnx_and_the_pipeline_find_the_same_scores_and_labels(kind, case,
 
 
 @pytest.mark.slow
-def test_parts_of_the_score_texts_and_search_work_by_onnx_too():
-    loaded, exported, _ = three_ways(*KINDS[0])
+def test_parts_of_the_score_texts_and_search_work_by_onnx_too(three_ways):
+    loaded, exported, _ = three_ways(BEFORE_THE_LAST)
     cells = AnnData(tiny_counts(9))
     cells.var_names = tiny_gene_names()
     labels = resolve_labels(["B cell", "monocyte", "platelet"])

@@ -10,7 +10,8 @@ import onnx
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from tiny import TEXTS, tiny_batch, tiny_counts, tiny_gene_names, tiny_model, tiny_processor
+from tiny import TEXTS, tiny_batch, tiny_counts, tiny_gene_names, tiny_processor
+from tiny_export import BEFORE_THE_LAST, exported_once
 from typer.testing import CliRunner
 from warm_python import warm_python
 
@@ -30,27 +31,22 @@ READING = {"progress": False, "rows_per_chunk": 5, "max_batch_tokens": 100}
 
 
 @pytest.fixture(scope="module")
-def varied_dir(tiny_model_dir, tmp_path_factory):
-    """The tiny model with cell embeddings that point everywhere: as it is, all cells get the same label."""
-    folder = shutil.copytree(tiny_model_dir, tmp_path_factory.mktemp("varied") / "langcell-tiny")
-    model = tiny_model()
-    with torch.no_grad():
-        batch = tiny_batch(20)
-        embedded = model.cell_projection(model.get_cell_states(batch["cell_input_ids"], batch["cell_attention_mask"]))
-        model.cell_projection.bias.sub_(embedded[:, 0].mean(0))
-    model.save_pretrained(folder)
-    tiny_processor(reference=True).save_pretrained(folder)
-    return folder
+def once(tmp_path_factory):
+    """A model with its export, and what the command said."""
+    return exported_once(BEFORE_THE_LAST, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
-def exported(varied_dir, tmp_path_factory):
+def varied_dir(once):
+    """The model, whose cells do not all get the same label; read only."""
+    return once.model
+
+
+@pytest.fixture(scope="module")
+def exported(once):
     """Folder that the command wrote; read only."""
-    folder = tmp_path_factory.mktemp("onnx") / "tiny-onnx"
-    result = CliRunner().invoke(app, ["export", "onnx", str(varied_dir), "-o", str(folder)])
-    assert result.exit_code == 0, result.output
-    assert "Largest difference from torch: cell_embeds" in result.output
-    return folder
+    assert "Largest difference from torch: cell_embeds" in once.output
+    return once.onnx
 
 
 @pytest.fixture(scope="module")
