@@ -71,7 +71,10 @@ def with_types(
     if reference is None or not len(chosen):
         return None
     cells = loaded.processor.feature_extractor.reference_cells
-    stored = cells.texts_known_by(loaded.model) if isinstance(loaded.model, nn.Module) else None
+    if known is not None and known is cells.embeds:  # the stored ones, which belong to the model: no need to ask again
+        stored = cells.text_embeds
+    else:
+        stored = cells.texts_known_by(loaded.model) if isinstance(loaded.model, nn.Module) else None
     embeds = embed_with(loaded, [cells.texts[place] for place in chosen]) if stored is None else stored[chosen]
     own: Any = labels.texts.embeds
     together = torch.cat([own, torch.from_numpy(embeds).to(own.device, own.dtype)])
