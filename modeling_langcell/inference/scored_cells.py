@@ -194,6 +194,6 @@ def _refined(
     if voice is None or scored.tree is None:
         return scored
     in_tree = FileRefinement(file, **voice.fitting) if voice.is_branch else refinement
-    answers = [voice.together(in_tree.posterior(block), block.similarity, calibration) for block in file.blocks()]
+    answers = [voice.together(in_tree.heard(block), block.similarity, calibration) for block in file.blocks()]
     together = TreeAnswers(*(np.concatenate([getattr(one, f.name) for one in answers]) for f in fields(TreeAnswers)))
     return replace(scored, tree=replace(scored.tree, refined=together))

@@ -11,7 +11,8 @@ from scipy.special import expit, logit
 
 from langcell.inference.hierarchy.label_tree import LabelTree
 from langcell.inference.hierarchy.tree_mixture import TreeText
-from langcell.inference.refinement.confidence import NameConfidence
+from langcell.inference.refinement.confidence import NameConfidence, agreement_evidence
+from langcell.inference.refinement.file_refinement import FileVoice
 
 # The deepest term that is more probably right than wrong.
 LEAST_CONFIDENCE = 0.5
@@ -37,7 +38,7 @@ class TreeAnswers:
 
 
 def answers_together(
-    own: np.ndarray,
+    heard: FileVoice,
     similarity: np.ndarray,
     text: TreeText,
     calibration: NameConfidence | None,
@@ -46,14 +47,14 @@ def answers_together(
     """Answer for cells that the file named.
 
     Args:
-        own: probabilities on each label itself, of the refinement, shape (cells, labels).
+        heard: what the file says of the cells; probabilities that are on each label itself.
         similarity: cos / temperature, shape (cells, labels); NaN for a cell without a known gene.
         text: tree and priors of the labels.
         calibration: calibration of the model; without, confidence is the mass itself.
         known: int, shape (cells,); column of the label that a cell is known to have and keeps, -1 where not known.
     """
-    mass = text.tree.mass(own)
-    confidence = _together(mass, similarity, text, calibration)
+    mass = text.tree.mass(heard.posterior)
+    confidence = _together(mass, heard, text, calibration)
     label = text.tree.deepest(mass, confidence >= LEAST_CONFIDENCE)
     return _described(text.tree, label, mass, confidence, similarity, known)
 
@@ -67,7 +68,7 @@ def answers_alone(similarity: np.ndarray, text: TreeText, calibration: NameConfi
 
 
 def answers_in_list(
-    own: np.ndarray,
+    heard: FileVoice,
     similarity: np.ndarray,
     text: TreeText,
     calibration: NameConfidence | None,
@@ -78,13 +79,14 @@ def answers_in_list(
     The answer is the most probable label or, where its branch has less than half of the mass, the first label above it
     whose branch has that much. Where none has, it stays. Arguments are those of `answers_together`.
     """
+    own = heard.posterior
     mass, label, rows = text.tree.mass(own), own.argmax(axis=1), np.arange(len(own))
     answer = label.copy()
     for _ in range(int(text.tree.depth.max(initial=0))):
         up = text.tree.parent[answer]
         answer = np.where((mass[rows, answer] < _HALF) & (up >= 0), up, answer)
     answer = np.where(mass[rows, answer] < _HALF, label, answer)
-    return _described(text.tree, answer, mass, _together(mass, similarity, text, calibration), similarity, known)
+    return _described(text.tree, answer, mass, _together(mass, heard, text, calibration), similarity, known)
 
 
 def label_alone(label: np.ndarray, similarity: np.ndarray, text: TreeText, calibration: NameConfidence) -> TreeAnswers:
@@ -105,14 +107,12 @@ def _calibrated(mass: np.ndarray, calibration: NameConfidence) -> np.ndarray:
     return expit(line.slope * logit(np.clip(mass, _LEAST, 1 - 1e-6)) + line.intercept)
 
 
-def _together(
-    mass: np.ndarray, similarity: np.ndarray, text: TreeText, calibration: NameConfidence | None
-) -> np.ndarray:
-    """Confidence of each branch by text and file; see `refinement.confidence`."""
+def _together(mass: np.ndarray, heard: FileVoice, text: TreeText, calibration: NameConfidence | None) -> np.ndarray:
+    """Confidence of each branch by the agreement on it; see `refinement.confidence`."""
     if calibration is None:
         return mass
-    evidence = np.log(np.maximum((text.tree.mass(text.own(similarity)) + mass) / 2, _LEAST))
-    return expit(calibration.of_refined.slope * evidence + calibration.of_refined.intercept)
+    line = calibration.of_refined
+    return expit(line.slope * agreement_evidence(text.tree.mass(heard.agreement)) + line.intercept)
 
 
 def _described(

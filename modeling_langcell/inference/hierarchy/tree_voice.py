@@ -18,6 +18,7 @@ from langcell.inference.hierarchy.tree_answers import (
 )
 from langcell.inference.hierarchy.tree_mixture import TreeMixture, TreeText
 from langcell.inference.refinement.confidence import NameConfidence
+from langcell.inference.refinement.file_refinement import FileVoice
 from langcell.processing.labels.lookup import Label
 from langcell.processing.labels.tissues import tissues_of_type
 from langcell.processing.ontology.terms import Ontology
@@ -60,7 +61,7 @@ class TreeVoice:
     @property
     def fitting(self) -> dict[str, Any]:
         """Keywords of `FileRefinement`: a branch has a mixture of its own."""
-        return {"fit": partial(TreeMixture.fit, self.text)} if self.is_branch else {}
+        return {"fit": partial(TreeMixture.fit, self.text), "text": self.text.joined} if self.is_branch else {}
 
     def alone(
         self, label: np.ndarray, score: np.ndarray, similarity: np.ndarray, calibration: NameConfidence | None
@@ -81,11 +82,11 @@ class TreeVoice:
 
     def together(
         self,
-        own: np.ndarray,
+        heard: FileVoice,
         similarity: np.ndarray,
         calibration: NameConfidence | None,
         known: np.ndarray | None = None,
     ) -> TreeAnswers:
         """Answer for cells that the file named; see `answers_together`."""
         answers = answers_together if self.is_branch else answers_in_list
-        return answers(own, similarity, self.text, calibration, known)
+        return answers(heard, similarity, self.text, calibration, known)

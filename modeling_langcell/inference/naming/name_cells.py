@@ -14,7 +14,7 @@ from langcell.inference.naming.ontology_backoff import back_off
 from langcell.inference.naming.options import NamingOptions
 from langcell.inference.naming.smoothing import smooth_scores
 from langcell.inference.refinement.confidence import NameConfidence
-from langcell.inference.refinement.file_refinement import FileRefinement
+from langcell.inference.refinement.file_refinement import FileRefinement, FileVoice
 from langcell.inference.refinement.novelty import Novelty, is_unknown
 from langcell.inference.refinement.placing import Block, NamedFile
 from langcell.inference.running.parts import ResultParts
@@ -195,26 +195,26 @@ def _named_in_file(namer: "_Namer", block: "_Block", cells: Block, voices: FileV
         if voices.confidence is not None and plain:
             found["confidence"] = voices.confidence.alone(cells.similarity, label).astype(np.float32)
         return found
-    posterior = _posterior(voices.refinement, cells, block.known)
+    posterior, agreement = _heard(voices.refinement, cells, block.known)
     refined = np.where(block.known, posterior.argmax(axis=1), -1)
     probability = posterior.max(axis=1)
     if voices.confidence is not None:
-        probability = voices.confidence.refined(posterior, cells.similarity, refined)
+        probability = voices.confidence.refined(agreement, refined)
     found["codes"] = np.where(block.known, refined, codes).astype(np.int32)
     found["confidence"] = np.where(block.known, probability, 0.0).astype(np.float32)
     return found | {"alone": codes}
 
 
-def _posterior(refinement: FileRefinement, cells: Block, known: np.ndarray) -> np.ndarray:
-    """Return the probabilities of the labels for some cells, shape (cells, labels).
+def _heard(refinement: FileRefinement, cells: Block, known: np.ndarray) -> FileVoice:
+    """Return what the file says of some cells.
 
     Raises:
         ValueError: a cell with a known gene has none.
     """
-    posterior = refinement.posterior(cells)
-    if faults := int((known & ~posterior.any(axis=1)).sum()):
+    found = refinement.heard(cells)
+    if faults := int((known & ~found.posterior.any(axis=1)).sum()):
         raise ValueError(f"The model gives {faults} cells NaN similarities; try --dtype float32, or other weights.")
-    return posterior
+    return found
 
 
 def _named_in_tree(
@@ -226,8 +226,8 @@ def _named_in_tree(
     alone = voices.tree.alone(label, confidence, cells.similarity, voices.confidence)
     found, answers = {"known": known}, alone
     if voices.refinement is not None:
-        posterior = _posterior(voices.refinement, cells, known)
-        answers = voices.tree.together(posterior, cells.similarity, voices.confidence, cells.cells.known)
+        heard = _heard(voices.refinement, cells, known)
+        answers = voices.tree.together(heard, cells.similarity, voices.confidence, cells.cells.known)
         found["alone"] = np.where(known, alone.label, codes).astype(np.int32)
     found["codes"] = np.where(known, answers.label, codes).astype(np.int32)
     found["fine"] = np.where(known, answers.fine, codes).astype(np.int32)

@@ -1,14 +1,13 @@
 """Confidence that is a probability: of a hundred cells with 0.8, about eighty have the right name.
 
-Posteriors of a mixture are near 0 or 1, since every component counts as evidence of its own, and the errors that are
-left are those of whole groups. So two voices are heard for the label n that a cell got: the text alone, and the file.
-
-    refined:  sigmoid(a log((softmax(s)[n] + q[n]) / 2) + b)
+    refined:  sigmoid(a log((A[n] + 0.01) / (1 - A[n] + 0.01)) + b)
     alone:    sigmoid(a logit(softmax(s / 2)[n]) + b)
 
-with similarities s (cos / temperature) and posterior q. a and b are logistic regressions on six real sets with their
-own types as candidates, sets weighted equally. Fitted without a set, its expected calibration error is 0.08 on average
-(training/EXPERIMENTS.md): a set whose groups are misnamed is judged too well, one that is easy too badly.
+for the label n that a cell got, with its neighbourhood's agreement A on it (`agreement`) and similarities s
+(cos / temperature). a and b are logistic regressions on real sets (`training/fit_confidence.py`), sets weighted
+equally: for refined names with their own types, with 20 more candidates, and as panels of 500 genes. Fitted without a
+set, the expected calibration error of refined names is 0.06 on average and 0.10 at most (training/EXPERIMENTS.md): a
+set whose groups are misnamed is still judged too well, one that is easy too badly.
 """
 
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ import numpy as np
 from scipy.special import expit, softmax
 
 _LEAST = 1e-3
+# Sixteen cells that agree wholly say no more than 100 to 1.
+_DOUBT = 0.01
 
 
 @dataclass(frozen=True)
@@ -53,88 +54,104 @@ class NameConfidence:
 
     @classmethod
     def of(cls, config: Any) -> "NameConfidence | None":
-        """Read what a model's configuration holds as `confidence`: {"refined": [slope, intercept], "alone": ...}."""
-        stored = getattr(config, "confidence", None)
-        return None if not stored else cls(Calibration(*stored["refined"]), Calibration(*stored["alone"]))
+        """Read what a model's configuration holds as `confidence`: {"agreement": [slope, intercept], "alone": ...}.
 
-    def refined(self, posterior: np.ndarray, similarity: np.ndarray, named: np.ndarray) -> np.ndarray:
+        An older folder has "refined" in place of "agreement", for another evidence: then `REFINED` is taken.
+        """
+        stored = getattr(config, "confidence", None)
+        if not stored:
+            return None
+        refined = Calibration(*stored["agreement"]) if "agreement" in stored else REFINED
+        return cls(refined, Calibration(*stored["alone"]))
+
+    def refined(self, agreement: np.ndarray, named: np.ndarray) -> np.ndarray:
         """Return `refined_confidence` by this model's calibration."""
-        return refined_confidence(posterior, similarity, named, self.of_refined)
+        return refined_confidence(agreement, named, self.of_refined)
 
     def alone(self, similarity: np.ndarray, named: np.ndarray) -> np.ndarray:
         """Return `alone_confidence` by this model's calibration."""
         return alone_confidence(similarity, named, self.of_alone)
 
 
-REFINED = Calibration(3.36, 2.48)
+REFINED = Calibration(0.71, 0.19)
 ALONE = Calibration(0.88, 0.63)
 
 
-def refined_confidence(
-    posterior: np.ndarray, similarity: np.ndarray, named: np.ndarray, calibration: Calibration = REFINED
-) -> np.ndarray:
+def agreement_evidence(agreement: np.ndarray) -> np.ndarray:
+    """Return the evidence of an agreement, 0 to 1, which a calibration makes a probability of; float64, its shape."""
+    agreement = np.clip(agreement.astype(np.float64), 0, 1)
+    return np.log((agreement + _DOUBT) / (1 - agreement + _DOUBT))
+
+
+def refined_confidence(agreement: np.ndarray, named: np.ndarray, calibration: Calibration = REFINED) -> np.ndarray:
     """Return the probability that the names that the file gave are right.
 
     Args:
-        posterior: posterior of `LabelMixture.posterior`, shape (cells, labels).
-        similarity: cos / temperature, shape (cells, labels); NaN for a cell without a known gene.
+        agreement: of each cell's neighbourhood, from `FileRefinement.heard`, shape (cells, labels); zeros for a cell
+            without a known gene, which has 0.
         named: int, shape (cells,); column of the label that a cell got, -1 for one that got none, which has 0.
         calibration: the bundled one, or one that `fit_calibration` made.
 
     Returns:
         float64, 0 to 1, shape (cells,).
     """
-    return _confidence(_refined_evidence(posterior, similarity, named), named, similarity, calibration)
+    found = expit(calibration.slope * agreement_evidence(_of_named(agreement, named)) + calibration.intercept)
+    return np.where((named >= 0) & agreement.any(axis=1), found, 0.0)
 
 
 def alone_confidence(similarity: np.ndarray, named: np.ndarray, calibration: Calibration = ALONE) -> np.ndarray:
-    """Return the probability that the name that a cell got from its text alone is right; see `refined_confidence`."""
-    return _confidence(_alone_evidence(similarity, named), named, similarity, calibration)
+    """Return the probability that the name that a cell got from its text alone is right.
+
+    Args:
+        similarity: cos / temperature, shape (cells, labels); NaN for a cell without a known gene, which has 0.
+        named: as in `refined_confidence`.
+        calibration: likewise.
+    """
+    found = expit(calibration.slope * _alone_evidence(similarity, named) + calibration.intercept)
+    return np.where((named >= 0) & np.isfinite(similarity).all(axis=1), found, 0.0)
 
 
 def fit_calibration(
-    similarity: np.ndarray, named: np.ndarray, truth: np.ndarray, posterior: np.ndarray | None = None
+    named: np.ndarray,
+    truth: np.ndarray,
+    *,
+    similarity: np.ndarray | None = None,
+    agreement: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
 ) -> Calibration:
     """Fit slope and intercept on cells with known types.
 
     Args:
-        similarity: see `refined_confidence`.
-        named: see `refined_confidence`.
+        named: see `refined_confidence`; every cell has a name.
         truth: int, shape (cells,); column of the right label, -1 where it is none of them.
-        posterior: for names that the file gave; without, for those of cells alone.
+        similarity: for names that cells got alone; see `alone_confidence`.
+        agreement: for names that the file gave; see `refined_confidence`. Give one of the two.
+        weights: how much each cell counts, shape (cells,); all alike when None.
 
     Raises:
-        ValueError: all names are right, or all wrong, or more evidence goes with fewer right names.
+        ValueError: all names are right, or all wrong, more evidence goes with fewer right names, or neither or both of
+            similarity and agreement are given.
     """
-    used = np.isfinite(similarity).all(axis=1) & (named >= 0)
-    right = named[used] == truth[used]
+    if (similarity is None) == (agreement is None):
+        raise ValueError("similarity and agreement are two kinds of evidence; give one of them.")
+    right = named == truth
     if right.all() or not right.any():
         raise ValueError(f"{right.sum()} of {len(right)} names are right; a calibration needs right and wrong ones.")
-    if posterior is None:
-        evidence = _alone_evidence(similarity[used], named[used])
+    if agreement is not None:
+        evidence = agreement_evidence(_of_named(agreement, named))
     else:
-        evidence = _refined_evidence(posterior[used], similarity[used], named[used])
+        assert similarity is not None
+        evidence = _alone_evidence(similarity, named)
     from sklearn.linear_model import LogisticRegression
 
-    fitted = LogisticRegression(C=10.0).fit(evidence[:, None], right)
+    scale = None if weights is None else weights * (len(weights) / weights.sum())
+    fitted = LogisticRegression(C=10.0).fit(evidence[:, None], right, sample_weight=scale)
     return Calibration(float(fitted.coef_[0, 0]), float(fitted.intercept_[0]))
-
-
-def _refined_evidence(posterior: np.ndarray, similarity: np.ndarray, named: np.ndarray) -> np.ndarray:
-    text = _of_named(softmax(_finite(similarity), axis=1), named)
-    return np.log(np.maximum((text + _of_named(posterior, named)) / 2, _LEAST))
 
 
 def _alone_evidence(similarity: np.ndarray, named: np.ndarray) -> np.ndarray:
     text = np.clip(_of_named(softmax(_finite(similarity) / 2, axis=1), named), _LEAST, 1 - 1e-6)
     return np.log(text) - np.log1p(-text)
-
-
-def _confidence(
-    evidence: np.ndarray, named: np.ndarray, similarity: np.ndarray, calibration: Calibration
-) -> np.ndarray:
-    found = expit(calibration.slope * evidence + calibration.intercept)
-    return np.where((named >= 0) & np.isfinite(similarity).all(axis=1), found, 0.0)
 
 
 def _of_named(values: np.ndarray, named: np.ndarray) -> np.ndarray:

@@ -1,10 +1,12 @@
 """What the cells of a file say of each other once all of them are named alone: posteriors, novelty, confidence."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from langcell.inference.refinement.agreement import Agreement
+from langcell.inference.refinement.kept_names import with_kept_names
 from langcell.inference.refinement.known_cells import KnownCells
 from langcell.inference.refinement.mixture import LabelMixture
 from langcell.inference.refinement.neighbours import Neighbours
@@ -35,6 +37,18 @@ class Sampled(Protocol):
         ...
 
 
+class FileVoice(NamedTuple):
+    """What the file says of some cells.
+
+    Attributes:
+        posterior: probabilities of the labels, float64, shape (cells, labels); rows sum to 1.
+        agreement: how far a cell and its neighbours agree on each label (`agreement`), likewise.
+    """
+
+    posterior: np.ndarray
+    agreement: np.ndarray
+
+
 class FileRefinement:
     """A mixture fitted to the sample of a file, its neighbours, and what known cells of the file teach.
 
@@ -42,6 +56,7 @@ class FileRefinement:
         file: has the sample: cells, placed.
         fit: fits the mixture; another than `LabelMixture.fit` for labels that are a branch of the ontology.
         neighbours: whether the nearest cells are heard, which makes answers surer than the mixture alone is.
+        text: what a cell by itself goes by; its similarities where labels are equals.
         seed: random seed of the folds in which known cells are left out.
     """
 
@@ -51,6 +66,7 @@ class FileRefinement:
         *,
         fit: Callable[..., Mixture] = LabelMixture.fit,
         neighbours: bool = True,
+        text: Callable[[np.ndarray], np.ndarray] = np.asarray,
         seed: int = 0,
     ) -> None:
         sample = file.sample
@@ -62,24 +78,64 @@ class FileRefinement:
             self.known = KnownCells.fit(sample.similarity, sample.places, known, seed=seed)
         settings = None if self.known is None else self.known.settings
         self.mixture = fit(self._heard(sample), sample.places, known=known, settings=settings)
-        self._neighbours = None
+        self._neighbours, self._separation = None, None
         # A branch of the ontology shares probability between terms and the terms above them in its own way.
-        self._separation = None
-        if neighbours and isinstance(self.mixture, LabelMixture):
-            found = self._by_mixture(sample)
-            self._neighbours = Neighbours.fit(sample.places, found)
-            if self.known is None:  # known cells say which labels are there
-                together = self._by_neighbours(sample.places, found)
-                self._separation = Separation.fit(sample.similarity, sample.places, self.mixture, together)
+        self._equals = isinstance(self.mixture, LabelMixture)
+        self._agreement = Agreement(np.empty(0), text)
+        self._n_named = np.zeros(sample.similarity.shape[1], dtype=np.int64)
+        if neighbours:
+            self._hear_neighbours(sample)
+
+    def _hear_neighbours(self, sample: Block) -> None:
+        """Fit what depends on the neighbours."""
+        assert sample.places is not None
+        found, final = self._by_mixture(sample), None
+        self._neighbours = Neighbours.fit(sample.places, found)
+        if self._equals and self.known is None:  # known cells say which labels are there
+            assert isinstance(self.mixture, LabelMixture)
+            together = self._by_neighbours(sample, found, self._nearest(sample, found))
+            self._separation = Separation.fit(sample.similarity, sample.places, self.mixture, together)
+            final = self._checked_names(sample, together)
+            self._n_named = np.bincount(final.argmax(axis=1)[final.any(axis=1)], minlength=final.shape[1])
+        if self._neighbours is not None:
+            rows = self._neighbours.rows
+            voters = sample.rows(rows)
+            posterior = self.posterior(voters) if final is None else final[rows]
+            self._agreement = Agreement.fit(voters.similarity, posterior, self._agreement.text)
 
     def posterior(self, block: Block) -> np.ndarray:
         """Return the probabilities of the labels for some cells, float64, shape (cells, labels); rows sum to 1."""
-        assert block.places is not None
-        found = self._by_neighbours(block.places, self._by_mixture(block))
-        return found if self._separation is None else self._separation.heard(block.similarity, found)
+        found = self._by_mixture(block)
+        return self._posterior(block, found, self._nearest(block, found) if self._equals else None)
 
-    def _by_neighbours(self, places: np.ndarray, posterior: np.ndarray) -> np.ndarray:
-        return posterior if self._neighbours is None else self._neighbours.heard(places, posterior)
+    def heard(self, block: Block) -> FileVoice:
+        """Return the probabilities of the labels for some cells, and what their neighbours make of these."""
+        found = self._by_mixture(block)
+        nearest = self._nearest(block, found)
+        posterior = self._posterior(block, found, nearest)
+        return FileVoice(posterior, self._agreement.around(block.similarity, posterior, *nearest))
+
+    def _posterior(self, block: Block, found: np.ndarray, nearest: "_Nearest | None") -> np.ndarray:
+        return self._checked_names(block, self._by_neighbours(block, found, nearest))
+
+    def _nearest(self, block: Block, found: np.ndarray) -> "_Nearest":
+        assert block.places is not None
+        if self._neighbours is None:
+            return np.empty(0, dtype=np.int64), np.empty((0, 0), dtype=np.int64)
+        return self._neighbours.nearest(block.places, found)
+
+    def _by_neighbours(self, block: Block, posterior: np.ndarray, nearest: "_Nearest | None") -> np.ndarray:
+        if self._neighbours is None or not self._equals:
+            return posterior
+        assert block.places is not None
+        return self._neighbours.heard(block.places, posterior, nearest)
+
+    def _checked_names(self, block: Block, posterior: np.ndarray) -> np.ndarray:
+        """Take back the changes of names that a file of few types, or a text that is sure, does not allow."""
+        if self._neighbours is None or not self._equals or self.known is not None:
+            return posterior
+        found = posterior if self._separation is None else self._separation.heard(block.similarity, posterior)
+        return with_kept_names(block.similarity, found)
 
     def _by_mixture(self, block: Block) -> np.ndarray:
         assert block.places is not None
@@ -87,7 +143,7 @@ class FileRefinement:
 
     def settings(self, labels: Sequence[str]) -> dict[str, Any]:
         """Return what uns["langcell"] says of the refinement; `labels` are the names in order."""
-        absent = np.flatnonzero(~self.mixture.present).tolist()
+        absent = np.flatnonzero(~self.mixture.present & (self._n_named == 0)).tolist()
         found: dict[str, Any] = {
             "refined_with_cells": self.n_sampled,
             "labels_without_evidence": [labels[code] for code in absent],
@@ -103,6 +159,9 @@ class FileRefinement:
             return block.similarity
         assert block.places is not None
         return self.known.joined(block.similarity, block.places)
+
+
+_Nearest = tuple[np.ndarray, np.ndarray]
 
 
 def heard_cells(block: Block) -> np.ndarray:

@@ -33,10 +33,12 @@ class Neighbours:
     Attributes:
         search: finds them by their components.
         posterior: posterior of the labels, shape (cells of the search, labels).
+        rows: int64, shape (cells of the search,); their places among the cells of `fit`.
     """
 
     search: "NearestNeighbors"
     posterior: np.ndarray
+    rows: np.ndarray
 
     @classmethod
     def fit(cls, components: np.ndarray, posterior: np.ndarray) -> "Neighbours | None":
@@ -54,20 +56,37 @@ class Neighbours:
         from sklearn.neighbors import NearestNeighbors
 
         search = NearestNeighbors(n_neighbors=wanted + 1, algorithm="brute").fit(components[used, :N_COMPONENTS])
-        return cls(search, posterior[used])
+        return cls(search, posterior[used], used)
 
-    def heard(self, components: np.ndarray, posterior: np.ndarray) -> np.ndarray:
+    def nearest(self, components: np.ndarray, posterior: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Find the nearest cells of any cells of the file.
+
+        Args:
+            components: components of the cells, shape (cells, components).
+            posterior: posterior of the mixture for the same cells. A cell without components, or with zeros, has none.
+
+        Returns:
+            int64, the rows of the cells that have neighbours, shape (placed cells,), and the places of these among the
+            cells of the search, shape (placed cells, neighbours).
+        """
+        used = np.flatnonzero(np.isfinite(components).all(axis=1) & posterior.any(axis=1))
+        if not len(used):
+            return used, np.empty((0, 0), dtype=np.int64)
+        return used, self.search.kneighbors(components[used, :N_COMPONENTS], return_distance=False)
+
+    def heard(
+        self, components: np.ndarray, posterior: np.ndarray, nearest: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> np.ndarray:
         """Return posteriors in which the neighbours are heard, float64, shape (cells, labels).
 
         Args:
-            components: components of any cells of the file, shape (cells, components).
-            posterior: posterior of the mixture for the same cells. A cell without components, or with zeros, keeps what
-                it has.
+            components: as in `nearest`.
+            posterior: as in `nearest`; a cell without neighbours keeps what it has.
+            nearest: what `nearest` found, where it is at hand.
         """
         found = posterior.astype(np.float64)
-        used = np.flatnonzero(np.isfinite(components).all(axis=1) & posterior.any(axis=1))
+        used, near = self.nearest(components, posterior) if nearest is None else nearest
         if len(used):
-            near = self.search.kneighbors(components[used, :N_COMPONENTS], return_distance=False)
             joined = found[used] * (self.posterior[near].mean(axis=1) + _LEAST)
             found[used] = joined / joined.sum(axis=1, keepdims=True)
         return found

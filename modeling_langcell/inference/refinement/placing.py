@@ -115,6 +115,11 @@ class Block:
     cells: CellsInFile
     margin: np.ndarray | None = None
 
+    def rows(self, rows: np.ndarray) -> "Block":
+        """Return some of the cells."""
+        places, margin = (None if values is None else values[rows] for values in (self.places, self.margin))
+        return Block(self.similarity[rows], places, self.cells.rows(rows), margin)
+
 
 class NamedFile:
     """The cells of a file after each of them was named alone.

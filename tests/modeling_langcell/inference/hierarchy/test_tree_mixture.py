@@ -13,6 +13,7 @@ from langcell.inference.hierarchy.tree_answers import (
 from langcell.inference.hierarchy.tree_mixture import TreeMixture, TreeText
 from langcell.inference.hierarchy.tree_voice import TreeVoice
 from langcell.inference.refinement.confidence import Calibration, NameConfidence
+from langcell.inference.refinement.file_refinement import FileVoice
 from langcell.processing.labels.resolve import resolve_labels
 from langcell.processing.ontology.terms import Ontology
 
@@ -80,7 +81,7 @@ def test_known_cells_keep_their_label_even_an_inner_one():
     mixture = TreeMixture.fit(TEXT, similarity, places, known=known)
     own = mixture.posterior(similarity, places, known=known)
     assert own[:6].argmax(axis=1).tolist() == known[:6].tolist()
-    answers = answers_together(own, similarity, TEXT, CALIBRATION, known)
+    answers = answers_together(FileVoice(own, own), similarity, TEXT, CALIBRATION, known)
     assert answers.label[:6].tolist() == known[:6].tolist()
 
 
@@ -89,7 +90,7 @@ def test_a_cell_without_similarities_gets_no_label():
     similarity[3] = np.nan
     own = TreeMixture.fit(TEXT, similarity, places).posterior(similarity, places)
     assert not own[3].any()
-    answers = answers_together(own, similarity, TEXT, CALIBRATION)
+    answers = answers_together(FileVoice(own, own), similarity, TEXT, CALIBRATION)
     assert (answers.label[3], answers.fine[3], answers.confidence[3]) == (-1, -1, 0)
     assert answers_alone(similarity, TEXT, CALIBRATION).label[3] == -1
 
@@ -121,7 +122,10 @@ def test_a_single_child_shares_with_its_parent():
 def test_confidence_never_falls_on_the_way_up(calibration):
     similarity, places, _ = grouped()
     own = TreeMixture.fit(TEXT, similarity, places).posterior(similarity, places)
-    for answers in (answers_together(own, similarity, TEXT, calibration), answers_alone(similarity, TEXT, calibration)):
+    for answers in (
+        answers_together(FileVoice(own, own), similarity, TEXT, calibration),
+        answers_alone(similarity, TEXT, calibration),
+    ):
         inner = answers.label != answers.fine
         top = TREE.parent[answers.label] < 0
         assert (answers.confidence[~top] >= LEAST_CONFIDENCE).all()
@@ -133,7 +137,7 @@ def test_a_list_answers_above_its_best_label_where_that_has_too_little_mass():
         [[0, 0.1, 0.4, 0.35, 0.1, 0.05], [0, 0, 0.9, 0, 0, 0.1], [0.1, 0.1, 0, 0, 0.2, 0.6], [0.2] * 5 + [0]]
     )
     text = TreeText(TREE, np.ones(len(NAMES)), lineage=0.0, prior_weight=0.0)
-    answers = answers_in_list(own, np.zeros(own.shape), text, CALIBRATION)
+    answers = answers_in_list(FileVoice(own, own), np.zeros(own.shape), text, CALIBRATION)
     assert answers.label.tolist() == [1, 2, 5, 0]
     assert answers.fine.tolist() == [2, 2, 5, 2]
 
@@ -141,7 +145,7 @@ def test_a_list_answers_above_its_best_label_where_that_has_too_little_mass():
 def test_a_list_keeps_a_label_that_nothing_above_it_supports():
     own = np.array([[0.05, 0.0, 0.3, 0.1, 0.0, 0.0]])
     text = TreeText(TREE, np.ones(len(NAMES)), lineage=0.0, prior_weight=0.0)
-    assert answers_in_list(own, np.zeros(own.shape), text, None).label.tolist() == [2]
+    assert answers_in_list(FileVoice(own, own), np.zeros(own.shape), text, None).label.tolist() == [2]
 
 
 def test_cells_alone_keep_the_label_of_a_list_with_the_confidence_of_its_branch():

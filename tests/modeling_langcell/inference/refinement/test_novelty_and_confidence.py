@@ -1,5 +1,7 @@
 """Cells that fit no label stand out, and a confidence of 0.8 is right in about eight of ten cells."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from simulated_files import simulate
@@ -7,12 +9,13 @@ from sklearn.metrics import roc_auc_score
 
 from langcell.inference.refinement.components import CellComponents
 from langcell.inference.refinement.confidence import (
+    REFINED,
     Calibration,
+    NameConfidence,
     alone_confidence,
     fit_calibration,
     refined_confidence,
 )
-from langcell.inference.refinement.mixture import LabelMixture
 from langcell.inference.refinement.novelty import Novelty, is_unknown, sentence
 
 FILE = simulate((120, 80, 60))
@@ -92,34 +95,45 @@ def calibration_error(confidence, right, bins=10):
 def test_a_calibration_that_was_fitted_on_one_file_holds_on_another():
     first, second = simulate((300, 200), seed=1), simulate((300, 200), seed=2)
     named = first.similarity.argmax(axis=1), second.similarity.argmax(axis=1)
-    calibration = fit_calibration(first.similarity, named[0], first.truth)
+    calibration = fit_calibration(named[0], first.truth, similarity=first.similarity)
     confidence = alone_confidence(second.similarity, named[1], calibration)
     assert calibration_error(confidence, named[1] == second.truth) < 0.05
 
 
-def test_refined_confidence_is_higher_where_file_and_text_agree():
-    posterior = LabelMixture.fit(FILE.similarity, COMPONENTS).posterior(FILE.similarity, COMPONENTS)
-    named = posterior.argmax(axis=1)
-    confidence = refined_confidence(posterior, FILE.similarity, named)
-    agree = named == FILE.similarity.argmax(axis=1)
-    assert not agree.all()
-    assert confidence[agree].mean() > confidence[~agree].mean() + 0.1
-
-
 def test_more_evidence_is_never_less_confidence():
-    posterior = np.tile([0.6, 0.4], (50, 1))
+    rising = np.stack([np.linspace(0, 1, 50), np.linspace(1, 0, 50)], axis=1)
     similarity = np.stack([np.linspace(0, 8, 50), np.full(50, 4.0)], axis=1)
-    assert (np.diff(refined_confidence(posterior, similarity, np.zeros(50, dtype=int))) >= 0).all()
+    assert (np.diff(refined_confidence(rising, np.zeros(50, dtype=int))) > 0).all()
     assert (np.diff(alone_confidence(similarity, np.zeros(50, dtype=int))) >= 0).all()
 
 
 def test_a_cell_without_name_or_similarities_has_no_confidence():
     similarity = np.array([[5.0, 1.0], [np.nan, np.nan]])
     assert alone_confidence(similarity, np.array([-1, 0])).tolist() == [0, 0]
+    assert refined_confidence(np.array([[0.9, 0.1], [0.0, 0.0]]), np.array([-1, 0])).tolist() == [0, 0]
+
+
+def test_cells_that_count_more_say_more_of_a_calibration():
+    agreement = np.array([[0.9, 0.1], [0.9, 0.1], [0.5, 0.5], [0.5, 0.5]])
+    named, truth = np.zeros(4, dtype=int), np.array([0, 0, 0, 1])
+    plain = fit_calibration(named, truth, agreement=agreement)
+    weighted = fit_calibration(named, truth, agreement=agreement, weights=np.array([1.0, 1.0, 1.0, 9.0]))
+    at = [refined_confidence(agreement[2:3], named[:1], fit)[0] for fit in (plain, weighted)]
+    assert at[1] < at[0] - 0.1
+
+
+def test_a_folder_of_before_has_the_bundled_calibration():
+    older = SimpleNamespace(confidence={"refined": [3.36, 2.48], "alone": [0.88, 0.63]})
+    newer = SimpleNamespace(confidence={"agreement": [0.5, 0.1], "alone": [0.88, 0.63]})
+    assert NameConfidence.of(older).of_refined == REFINED
+    assert NameConfidence.of(newer).of_refined == Calibration(0.5, 0.1)
+    assert NameConfidence.of(SimpleNamespace()) is None
 
 
 def test_what_confidence_refuses():
     with pytest.raises(ValueError, match="slope"):
         Calibration(-1.0, 0.0)
     with pytest.raises(ValueError, match="right and wrong"):
-        fit_calibration(np.ones((3, 2)), np.zeros(3, dtype=int), np.zeros(3, dtype=int))
+        fit_calibration(np.zeros(3, dtype=int), np.zeros(3, dtype=int), similarity=np.ones((3, 2)))
+    with pytest.raises(ValueError, match="give one of them"):
+        fit_calibration(np.zeros(3, dtype=int), np.zeros(3, dtype=int))
