@@ -83,6 +83,17 @@ def agreement_evidence(agreement: np.ndarray) -> np.ndarray:
     return np.log((agreement + _DOUBT) / (1 - agreement + _DOUBT))
 
 
+def refined_evidence(agreement: np.ndarray, named: np.ndarray) -> np.ndarray:
+    """Return the evidence of names that the file gave, float64, shape (cells,); arguments as `refined_confidence`."""
+    return agreement_evidence(_of_named(agreement, named))
+
+
+def alone_evidence(similarity: np.ndarray, named: np.ndarray) -> np.ndarray:
+    """Return the evidence of names that cells got alone, float64, shape (cells,); arguments as `alone_confidence`."""
+    text = np.clip(_of_named(softmax(_finite(similarity) / 2, axis=1), named), _LEAST, 1 - 1e-6)
+    return np.log(text) - np.log1p(-text)
+
+
 def refined_confidence(agreement: np.ndarray, named: np.ndarray, calibration: Calibration = REFINED) -> np.ndarray:
     """Return the probability that the names that the file gave are right.
 
@@ -95,7 +106,7 @@ def refined_confidence(agreement: np.ndarray, named: np.ndarray, calibration: Ca
     Returns:
         float64, 0 to 1, shape (cells,).
     """
-    found = expit(calibration.slope * agreement_evidence(_of_named(agreement, named)) + calibration.intercept)
+    found = expit(calibration.slope * refined_evidence(agreement, named) + calibration.intercept)
     return np.where((named >= 0) & agreement.any(axis=1), found, 0.0)
 
 
@@ -107,51 +118,28 @@ def alone_confidence(similarity: np.ndarray, named: np.ndarray, calibration: Cal
         named: as in `refined_confidence`.
         calibration: likewise.
     """
-    found = expit(calibration.slope * _alone_evidence(similarity, named) + calibration.intercept)
+    found = expit(calibration.slope * alone_evidence(similarity, named) + calibration.intercept)
     return np.where((named >= 0) & np.isfinite(similarity).all(axis=1), found, 0.0)
 
 
-def fit_calibration(
-    named: np.ndarray,
-    truth: np.ndarray,
-    *,
-    similarity: np.ndarray | None = None,
-    agreement: np.ndarray | None = None,
-    weights: np.ndarray | None = None,
-) -> Calibration:
+def fit_calibration(evidence: np.ndarray, right: np.ndarray, weights: np.ndarray | None = None) -> Calibration:
     """Fit slope and intercept on cells with known types.
 
     Args:
-        named: see `refined_confidence`; every cell has a name.
-        truth: int, shape (cells,); column of the right label, -1 where it is none of them.
-        similarity: for names that cells got alone; see `alone_confidence`.
-        agreement: for names that the file gave; see `refined_confidence`. Give one of the two.
+        evidence: of their names, from `refined_evidence` or `alone_evidence`, shape (cells,).
+        right: bool, shape (cells,); whether each name is right.
         weights: how much each cell counts, shape (cells,); all alike when None.
 
     Raises:
-        ValueError: all names are right, or all wrong, more evidence goes with fewer right names, or neither or both of
-            similarity and agreement are given.
+        ValueError: all names are right, or all wrong, or more evidence goes with fewer right names.
     """
-    if (similarity is None) == (agreement is None):
-        raise ValueError("similarity and agreement are two kinds of evidence; give one of them.")
-    right = named == truth
     if right.all() or not right.any():
         raise ValueError(f"{right.sum()} of {len(right)} names are right; a calibration needs right and wrong ones.")
-    if agreement is not None:
-        evidence = agreement_evidence(_of_named(agreement, named))
-    else:
-        assert similarity is not None
-        evidence = _alone_evidence(similarity, named)
     from sklearn.linear_model import LogisticRegression
 
     scale = None if weights is None else weights * (len(weights) / weights.sum())
     fitted = LogisticRegression(C=10.0).fit(evidence[:, None], right, sample_weight=scale)
     return Calibration(float(fitted.coef_[0, 0]), float(fitted.intercept_[0]))
-
-
-def _alone_evidence(similarity: np.ndarray, named: np.ndarray) -> np.ndarray:
-    text = np.clip(_of_named(softmax(_finite(similarity) / 2, axis=1), named), _LEAST, 1 - 1e-6)
-    return np.log(text) - np.log1p(-text)
 
 
 def _of_named(values: np.ndarray, named: np.ndarray) -> np.ndarray:

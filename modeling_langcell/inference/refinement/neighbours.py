@@ -72,7 +72,7 @@ class Neighbours:
         used = np.flatnonzero(np.isfinite(components).all(axis=1) & posterior.any(axis=1))
         if not len(used):
             return used, np.empty((0, 0), dtype=np.int64)
-        return used, self.search.kneighbors(components[used, :N_COMPONENTS], return_distance=False)
+        return used, np.asarray(self.search.kneighbors(components[used, :N_COMPONENTS], return_distance=False))
 
     def heard(
         self, components: np.ndarray, posterior: np.ndarray, nearest: tuple[np.ndarray, np.ndarray] | None = None

@@ -30,7 +30,7 @@ def wavering():
     file, rng = simulate((120, 80, 120), n_labels=4, noise=2.0), np.random.default_rng(1)
     similarity, truth = file.similarity.copy(), file.truth.copy()
     last = np.flatnonzero(truth == 2)
-    similarity[np.ix_(last, [2, 3])] = 10.0 + rng.normal(0, 1.0, (120, 2))
+    similarity[last, 2:] = 10.0 + rng.normal(0, 1.0, (120, 2))
     truth[last] = rng.integers(2, 4, 120)
     return truth, _block(file.counts, similarity)
 

@@ -13,8 +13,10 @@ from langcell.inference.refinement.confidence import (
     Calibration,
     NameConfidence,
     alone_confidence,
+    alone_evidence,
     fit_calibration,
     refined_confidence,
+    refined_evidence,
 )
 from langcell.inference.refinement.novelty import Novelty, is_unknown, sentence
 
@@ -95,7 +97,7 @@ def calibration_error(confidence, right, bins=10):
 def test_a_calibration_that_was_fitted_on_one_file_holds_on_another():
     first, second = simulate((300, 200), seed=1), simulate((300, 200), seed=2)
     named = first.similarity.argmax(axis=1), second.similarity.argmax(axis=1)
-    calibration = fit_calibration(named[0], first.truth, similarity=first.similarity)
+    calibration = fit_calibration(alone_evidence(first.similarity, named[0]), named[0] == first.truth)
     confidence = alone_confidence(second.similarity, named[1], calibration)
     assert calibration_error(confidence, named[1] == second.truth) < 0.05
 
@@ -114,10 +116,9 @@ def test_a_cell_without_name_or_similarities_has_no_confidence():
 
 
 def test_cells_that_count_more_say_more_of_a_calibration():
-    agreement = np.array([[0.9, 0.1], [0.9, 0.1], [0.5, 0.5], [0.5, 0.5]])
-    named, truth = np.zeros(4, dtype=int), np.array([0, 0, 0, 1])
-    plain = fit_calibration(named, truth, agreement=agreement)
-    weighted = fit_calibration(named, truth, agreement=agreement, weights=np.array([1.0, 1.0, 1.0, 9.0]))
+    agreement, named = np.array([[0.9, 0.1], [0.9, 0.1], [0.5, 0.5], [0.5, 0.5]]), np.zeros(4, dtype=int)
+    evidence, right = refined_evidence(agreement, named), np.array([True, True, True, False])
+    plain, weighted = (fit_calibration(evidence, right, given) for given in (None, np.array([1.0, 1.0, 1.0, 9.0])))
     at = [refined_confidence(agreement[2:3], named[:1], fit)[0] for fit in (plain, weighted)]
     assert at[1] < at[0] - 0.1
 
@@ -134,6 +135,4 @@ def test_what_confidence_refuses():
     with pytest.raises(ValueError, match="slope"):
         Calibration(-1.0, 0.0)
     with pytest.raises(ValueError, match="right and wrong"):
-        fit_calibration(np.zeros(3, dtype=int), np.zeros(3, dtype=int), similarity=np.ones((3, 2)))
-    with pytest.raises(ValueError, match="give one of them"):
-        fit_calibration(np.zeros(3, dtype=int), np.zeros(3, dtype=int))
+        fit_calibration(np.ones(3), np.zeros(3, dtype=bool))
