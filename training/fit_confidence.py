@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -146,13 +147,15 @@ def _more_types(loaded: LoadedScorer, own: Sequence[str], rng: np.random.Generat
     """Draw types of the training that are neither above nor below a type of the set."""
     ontology = Ontology.cellxgene()
     related = set(own).union(*(ontology.ancestors(term) | ontology.descendants(term) for term in own))
-    others = [term for term in loaded.config.training_cell_types if term in ontology and term not in related]
+    trained = loaded.config.training_cell_types or ()
+    others = [term for term in trained if term in ontology and term not in related]
     return sorted(rng.choice(others, N_MORE, replace=False).tolist())
 
 
 def _panel(cells: ad.AnnData, rng: np.random.Generator) -> ad.AnnData:
     """Return a third of the 1,500 most variable genes."""
-    values = sparse.csc_matrix(cells.X).log1p()
+    values: Any = sparse.csc_matrix(cells.X)
+    values = values.log1p()
     variance = np.asarray(values.power(2).mean(axis=0)).ravel() - np.asarray(values.mean(axis=0)).ravel() ** 2
     genes = rng.choice(np.argsort(-variance)[: 3 * PANEL_GENES], PANEL_GENES, replace=False)
     return cells[:, np.sort(genes)].copy()
@@ -160,9 +163,9 @@ def _panel(cells: ad.AnnData, rng: np.random.Generator) -> ad.AnnData:
 
 def _sets(paths: Sequence[Path], without: Sequence[str]) -> list[tuple[str, ad.AnnData]]:
     sample = sample_cells()
-    names = sample.obs["cell_type"].astype(str)
+    names = sample.obs["cell_type"].astype(str).tolist()
     term_of = {label.name: label.ontology_term_id for label in resolve_labels(sorted(set(names)))}
-    sample.obs["cl_id"] = names.map(term_of)
+    sample.obs["cl_id"] = [term_of[name] for name in names]
     found = [(path.stem, ad.read_h5ad(path)) for path in paths] + [("the 700", sample)]
     return [(name, cells[~cells.obs["cl_id"].astype(str).isin(without).to_numpy()].copy()) for name, cells in found]
 

@@ -40,6 +40,7 @@ def test_what_is_written_is_what_names_are_told_by(tmp_path):
     write_confidence(tmp_path, {"refined": Calibration(0.711, 0.19), "alone": Calibration(0.9, 0.6)}, 6)
     config = json.loads((tmp_path / "config.json").read_text())
     found = NameConfidence.of(SimpleNamespace(**config))
+    assert found is not None
     assert (found.of_refined, found.of_alone) == (Calibration(0.71, 0.19), Calibration(0.9, 0.6))
     assert config["alpha"] == 1.0
     assert "6 real sets" in config["confidence"]["source"]
@@ -49,7 +50,7 @@ def test_each_set_is_named_with_its_own_types_and_with_twenty_more():
     cells = sample_cells()[:120].copy()
     cells = cells[cells.obs["bulk_labels"].isin(["CD14+ Monocyte", "Dendritic", "CD19+ B"])].copy()
     terms = {"CD14+ Monocyte": "CL:0001054", "Dendritic": "CL:0000451", "CD19+ B": "CL:0000236"}
-    cells.obs["cl_id"] = cells.obs["bulk_labels"].astype(str).map(terms)
+    cells.obs["cl_id"] = [terms[name] for name in cells.obs["bulk_labels"]]
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("langcell.inference.scored_cells.LEAST_CELLS", 30)
         patched.setattr("langcell.inference.refinement.placing.LEAST_CELLS", 30)
