@@ -73,7 +73,7 @@ class NameConfidence:
         return alone_confidence(similarity, named, self.of_alone)
 
 
-REFINED = Calibration(0.66, 0.17)
+REFINED = Calibration(0.66, 0.14)
 ALONE = Calibration(0.88, 0.63)
 
 
