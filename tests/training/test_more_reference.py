@@ -6,16 +6,22 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from some_reference import reference_of
 
 import langcell
 from langcell.loading.load import bundled_model_folder
+from langcell.processing.reference_cells import REFERENCE_FILE
 from langcell.training.langcell_mini import REFERENCE_LENGTH
 from langcell.training.more_reference import main
 
 
 @pytest.fixture
 def folder(tmp_path):
-    return shutil.copytree(bundled_model_folder(), tmp_path / "model", symlinks=False)
+    """The bundled model with the reference cells of its first five types."""
+    folder = shutil.copytree(bundled_model_folder(), tmp_path / "model", symlinks=False)
+    cells = langcell.load(folder, device="cpu").processor.feature_extractor.reference_cells
+    reference_of(cells, cells.types[:5]).save(folder / REFERENCE_FILE)
+    return folder
 
 
 @pytest.fixture
