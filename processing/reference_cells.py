@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import torch
 
 from .genes import GeneVocabulary
 from .rank_values import RankedCells
@@ -285,8 +286,6 @@ class MeasuredReference:
 def _products(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return `rows @ others.T`, float32, by oneDNN where torch has it: twice as fast as numpy on some processors, and
     with the threads of torch, which leave the others to batches."""
-    import torch  # reading and writing reference cells needs none
-
     multiply = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
     if multiply is None:
         return rows @ others.T
