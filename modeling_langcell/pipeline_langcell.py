@@ -241,17 +241,18 @@ class LangCellPipeline(Pipeline):
         reference = extractor.reference_cells
         if (stored := reference.known_by(self.model)) is not None:
             return torch.from_numpy(stored)
-        lists = reference.in_all_genes(extractor.vocabulary, max_length=extractor.max_length)
+        longest = self.model.config.cell_config.max_position_embeddings
+        lists = reference.in_all_genes(extractor.vocabulary, max_length=longest)
         whole = _Cells([""] * len(lists), lists, none, none)
-        embeddings = self._in_batches(whole, batch_size, None)["embeddings"]
+        embeddings = self._in_batches(whole, batch_size, None, longest=longest)["embeddings"]
         texts = encode_texts(self._encoders, self.processor, reference.texts, for_match=False)
         return reference.known(embeddings, texts.embeds.to(embeddings.device))
 
     def _in_batches(
-        self, cells: _Cells, batch_size: int, labels: EncodedLabels | None, **how: Any
+        self, cells: _Cells, batch_size: int, labels: EncodedLabels | None, *, longest: int | None = None, **how: Any
     ) -> dict[str, Tensor]:
         """Outputs of all cells in their order; those of like length are batched together."""
-        lists = [ids[: self.processor.feature_extractor.max_length] for ids in cells.token_lists]
+        lists = [ids[: longest or self.processor.feature_extractor.max_length] for ids in cells.token_lists]
         reference = None if labels is None else labels.reference
         weights = None if reference is None else reference.weights(cells.token_lists)
         order = np.argsort([len(ids) for ids in lists], kind="stable")

@@ -143,13 +143,8 @@ def _processor_of(export: Path) -> LangCellProcessor:
 
 
 def _store_reference_embeds(folder: Path) -> None:
-    """Keep what the shipped weights know of the reference cells, which need not be found at each use then.
-
-    Of these, few in number, the encoder reads as many genes as it was trained on.
-    """
+    """Keep what the shipped weights know of the reference cells, which need not be found at each use then."""
     loaded = load(folder, device="cpu")
-    extractor = loaded.processor.feature_extractor
-    extractor.max_length = loaded.config.cell_config.max_position_embeddings
     if (cells := loaded.processor.feature_extractor.reference_cells) is not None:
         texts = embed_with(loaded, cells.texts)
         cells.with_embeds(known_reference(loaded), loaded.model, text_embeds=texts).save(folder / REFERENCE_FILE)

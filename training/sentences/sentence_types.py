@@ -95,7 +95,7 @@ def _typical(
     extractor = loaded.processor.feature_extractor
     reference = extractor.reference_cells
     assert reference is not None
-    lists = reference.in_all_genes(extractor.vocabulary, max_length=extractor.max_length)
+    lists = reference.in_all_genes(extractor.vocabulary, max_length=loaded.config.cell_config.max_position_embeddings)
     (of_cells,) = for_each_batch(loaded, lists, _TOKENS_PER_BATCH, partial(embed_batch, loaded.encoders))
     shares = softmax(of_cells @ embeds.T / temperature, axis=1)
     type_of = np.array([ontology.current(reference.types[text]).id for text in reference.text_of])

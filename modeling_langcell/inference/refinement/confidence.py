@@ -98,8 +98,8 @@ def refined_confidence(agreement: np.ndarray, named: np.ndarray, calibration: Ca
     """Return the probability that the names that the file gave are right.
 
     Args:
-        agreement: of each cell's neighbourhood, from `FileRefinement.heard`, shape (cells, labels); zeros for a cell
-            without a known gene, which has 0.
+        agreement: what each cell's neighbourhood agrees on, from `FileRefinement.heard`, shape (cells, labels); zeros
+            for a cell without a known gene, which has 0.
         named: int, shape (cells,); column of the label that a cell got, -1 for one that got none, which has 0.
         calibration: the bundled one, or one that `fit_calibration` made.
 
@@ -126,7 +126,7 @@ def fit_calibration(evidence: np.ndarray, right: np.ndarray, weights: np.ndarray
     """Fit slope and intercept on cells with known types.
 
     Args:
-        evidence: of their names, from `refined_evidence` or `alone_evidence`, shape (cells,).
+        evidence: evidence of their names, from `refined_evidence` or `alone_evidence`, shape (cells,).
         right: bool, shape (cells,); whether each name is right.
         weights: how much each cell counts, shape (cells,); all alike when None.
 

@@ -39,7 +39,8 @@ def known_reference(loaded: LoadedScorer) -> np.ndarray:
     """Return what a model knows of all its reference cells, float32, unit length, shape (reference cells,
     projection_dim).
 
-    As stored in its folder, or found now where its weights are others.
+    As stored in its folder, or found now where its weights are others. Of these few cells, the encoder reads as many
+    genes as it has positions for, however many it reads of others.
     """
     extractor = loaded.processor.feature_extractor
     cells = extractor.reference_cells
@@ -47,7 +48,7 @@ def known_reference(loaded: LoadedScorer) -> np.ndarray:
     stored = cells.known_by(loaded.model) if isinstance(loaded.model, nn.Module) else None
     if stored is not None:
         return stored
-    lists = cells.in_all_genes(extractor.vocabulary, max_length=extractor.max_length)
+    lists = cells.in_all_genes(extractor.vocabulary, max_length=loaded.config.cell_config.max_position_embeddings)
     (of_cells,) = for_each_batch(loaded, lists, _TOKENS_PER_BATCH, partial(embed_batch, loaded.encoders))
     return cells.known(of_cells, embed_with(loaded, cells.texts))
 
