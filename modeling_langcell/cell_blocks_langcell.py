@@ -51,7 +51,8 @@ def cell_states_in_blocks(model: Any, cell_input_ids: Tensor, cell_attention_mas
     states = encoder.embeddings(input_ids=cell_input_ids)
     for layer in encoder.encoder.layer:
         heads, joined = layer.attention.self, layer.attention.output
-        parts = (product(project, states) for project in (heads.query, heads.key, heads.value))
+        queries = product(heads.query, states, scale=heads.attention_head_size**-0.5)
+        parts = (queries, product(heads.key, states), product(heads.value, states))
         split = [part.unflatten(-1, (-1, heads.attention_head_size)).transpose(1, 2) for part in parts]
         read = product(joined.dense, attend(*split, padding))
         attended = joined.LayerNorm(read.add_(states))
@@ -63,23 +64,28 @@ def cell_states_in_blocks(model: Any, cell_input_ids: Tensor, cell_attention_mas
     return states
 
 
-def product(module: nn.Module, states: Tensor, *, activation: str | None = None) -> Tensor:
-    """Return what a linear module makes of states, with one of the activations of `_FUSED` or without.
+def product(module: nn.Module, states: Tensor, *, activation: str | None = None, scale: float = 1.0) -> Tensor:
+    """Return what a linear module makes of states, with one of the activations of `_FUSED` or times a number.
 
     A module that is more than a plain `nn.Linear`, such as that of an adapter or one with hooks, is called as it is.
     """
     if _PRODUCT is not None and is_plain(module, states):
         name, algorithm = _FUSED[activation] if activation else ("none", "")
-        return _PRODUCT(states, module.weight, module.bias, name, [], algorithm)
+        weight: Any = module.weight
+        bias: Any = module.bias
+        if scale != 1:  # fewer numbers than what the module makes of the states
+            weight, bias = weight * scale, None if bias is None else bias * scale
+        return _PRODUCT(states, weight, bias, name, [], algorithm)
     found = module(states)
-    return getattr(F, activation)(found) if activation else found
+    found = getattr(F, activation)(found) if activation else found
+    return found if scale == 1 else found * scale
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, padding: Tensor | None) -> Tensor:
     """Attend within cells.
 
     Args:
-        queries: (cells, heads, genes, head size).
+        queries: (cells, heads, genes, head size), times the square root of 1 / head size.
         keys: likewise.
         values: likewise.
         padding: whether a gene is padding, (cells, 1, 1, genes); None where there is none.
@@ -95,8 +101,8 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, padding: Tensor | None
 
 def _attend_some_cells(queries: Tensor, keys: Tensor, values: Tensor, padding: Tensor | None) -> Tensor:
     """All heads of some cells at once, in the same memory for all scores, which so stays in the cache."""
-    n_cells, n_heads, n_genes, head_size = queries.shape
-    queries, keys, values = ((queries * head_size**-0.5).flatten(0, 1), keys.flatten(0, 1), values.flatten(0, 1))
+    n_cells, n_heads, n_genes = queries.shape[:3]
+    queries, keys, values = (part.flatten(0, 1) for part in (queries, keys, values))
     read, keys = torch.empty_like(values), keys.transpose(1, 2)
     step = min(n_cells, max(1, _SCORES_PER_BLOCK // (n_heads * n_genes**2)))
     room = queries.new_empty(step * n_heads, n_genes, n_genes)
@@ -115,7 +121,7 @@ def _attend_by_head(queries: Tensor, keys: Tensor, values: Tensor, padding: Tens
     """One head of one cell after the other, some genes at once."""
     assert _PRODUCT is not None, "attend() checks it"
     n_cells, n_heads, n_genes, head_size = queries.shape
-    queries, keys = (queries * head_size**-0.5).contiguous(), keys.contiguous()
+    queries, keys = queries.contiguous(), keys.contiguous()
     values = values.transpose(-1, -2).contiguous()
     read = queries.new_empty(n_cells, n_genes, n_heads, head_size)
     step = max(1, _SCORES_PER_BLOCK // n_genes)

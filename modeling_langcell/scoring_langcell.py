@@ -74,7 +74,14 @@ class EncodedLabels:
         """
         if weights is None or self.reference is None:
             return cell_embeds @ self.texts.embeds.T / temperature
-        joined = self.reference.joined(cell_embeds, weights, self.known)
+        return self.similarity_of_joined(self.joined(cell_embeds, weights), temperature)
+
+    def joined(self, cell_embeds: Tensor, weights: Tensor) -> Tensor:
+        """Return the embeddings in one with what the reference cells let expect, (cells, projection_dim)."""
+        return self.reference.joined(cell_embeds, weights, self.known)
+
+    def similarity_of_joined(self, joined: Tensor, temperature: float) -> Tensor:
+        """Return the similarity of what `joined` returned, which is the same for all labels of one model."""
         return self.scale(joined @ self.texts.embeds.T / temperature)
 
 
@@ -87,12 +94,14 @@ class LabelScores:
         match: probability that label text and cell match; NaN where it was not evaluated.
         score: alpha * softmax(similarity) + (1 - alpha) * softmax(match), both over the labels.
         cell_embeds: (cells, projection_dim), unit length.
+        joined: what was compared with the labels where reference cells took part, (cells, projection_dim); else None.
     """
 
     similarity: Tensor
     match: Tensor
     score: Tensor
     cell_embeds: Tensor
+    joined: Tensor | None = None
 
 
 @torch.inference_mode()
@@ -132,18 +141,23 @@ def score_cells(
     rerank = needed_rerank(check_rerank(rerank, k), alpha)
     n_texts = {"exact": FIRST_BLOCK, "top-k": k}.get(rerank, len(labels))
     cells = encoders.encode_cells(cell_input_ids, cell_attention_mask, for_match=rerank != "none", n_texts=n_texts)
-    similarity = labels.similarity(cells.embeds, encoders.config.logit_temperature, reference_weights)
+    temperature, joined = encoders.config.logit_temperature, None
+    if reference_weights is None or labels.reference is None:
+        similarity = labels.similarity(cells.embeds, temperature)
+    else:
+        joined = labels.joined(cells.embeds, reference_weights)
+        similarity = labels.similarity_of_joined(joined, temperature)
     prior = similarity.softmax(-1)
     if rerank == "none":
-        return LabelScores(similarity, torch.full_like(similarity, torch.nan), prior, cells.embeds)
+        return LabelScores(similarity, torch.full_like(similarity, torch.nan), prior, cells.embeds, joined)
     matching = {"tokens_per_match": tokens_per_match}
     if rerank == "full" or (rerank == "exact" and top >= len(labels)):
         match = match_all(encoders, labels.texts, cells, **matching)
-        return LabelScores(similarity, match, combine_scores(similarity, match, alpha=alpha), cells.embeds)
+        return LabelScores(similarity, match, combine_scores(similarity, match, alpha=alpha), cells.embeds, joined)
     evaluate = match_chosen(encoders, labels.texts, cells, **matching)
     exact = rerank == "exact"
     found = rerank_exact(prior, alpha, evaluate, top=top) if exact else rerank_top(prior, alpha, evaluate, k=k)
-    return LabelScores(similarity, found.match, found.score, cells.embeds)
+    return LabelScores(similarity, found.match, found.score, cells.embeds, joined)
 
 
 def combine_scores(similarity: Tensor, match: Tensor, *, alpha: float) -> Tensor:

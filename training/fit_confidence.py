@@ -157,7 +157,7 @@ def _panel(cells: ad.AnnData, rng: np.random.Generator) -> ad.AnnData:
     values: Any = sparse.csc_matrix(cells.X)
     values = values.log1p()
     variance = np.asarray(values.power(2).mean(axis=0)).ravel() - np.asarray(values.mean(axis=0)).ravel() ** 2
-    genes = rng.choice(np.argsort(-variance)[: 3 * PANEL_GENES], PANEL_GENES, replace=False, kind="stable")
+    genes = rng.choice(np.argsort(-variance, kind="stable")[: 3 * PANEL_GENES], PANEL_GENES, replace=False)
     return cells[:, np.sort(genes)].copy()
 
 

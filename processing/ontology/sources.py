@@ -82,21 +82,40 @@ class CellxgeneSource:
 
     def get(self, term_id: str) -> Term | None:
         """Return the term with this id, or None."""
-        parser = self._parser
-        if not parser.is_valid_term_id(term_id):
+        entry = self._table(_prefix(term_id)).get(term_id) or self._entry_by_parser(term_id)
+        if entry is None:
             return None
         return Term(
             id=term_id,
-            name=_one_line(parser.get_term_label(term_id)),
-            definition=_one_line(parser.get_term_description(term_id) or "") or None,
-            synonyms=tuple(sorted({_one_line(synonym) for synonym in parser.get_term_synonyms(term_id)})),
-            obsolete=parser.is_term_deprecated(term_id),
-            replaced_by=parser.get_term_replacement(term_id),
+            name=_one_line(entry["label"]),
+            definition=_one_line(entry.get("description") or "") or None,
+            synonyms=tuple(sorted({_one_line(synonym) for synonym in entry.get("synonyms", [])})),
+            obsolete=entry.get("deprecated", False),
+            replaced_by=entry.get("replaced_by") or None,
         )
+
+    def _entry_by_parser(self, term_id: str) -> Mapping[str, Any] | None:
+        """Return the properties of a term of an ontology that has another name than its ids begin with, such as AfPO.
+
+        The parser checks an id for each property that it is asked for, which takes longer than the rest.
+        """
+        parser = self._parser
+        if not parser.is_valid_term_id(term_id):
+            return None
+        return {
+            "label": parser.get_term_label(term_id),
+            "description": parser.get_term_description(term_id),
+            "synonyms": parser.get_term_synonyms(term_id),
+            "deprecated": parser.is_term_deprecated(term_id),
+            "replaced_by": parser.get_term_replacement(term_id),
+        }
+
+    def _table(self, prefix: str) -> Mapping[str, Any]:
+        return self._schema.ontology(prefix) if prefix in self._schema.supported_ontologies else {}
 
     def ids(self, prefix: str) -> Iterable[str]:
         """Return the ids with this prefix."""
-        return self._schema.ontology(prefix) if prefix in self._schema.supported_ontologies else ()
+        return self._table(prefix)
 
     def prefixes(self) -> tuple[str, ...]:
         """Return the id prefixes at hand, sorted."""

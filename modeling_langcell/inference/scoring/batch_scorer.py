@@ -85,8 +85,7 @@ def _score(
         "similarity": found.similarity,
         "match": found.match,
     }
-    if together is not None:
-        temperature = loaded.encoders.config.logit_temperature
-        similarity = together.similarity(found.cell_embeds, temperature, reference_weights)
+    if together is not None and found.joined is not None:
+        similarity = together.similarity_of_joined(found.joined, loaded.encoders.config.logit_temperature)
         values["margin"] = margin(similarity, len(encoded))
     return tuple(values[name] for name in columns)
