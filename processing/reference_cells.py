@@ -103,7 +103,7 @@ class ReferenceCells:
         lists = [cell[is_measured[cell]] for cell in self._lists()]
         rows = np.array([row for row, cell in enumerate(lists) if len(cell)], dtype=np.int64)
         lists = [lists[row] for row in rows]
-        genes = np.unique(np.concatenate(lists)) if lists else np.empty(0, dtype=np.uint16)
+        genes = np.flatnonzero(np.bincount(np.concatenate(lists))) if lists else np.empty(0, dtype=np.int64)
         column_of = np.full(vocabulary.n_tokens, -1, dtype=np.int64)
         column_of[genes] = np.arange(len(genes))
         ranks = _centred_unit_rows(_falling_ranks(lists, column_of, len(genes)))
@@ -300,7 +300,7 @@ def weights_fingerprint(model: Any) -> str:
     digest = hashlib.sha256()
     for name, weight in sorted(model.state_dict().items()):
         digest.update(name.encode())
-        digest.update(weight.detach().bfloat16().float().cpu().numpy().tobytes())
+        digest.update(weight.detach().bfloat16().float().cpu().contiguous().numpy())
     return digest.hexdigest()
 
 
@@ -357,10 +357,12 @@ def _spreads(lengths: np.ndarray, n_genes: int) -> np.ndarray:
 
 
 def _centred_unit_rows(values: np.ndarray) -> np.ndarray:
-    """Rows with mean 0 and length 1, so that a product is Pearson's correlation; a row without spread is 0."""
-    values = values - values.mean(axis=1, keepdims=True) if values.size else values
+    """Give rows mean 0 and length 1, in place, so that a product is Pearson's correlation; one without spread is 0."""
+    if values.size:
+        values -= values.mean(axis=1, keepdims=True)
     length = np.linalg.norm(values, axis=1, keepdims=True)
-    return values / np.where(length > 1e-6, length, np.inf).astype(values.dtype)
+    values /= np.where(length > 1e-6, length, np.inf).astype(values.dtype)
+    return values
 
 
 @dataclass(frozen=True, eq=False)
