@@ -134,6 +134,7 @@ class TorchEncoders:
     """`Encoders` of a LangCellModel in evaluation mode, whether its class is this package's or a Hub folder's own."""
 
     def __init__(self, model: Any):
+        check_reads_text(model)
         self.model = model
 
     @property
@@ -193,6 +194,16 @@ class TorchEncoders:
             cells.attention_mask,
         )
         return self.model.match_head(read).float().softmax(-1)[:, 1].view(columns.shape)
+
+
+def check_reads_text(model: Any) -> None:
+    """Refuse a model without a text encoder, such as a classifier.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if not hasattr(model, "text_encoder"):
+        raise ValueError(f"{type(model).__name__} reads no text; load the model with AutoModel.")
 
 
 def computing_device(model: Any) -> torch.device:

@@ -14,7 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from transformers import pipeline
+from transformers import AutoModel, AutoProcessor
+from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
 MOST_BYTES = 100 * 2**20
 MOST_CELLS = 20_000
@@ -51,12 +52,16 @@ class EndpointHandler:
     Args:
         path: folder of the model.
         device: "cpu", "cuda", ...; the first GPU where there is one when None.
+
+    Raises:
+        ValueError: the folder lacks weights of the model.
     """
 
     def __init__(self, path: str = "", device: Any = None) -> None:
-        make: Any = pipeline  # its types know no task of Hub code
         folder = path or str(Path(__file__).parent)
-        self._pipeline = make("zero-shot-cell-annotation", model=folder, device=device, trust_remote_code=True)
+        make: Any = get_class_from_dynamic_module("pipeline_langcell.LangCellPipeline", folder)
+        processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
+        self._pipeline = make(_whole_model(folder), processor, task="zero-shot-cell-annotation", device=device)
 
     def __call__(self, data: dict[str, Any]) -> Any:
         """Answer one request.
@@ -92,6 +97,18 @@ class EndpointHandler:
             if (n_cells := _cells_in(path)) > MOST_CELLS:
                 raise ValueError(f"The file has {n_cells:,} cells; send at most {MOST_CELLS:,} at a time.")
             return self._pipeline(path, **parameters)
+
+
+def _whole_model(folder: str) -> Any:
+    """Return the model of a folder.
+
+    Raises:
+        ValueError: weights are missing; transformers would go on with random numbers in their place.
+    """
+    model, report = AutoModel.from_pretrained(folder, trust_remote_code=True, output_loading_info=True)
+    if missing := sorted(report["missing_keys"]):
+        raise ValueError(f"{folder} lacks {len(missing)} weights, such as {missing[0]}; upload or convert it again.")
+    return model
 
 
 def _checked(parameters: Any) -> dict[str, Any]:

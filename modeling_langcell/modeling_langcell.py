@@ -63,6 +63,8 @@ _SENTENCE_REQUIREMENTS = {
     "transformers": ">=5.5,<6",
 }
 IGNORED_LABEL = -100  # as everywhere in torch and transformers
+_ONE_CLASS = "single_label_classification"
+_PROBLEM_TYPES = ("regression", _ONE_CLASS, "multi_label_classification")
 
 
 class OutputOptions(TypedDict, total=False):
@@ -851,19 +853,23 @@ def _classification_loss(logits: Tensor, labels: Tensor, config: LangCellConfig)
     """Return the loss that transformers has for a problem type, 0-dimensional.
 
     Raises:
-        ValueError: there are more or fewer labels than the problem type asks for.
+        ValueError: there is no such problem type, labels of classes are no whole numbers, or there are more or fewer
+            labels than the problem type asks for.
     """
     kind, is_one_number = config.problem_type, config.num_labels == 1
-    if kind == "single_label_classification" or (kind is None and not is_one_number and not labels.is_floating_point()):
-        expected, kind = len(logits), "one class"
-    else:
-        expected, kind = logits.numel(), f"{config.num_labels} numbers" if not is_one_number else "one number"
-        labels = labels.to(logits.dtype)
-    if labels.numel() != expected:
+    if kind not in (None, *_PROBLEM_TYPES):
+        raise ValueError(f"problem_type is {kind!r}; legal are {', '.join(map(repr, _PROBLEM_TYPES))} and None.")
+    is_class = kind == _ONE_CLASS or (kind is None and not is_one_number and not labels.is_floating_point())
+    takes = "one class" if is_class else "one number" if is_one_number else f"{config.num_labels} numbers"
+    fits = labels.numel() == len(logits) if is_class or is_one_number else labels.shape == logits.shape
+    if not fits or (is_class and labels.is_floating_point()):
         raise ValueError(
-            f"labels have shape {tuple(labels.shape)} for {len(logits)} cells; this model takes {kind} for each cell "
-            f"(problem_type {config.problem_type!r}, num_labels {config.num_labels})."
+            f"labels have shape {tuple(labels.shape)} and {labels.dtype} for {len(logits)} cells; this model takes "
+            f"{takes} for each cell{', a whole number' if is_class else ''} (problem_type {kind!r}, num_labels "
+            f"{config.num_labels})."
         )
+    # In the shape and the type that transformers computes with; it makes neither of them.
+    labels = labels.reshape(-1).long() if is_class else labels.reshape(logits.shape).to(logits.dtype)
     return ForSequenceClassificationLoss(labels, logits, config)
 
 

@@ -14,7 +14,7 @@ from transformers.pipelines.base import Pipeline
 
 from .cell_blocks_langcell import is_plain as is_plain  # copied with this file by transformers before 5.12
 from .configuration_langcell import CUSTOM_PIPELINES
-from .encoders_langcell import TorchEncoders, computing_device
+from .encoders_langcell import TorchEncoders, check_reads_text, computing_device
 from .reranking_langcell import rerank_top as rerank_top  # copied with this file by transformers before 5.12
 from .scoring_langcell import EncodedLabels, check_alpha, reference_as_measured, score_cells
 from .text_blocks_langcell import encode_texts
@@ -73,8 +73,7 @@ class LangCellPipeline(Pipeline):
     _load_video_processor = False
 
     def __init__(self, model: Any, processor: Any = None, **kwargs: Any):
-        if not hasattr(model, "text_encoder"):
-            raise ValueError(f"{type(model).__name__} reads no text; load the model with AutoModel.")
+        check_reads_text(model)
         if processor is None:
             raise ValueError(
                 "This pipeline needs the model's processor; give processor=AutoProcessor.from_pretrained(...)."

@@ -14,6 +14,9 @@ from .reference_cells import REFERENCE_FILE, ReferenceCells
 
 logger = logging.get_logger(__name__)
 
+LABELS = ("labels", "label", "label_ids")  # what transformers' own collators take for labels
+IGNORED_LABEL = -100  # as everywhere in torch and transformers
+
 _PADDING = (True, "longest", "max_length")
 _NO_PADDING = (False, "do_not_pad")
 _HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
@@ -104,7 +107,7 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
             if unknown := int((ranked.n_known_genes == 0).sum()):
                 logger.warning(f"{unknown} of {len(ranked)} cells have no known gene: only `<cls>` stands for them.")
             token_lists = list(ranked)
-        return self.pad(token_lists, padding, max_length, return_tensors=return_tensors)
+        return self.pad({"cell_input_ids": token_lists}, padding, max_length, return_tensors=return_tensors)
 
     def encode(
         self,
@@ -165,7 +168,8 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
 
         Args:
             cells: lists of token ids; or a dict for each cell, or one dict of lists, with `cell_input_ids`, where there
-                is one `cell_attention_mask`, and what else belongs to a cell, such as `labels`.
+                is one `cell_attention_mask`, and what else belongs to a cell, such as `labels`. Labels of genes (whole
+                numbers, as many for each cell as it has ids) are padded with -100, which no loss counts.
             padding: True or "longest", "max_length", or False or "do_not_pad".
             max_length: what "max_length" pads to; the extractor's own when None. Nothing is cut.
             pad_to_multiple_of: round the length up to a multiple of it.
@@ -175,12 +179,13 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
             `cell_input_ids` and `cell_attention_mask`, int64, shape (cells, length), and the rest as it came.
 
         Raises:
-            ValueError: padding is unknown, or a cell is longer than it is to be padded to.
+            ValueError: padding is unknown, a cell is longer than it is to be padded to, there are no rows, or not all
+                have the same names.
         """
         padding = getattr(padding, "value", padding)  # of transformers' PaddingStrategy
         if padding not in (*_PADDING, *_NO_PADDING):
             raise ValueError(f"padding is {padding!r}; legal are True, 'longest', 'max_length', False, 'do_not_pad'.")
-        columns = _columns(cells)
+        columns = self._columns(cells)
         lists = [np.asarray(ids, dtype=np.int64) for ids in columns["cell_input_ids"]]
         # What was padded before is no gene, with a mask or without.
         given = columns.get("cell_attention_mask", [ids != self.vocabulary.pad_token_id for ids in lists])
@@ -198,7 +203,48 @@ class LangCellFeatureExtractor(FeatureExtractionMixin):
         if padding not in _NO_PADDING:
             padded["cell_input_ids"] = _rectangle(lists, length, self.vocabulary.pad_token_id)
             padded["cell_attention_mask"] = _rectangle(masks, length, 0)
+            for name in (name for name in LABELS if name in columns and are_of_genes(columns[name], lists)):
+                padded[name] = _rectangle(columns[name], length, IGNORED_LABEL)
         return BatchFeature({**columns, **padded}, tensor_type=return_tensors)
+
+    @staticmethod
+    def columns_of(rows: Sequence[Mapping[str, Any]], names: Sequence[str] | None = None) -> dict[str, list[Any]]:
+        """Return rows as columns, a list with one value per row for each name.
+
+        Args:
+            rows: one or more.
+            names: those that are wanted, where a row has them; all when None.
+
+        Raises:
+            ValueError: there are no rows, one has no names, or it lacks what another has.
+        """
+        if not len(rows):
+            raise ValueError("There are no rows to pad; give at least one.")
+        if wrong := [row for row in rows if not isinstance(row, Mapping)]:
+            raise ValueError(f"A row to pad is {type(wrong[0]).__name__}; give a dict for each, with cell_input_ids.")
+        found = [name for name in dict.fromkeys(key for row in rows for key in row) if names is None or name in names]
+        for number, row in enumerate(rows, 1):
+            if lacking := [name for name in found if name not in row]:
+                raise ValueError(f"Row {number} of {len(rows)} has no {lacking[0]!r}; give it to all rows or to none.")
+        return {name: [row[name] for row in rows] for name in found}
+
+    def _columns(self, cells: Sequence[Any] | Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+        """Return what belongs to cells, a list per name; from lists of ids, one dict for each cell, or such columns.
+
+        Raises:
+            ValueError: there are no token ids, or see `columns_of`.
+        """
+        if isinstance(cells, Mapping):
+            columns = dict(cells)
+        elif len(cells) and not isinstance(cells[0], Mapping):
+            columns = {"cell_input_ids": cells}
+        else:
+            columns = self.columns_of(cells)
+        if "cell_input_ids" not in columns:
+            raise ValueError(
+                f"Cells to pad need cell_input_ids; there are {', '.join(map(repr, columns)) or 'no names'}."
+            )
+        return columns
 
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration without the vocabulary and the reference cells, which have their own files."""
@@ -272,21 +318,12 @@ class _CsrArrays:
             self.data = np.expm1(self.data if x_is == "log1p" else self.data * np.log(2.0))
 
 
-def _columns(cells: Sequence[Any] | Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-    """Return what belongs to cells, a list for each name; from lists of ids, one dict for each cell, or such columns.
-
-    Raises:
-        ValueError: there are no token ids.
-    """
-    if isinstance(cells, Mapping):
-        columns = dict(cells)
-    elif len(cells) and isinstance(cells[0], Mapping):
-        columns = {name: [cell[name] for cell in cells] for name in cells[0]}
-    else:
-        columns = {"cell_input_ids": cells}
-    if "cell_input_ids" not in columns:
-        raise ValueError(f"Cells to pad need cell_input_ids; there are {', '.join(map(repr, columns)) or 'no names'}.")
-    return columns
+def are_of_genes(labels: Sequence[Any], cells: Sequence[Any]) -> bool:
+    """Return whether each cell has a label, a whole number, for each of its ids: those of hidden genes."""
+    if not len(cells) or len(labels) != len(cells):
+        return False
+    pairs = [(np.asarray(label), len(ids)) for label, ids in zip(labels, cells, strict=True)]
+    return all(label.shape == (n_ids,) and np.issubdtype(label.dtype, np.integer) for label, n_ids in pairs)
 
 
 def _rectangle(rows: Sequence[np.ndarray], length: int, fill: int) -> np.ndarray:

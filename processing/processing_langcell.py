@@ -8,6 +8,9 @@ from transformers.data.data_collator import pad_without_fast_tokenizer_warning
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessingKwargs, ProcessorMixin, TextKwargs
 
+# What a tokenizer pads.
+_OF_TEXTS = ("input_ids", "attention_mask", "token_type_ids", "special_tokens_mask")
+
 
 class LangCellProcessorKwargs(ProcessingKwargs, total=False):
     """Options of `LangCellProcessor`: those of the tokenizer, flat or as `text_kwargs`."""
@@ -55,8 +58,8 @@ class LangCellProcessor(ProcessorMixin):
             `cell_input_ids`, `cell_attention_mask` (cells x genes) and `input_ids`, `attention_mask` (texts x tokens).
 
         Raises:
-            ValueError: neither cells nor text is given, the cells cannot be encoded, or an option of texts comes twice
-                or without texts.
+            ValueError: neither cells nor text is given, the cells cannot be encoded, or an option of texts comes twice,
+                without texts, or is illegal.
             TypeError: an option is unknown.
         """
         if cells is None and text is None:
@@ -79,11 +82,14 @@ class LangCellProcessor(ProcessorMixin):
                 f"{type(self).__name__} takes no {unknown[0]!r}; legal are cells, text, gene_names, x_is and for texts "
                 f"{', '.join(known)}."
             )
-        if not has_text and {**given, **inner}.get("max_length") is not None:
+        longest = {**given, **inner}.get("max_length")
+        if not has_text and longest is not None:
             raise ValueError("max_length is of texts, and there are none; for cells call processor.feature_extractor.")
+        if longest is not None and longest < 1:
+            raise ValueError(f"max_length is {longest}; give at least 1 token, or None for {self.max_text_length}.")
         kinds: Any = LangCellProcessorKwargs
         options = self._merge_kwargs(kinds, **given)["text_kwargs"]
-        return {**options, "max_length": options.get("max_length") or self.max_text_length}
+        return {**options, "max_length": longest or self.max_text_length}
 
     def pad(
         self,
@@ -102,10 +108,13 @@ class LangCellProcessor(ProcessorMixin):
             max_length: see there.
             pad_to_multiple_of: see there.
             return_tensors: see there.
+
+        Raises:
+            ValueError: there are no rows, not all have the same names, or see there.
         """
-        columns = dict(features) if isinstance(features, Mapping) else _columns(features)
+        columns = dict(features) if isinstance(features, Mapping) else self.feature_extractor.columns_of(features)
         options = {"padding": padding, "max_length": max_length, "pad_to_multiple_of": pad_to_multiple_of}
-        texts = {name: columns.pop(name) for name in ("input_ids", "attention_mask") if name in columns}
+        texts = {name: columns.pop(name) for name in _OF_TEXTS if name in columns}
         padded = BatchFeature(columns)
         if "cell_input_ids" in columns:
             padded = self.feature_extractor.pad(columns, **options)
@@ -126,10 +135,6 @@ class LangCellProcessor(ProcessorMixin):
         if push_to_hub:
             self.push_to_hub(kwargs.pop("repo_id", os.path.basename(os.fspath(save_directory))), **kwargs)
         return saved
-
-
-def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    return {name: [row[name] for row in rows] for name in (rows[0] if len(rows) else ())}
 
 
 LangCellProcessor.register_for_auto_class()

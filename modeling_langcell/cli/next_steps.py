@@ -19,7 +19,7 @@ def check_named_output(output: Path) -> None:
     Raises:
         ValueError: such a file stands there.
     """
-    from langcell.inference.evidence.settings import read_settings
+    from langcell.processing.cells.embedding_store import read_settings
 
     if output.exists() and not read_settings(output):
         raise ValueError(f"{output} exists, and annotate did not write it; name an output (--output).")

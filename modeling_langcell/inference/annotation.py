@@ -57,6 +57,7 @@ from langcell.loading.load import LoadedLangCell
 from langcell.loading.loaded import LoadedScorer
 from langcell.loading.options import AdaptedModelOptions
 from langcell.processing.cells.anndata_io import open_cells
+from langcell.processing.cells.embedding_store import with_names
 from langcell.processing.cells.obsm_matrix import read_obsm
 from langcell.processing.cells.row_blocks import RowBlocks
 from langcell.processing.labels.resolve import Label
@@ -248,6 +249,9 @@ def embed(
 ) -> AnnData | None:
     """Add cell embeddings: obsm `X_langcell` (projected, unit length) and, with `hidden`, `X_langcell_hidden`.
 
+    uns["langcell"] says what made them. Of cells that have names it still says what named them, and under "embedding"
+    what made the embeddings.
+
     Args:
         adata: as in `annotate`, like `output` and `distributed`.
         output: h5ad or zarr file to write; required for a path.
@@ -281,7 +285,7 @@ def run_embedding(job: InferenceJob, *, hidden: bool = False) -> None:
             return
         names = {"embeddings": "X_langcell", "hidden": "X_langcell_hidden"}
         obsm = {names[column]: row_blocks(finished.parts, column, source.n_cells) for column in columns}
-        job.store(source, {}, obsm, settings(run, finished.coverage))
+        job.store(source, {}, obsm, with_names(job.data, settings(run, finished.coverage)))
 
 
 def _voices(file: NamedFile, config: LangCellConfig, tree: TreeVoice | None, *, comparable: bool) -> FileVoices:

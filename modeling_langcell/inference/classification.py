@@ -1,5 +1,6 @@
 """Naming cells with a classification head, for models that were fine-tuned with the task "classification"."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,7 +20,7 @@ from langcell.inference.running.cell_run import InferenceRun, run_in_memory
 from langcell.inference.running.job import InferenceJob, dtype_of, settings
 from langcell.inference.running.options import ReadingOptions, WritingOptions
 from langcell.loading.adapter_files import find_adapter
-from langcell.loading.load import as_dtype, choose_device, placed_copy, read_model, with_adapter
+from langcell.loading.load import as_dtype, choose_device, placed_copy, read_model, require_weights, with_adapter
 from langcell.loading.options import AUTO_DTYPE, ClassifierOptions
 from langcell.modeling_langcell import LangCellForCellClassification
 from langcell.processing.cells.anndata_io import open_cells
@@ -89,6 +90,7 @@ def load_classifier(
             raise ValueError("There is no model; name a classifier (--model), or an adapter (--adapter) of one.")
         of_kind = {"kind": "classification", "revision": revision}
         loaded = read_model(LangCellForCellClassification, model, **of_kind, dtype=torch_dtype)
+        require_weights(model, _below_head(loaded.missing))
         if loaded.missing:
             raise ValueError(
                 f"{model} has no classification head ({loaded.missing[0]} is missing); make one with "
@@ -102,6 +104,7 @@ def load_classifier(
         of_base = {"kind": None, "revision": revision, "config": config}
         place = found.base if model is None else model
         base = read_model(LangCellForCellClassification, place, **of_base, dtype=torch.float32)
+        require_weights(place, _below_head(base.missing))
         loaded = with_adapter(base, found, task="classification")
     if loaded.model.config.problem_type not in (None, "single_label_classification") or loaded.model.num_labels == 1:
         raise ValueError(
@@ -110,6 +113,11 @@ def load_classifier(
         )
     placed = loaded.model.to(device=chosen_device, dtype=torch_dtype)
     return LoadedClassifier(placed, loaded.processor, loaded.model_id, loaded.revision)
+
+
+def _below_head(missing: Sequence[str]) -> list[str]:
+    """Return the missing weights that are none of the head, which an adapter brings along."""
+    return [name for name in missing if not name.startswith("classifier.")]
 
 
 @takes(ClassifierOptions, ReadingOptions, WritingOptions)

@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +14,7 @@ from transformers.utils.hub import cached_file
 
 import langcell.loading.auto_classes  # noqa: F401  (AutoModel below has to know the model)
 from langcell.configuration_langcell import LangCellConfig
-from langcell.encoders_langcell import TorchEncoders
+from langcell.encoders_langcell import TorchEncoders, check_reads_text
 from langcell.loading.adapter_files import AdapterFiles, find_adapter, merge_into
 from langcell.loading.download_checks import check_download
 from langcell.loading.model_kinds import ModelKind, check_kind, quiet_loading
@@ -41,6 +42,9 @@ class LoadedLangCell:
         source: folder or Hub id that the files came from; "" for a model that was put together in memory.
 
     With an adapter, `model_id`, `revision` and `weights` name both: "base+adapter".
+
+    Raises:
+        ValueError: the model reads no text, as a classifier does not.
     """
 
     model: LangCellModel
@@ -49,6 +53,9 @@ class LoadedLangCell:
     revision: str
     weights: str = ""
     source: str | Path = ""
+
+    def __post_init__(self) -> None:
+        check_reads_text(self.model)
 
     @property
     def config(self) -> LangCellConfig:
@@ -119,11 +126,7 @@ def load(
     base = read_model(AutoModel, model, kind="text", dtype=torch_dtype if found is None else torch.float32, **options)
     if not isinstance(base.model, LangCellModel):
         raise ValueError(f"{model} holds a {type(base.model).__name__}, not a LangCell model.")
-    if base.missing:
-        # transformers would go on with random numbers in their place.
-        raise ValueError(
-            f"{model} lacks {len(base.missing)} weights, such as {base.missing[0]}; download or convert it again."
-        )
+    require_weights(model, base.missing)
     loaded = base if found is None else with_adapter(base, found, task="text")
     return LoadedLangCell(
         model=loaded.model.to(device=chosen_device, dtype=torch_dtype),
@@ -202,6 +205,20 @@ def read_model(
     )
 
 
+def require_weights(model: str | Path, missing: Sequence[str]) -> None:
+    """Refuse a model that lacks weights: transformers would go on with random numbers in their place.
+
+    Args:
+        model: what it was called.
+        missing: names of the weights that it should have and lacks.
+
+    Raises:
+        ValueError: there are some.
+    """
+    if missing:
+        raise ValueError(f"{model} lacks {len(missing)} weights, such as {missing[0]}; download or convert it again.")
+
+
 def with_adapter(base: ReadModel, adapter: AdapterFiles, *, task: str) -> ReadModel:
     """Return a base and an adapter as one model; the base is used up.
 
@@ -253,10 +270,16 @@ def _find(model: str | Path) -> str | Path:
         ValueError: it is neither, or the folder is not complete.
     """
     if isinstance(model, torch.nn.Module):
+        wrapped = "what langcell.load returned, or langcell.loading.load.LoadedLangCell"
+        if not hasattr(model, "text_encoder"):
+            wrapped = "or langcell.inference.classification.LoadedClassifier"
         raise ValueError(
-            f"model is a {type(model).__name__} without its processor; give its folder or Hub id, what langcell.load "
-            "returned, or langcell.loading.load.LoadedLangCell(model, processor, name, revision)."
+            f"model is a {type(model).__name__} without its processor; give its folder or Hub id, "
+            f"{wrapped}(model, processor, name, revision)."
         )
+    if not isinstance(model, str | Path):
+        check_reads_text(getattr(model, "model", model))
+        raise ValueError(f"model is a {type(model).__name__}; give a folder or a Hub id (org/name).")
     folder = bundled_model_folder() if str(model) == DEFAULT_MODEL else Path(model)
     if folder.is_dir():
         check_kind(folder, None, name=model)

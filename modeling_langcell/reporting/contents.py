@@ -11,7 +11,7 @@ import pandas as pd
 
 from langcell.processing.cells.anndata_io import open_elements
 from langcell.processing.cells.cell_tables import CellTable, FrameTable, StoredTable
-from langcell.processing.cells.embedding_store import open_embeddings
+from langcell.processing.cells.embedding_store import open_embeddings, read_settings
 from langcell.processing.cells.obsm_matrix import read_obsm
 from langcell.processing.ontology.description_templates import parse_description
 from langcell.reporting.cell_map import map_cells
@@ -95,21 +95,22 @@ def read_named(
     with _opened(source) as (table, score_columns), open_embeddings(source) as store:
         if missing := [name for name in (_LABEL, _CONFIDENCE) if name not in table.columns]:
             raise ValueError(f"{store.name}: its cells have no {missing[0]}; name them first: langcell annotate.")
-        if "labels" not in store.settings:
+        settings = read_settings(source)  # not those of the store, which may have been embedded by another model
+        if "labels" not in settings:
             raise ValueError(
                 f"{store.name}: it does not say which labels there were; name it again: langcell annotate."
             )
         column = found_sample_column(table) if sample_column is None else sample_column
         if column is not None:
             _require_column(table, column, store.name)
-        cluster_column = str(store.settings.get("cluster_column", ""))
+        cluster_column = str(settings.get("cluster_column", ""))
         more = [name for name in (_ALONE, _NOVELTY, cluster_column) if name in table.columns]
         obs = table.read(
             [*dict.fromkeys([_LABEL, _CONFIDENCE, *more, *([column] if column else [])])], 0, table.n_cells
         )
         rows = drawn_rows(table.n_cells, most_drawn, seed=seed)
         top_codes, top_scores = best_labels(score_columns, rows)
-        names = np.asarray([*store.settings["labels"], ""], dtype=object)  # code -1 is the last one
+        names = np.asarray([*settings["labels"], ""], dtype=object)  # code -1 is the last one
         own_map = _own_map(source)
         drawn = DrawnCells.grouped(
             store.names_of(rows),
@@ -128,10 +129,10 @@ def read_named(
             confidence=obs[_CONFIDENCE].to_numpy(dtype=np.float32),
             samples=None if column is None else _as_names(obs[column]),
             sample_column=column,
-            settings=store.settings,
+            settings=settings,
             drawn=drawn,
             novelty=obs[_NOVELTY].to_numpy(dtype=np.float32) if _NOVELTY in obs else None,
-            clusters=pd.DataFrame(store.settings["clusters"]) if "clusters" in store.settings else None,
+            clusters=pd.DataFrame(settings["clusters"]) if "clusters" in settings else None,
             has_own_map=own_map is not None,
         )
 

@@ -11,10 +11,12 @@ import pandas as pd
 
 from langcell.processing.cells.anndata_io import Source, open_elements
 from langcell.processing.cells.cell_tables import CellTable, FrameTable, StoredTable
+from langcell.processing.containers.addresses import local_path
 from langcell.processing.files.atomic_output import atomic_output
 
 EMBEDDINGS = "X_langcell"
 SETTINGS = "langcell"
+OF_EMBEDDINGS = "embedding"  # in the settings of cells that were named before they were embedded
 
 _ROWS_PER_READ = 65_536
 _DENSE = 16  # of rows this near to one another, those between are read as well
@@ -29,7 +31,8 @@ class EmbeddingStore:
         name: what messages call the store.
         vectors: (cells, dim) of float16, float32 or float64; anything with `shape` that gives an array for a slice of
             rows: an HDF5 or zarr array, a memory map, or an array.
-        settings: uns["langcell"]: model_id, model_revision, vocabulary_fingerprint, ...
+        settings: uns["langcell"]: model_id, model_revision, vocabulary_fingerprint, ...; what it says of the embeddings
+            alone ("embedding") stands before what it says of names.
         table: the table of cells, for their names; where there is none, a cell's name is its row.
 
     Raises:
@@ -38,7 +41,8 @@ class EmbeddingStore:
 
     def __init__(self, name: str, vectors: Any, settings: Mapping[str, Any], table: CellTable | None = None) -> None:
         self.name, self.vectors, self.table = name, vectors, table
-        self.settings = {key: _plain(value) for key, value in settings.items()}
+        own = settings.get(OF_EMBEDDINGS, {})
+        self.settings = {key: _plain(value) for key, value in {**settings, **own}.items() if key != OF_EMBEDDINGS}
         if len(vectors.shape) != 2 or np.dtype(vectors.dtype).kind != "f" or not vectors.shape[0]:
             raise ValueError(f"{name}: its embeddings are {vectors.dtype} {vectors.shape}, not numbers of cells x dim.")
         if "vocabulary_fingerprint" not in self.settings or "model_revision" not in self.settings:
@@ -130,6 +134,36 @@ def open_embeddings(source: Source) -> Iterator[EmbeddingStore]:
                 raise _no_embeddings(str(source))
             table = StoredTable(root["obs"], read)
             yield EmbeddingStore(str(source), root[f"obsm/{EMBEDDINGS}"], read(root[f"uns/{SETTINGS}"]), table)
+
+
+def read_settings(source: Any) -> dict[str, Any]:
+    """Return uns["langcell"] of an AnnData or a file; {} where there is none, or in containers of other kinds."""
+    if not isinstance(source, str | Path):
+        stored = source.uns.get(SETTINGS, {})
+    else:
+        try:
+            with open_elements(local_path(source)) as (root, read):
+                stored = read(root[f"uns/{SETTINGS}"]) if f"uns/{SETTINGS}" in root else {}
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+        ):  # no AnnData; `open_cells` says what is wrong
+            return {}
+    return {str(name): _plain(value) for name, value in dict(stored).items()}
+
+
+def with_names(source: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return uns["langcell"] of cells that get new embeddings: what it says of their names stays.
+
+    Args:
+        source: AnnData or file that is embedded.
+        settings: what made the embeddings.
+    """
+    before = read_settings(source)
+    return {**before, OF_EMBEDDINGS: dict(settings)} if "labels" in before else dict(settings)
 
 
 def save_embeddings(path: str | Path, store: EmbeddingStore, *, dtype: str = "float16") -> None:

@@ -1,6 +1,7 @@
 """Run in a process of its own: a model of a folder's own code goes through every public function that takes a model.
 
-Arguments: the folder of a model with `tiny_evidence.typed_reference`, and which is imported first, "langcell" or "hub".
+Arguments: the folder of a model with `tiny_evidence.typed_reference`, that of a classifier, and which is imported
+first, "langcell" or "hub".
 Prints what differs from langcell's own class.
 """
 
@@ -21,6 +22,17 @@ def hub_model(folder: str, *, auto: bool) -> Any:
     if auto:
         return AutoModel.from_pretrained(folder, trust_remote_code=True).eval()
     return get_class_from_dynamic_module("modeling_langcell.LangCellModel", folder).from_pretrained(folder).eval()
+
+
+def hub_classifier(folder: str, *, auto: bool) -> Any:
+    """The classifier of a folder with a head, likewise."""
+    from transformers import AutoModelForSequenceClassification
+    from transformers.dynamic_module_utils import get_class_from_dynamic_module
+
+    if auto:
+        return AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True).eval()
+    name = "modeling_langcell.LangCellForCellClassification"
+    return get_class_from_dynamic_module(name, folder).from_pretrained(folder).eval()
 
 
 def hub_processor(folder: str, *, auto: bool) -> Any:
@@ -69,8 +81,35 @@ def results(loaded: Any) -> dict[str, Any]:
         found[f"finetune {task}"] = tuned.score(cells)
         with tempfile.TemporaryDirectory() as folder:
             tuned.save(Path(folder) / "tuned")
-    found |= evidence(loaded)
+    found |= evidence(loaded) | calibration(loaded)
     return {name: np.asarray(values) for name, values in found.items()}
+
+
+def calibration(loaded: Any) -> dict[str, Any]:
+    """What `calibrate` fits to the scores of a model."""
+    from tiny_evidence import TYPES, typed_cells
+
+    from langcell.inference.naming.calibrate import calibrate, fitting_facts
+    from langcell.inference.scored_cells import score_data
+    from langcell.processing.labels.resolve import resolve_labels
+
+    cells, labels = typed_cells(), resolve_labels(list(TYPES))
+    scored = score_data(cells, labels, loaded=loaded, refine=False)
+    truth = np.array([list(TYPES).index(name) for name in cells.obs["label"]])
+    facts = fitting_facts(loaded, labels, alpha=1.0, reference_cells=0, data="cells", label_column="label")
+    run = calibrate(scored.similarity, scored.similarity, truth, fitted_with=facts)
+    return {"calibrate": [run.calibration.temperature, run.calibration.threshold]}
+
+
+def classified(model: Any, processor: Any) -> np.ndarray:
+    """What `classify` makes of a classifier."""
+    from tiny_labelled import labelled_cells
+
+    from langcell.inference.classification import LoadedClassifier, classify
+
+    cells = labelled_cells(4)
+    classify(cells, model=LoadedClassifier(model, processor, "classifier", "0"), progress=False)
+    return cells.obsm["langcell_scores"]
 
 
 def evidence(loaded: Any) -> dict[str, Any]:
@@ -103,21 +142,31 @@ def evidence(loaded: Any) -> dict[str, Any]:
 
 def main() -> None:
     """Run from the command line."""
-    folder, first = sys.argv[1:]
+    folder, classifier_folder, first = sys.argv[1:]
     auto = first == "hub"
-    parts = (hub_model(folder, auto=True), hub_processor(folder, auto=True)) if auto else None
+    parts = None
+    if auto:
+        classifier = hub_classifier(classifier_folder, auto=True)
+        parts = hub_model(folder, auto=True), hub_processor(folder, auto=True), classifier
     from tiny_labelled import labelled_cells
 
     import langcell
     from langcell.loading.load import LoadedLangCell
 
     own = langcell.load(folder, device="cpu")
-    model, processor = parts or (hub_model(folder, auto=False), hub_processor(folder, auto=False))
-    homes = [type(part).__module__ for part in (model, processor)]
+    own_classifier = langcell.LangCellForCellClassification.from_pretrained(classifier_folder).eval()
+    model, processor, classifier = parts or (
+        hub_model(folder, auto=False),
+        hub_processor(folder, auto=False),
+        hub_classifier(classifier_folder, auto=False),
+    )
+    homes = [type(part).__module__ for part in (model, processor, classifier)]
     wrong = [home for home in homes if not home.startswith("transformers_modules.")]
     wrong += [] if type(own.model) is langcell.LangCellModel else ["langcell.load gave the folder's class"]
     theirs = LoadedLangCell(model, processor, own.model_id, own.revision, own.weights)
     expected, found = results(own), results(theirs)
+    expected["classify"] = classified(own_classifier, own.processor)
+    found["classify"] = classified(classifier, processor)
     wrong += [name for name in expected if not np.allclose(found[name], expected[name], rtol=0, atol=1e-6)]
     wrong += [f"{name} is empty" for name in expected if not expected[name].size]
     try:

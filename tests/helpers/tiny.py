@@ -1,10 +1,12 @@
 """A LangCell small enough for tests, made by code with fixed seeds; fresh processes import it too."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from scipy.sparse import csr_matrix
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
@@ -134,6 +136,16 @@ def tiny_batch(n_cells: int = 5, texts: tuple[str, ...] = TEXTS, *, seed: int = 
         cells=tiny_counts(n_cells, seed=seed), text=list(texts), gene_names=tiny_gene_names(), return_tensors="pt"
     )
     return dict(batch)
+
+
+def without_weight(folder: str | Path, copy: str | Path, weight: str) -> Path:
+    """Copy the folder of a model, but for one of its weights."""
+    shutil.copytree(folder, copy)
+    path = Path(copy) / "model.safetensors"
+    weights = load_file(path)
+    del weights[weight]
+    save_file(weights, path, metadata={"format": "pt"})
+    return Path(copy)
 
 
 def save_tiny_folder(folder: str | Path, *, reference: bool = False, config: LangCellConfig | None = None) -> Path:

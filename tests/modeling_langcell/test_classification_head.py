@@ -57,12 +57,40 @@ def test_classes_are_as_before():
         pytest.param({"num_labels": 1}, SEVERAL.float(), "takes one number for each cell", id="many_for_one"),
         pytest.param({"num_labels": 3}, SEVERAL, "takes one class for each cell", id="several_without_a_type"),
         pytest.param({"num_labels": 3}, NUMBERS, "takes 3 numbers for each cell", id="one_for_several"),
+        pytest.param({"num_labels": 3}, SEVERAL.float().T, "takes 3 numbers for each cell", id="the_wrong_way_round"),
+        pytest.param(
+            {"num_labels": 3, "problem_type": "single_label_classification"},
+            torch.zeros(5),
+            "float32 for 5 cells; this model takes one class for each cell, a whole number",
+            id="fractions_for_classes",
+        ),
     ],
 )
 def test_labels_that_do_not_fit(options, labels, message):
     with pytest.raises(ValueError, match=message) as error:
         classifier(**options)(**CELLS, labels=labels)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("labels", [torch.zeros(5), torch.zeros(5, dtype=torch.int64)])
+def test_an_illegal_problem_type_is_one_line_with_the_legal_ones(labels):
+    model = classifier(num_labels=3)
+    vars(model.config)["problem_type"] = "nonsense"  # huggingface_hub 1 refuses it when it is set
+    with pytest.raises(ValueError, match=r"problem_type is 'nonsense'; legal are 'regression', 'single_label") as error:
+        model(**CELLS, labels=labels)
+    assert "'multi_label_classification'" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("labels", [SEVERAL[:, 0], SEVERAL[:, :1].float()], ids=["row", "column"])
+def test_one_label_that_a_cell_has_or_has_not(labels):
+    output = classifier(num_labels=1, problem_type="multi_label_classification")(**CELLS, labels=labels)
+    assert_close(output.loss, F.binary_cross_entropy_with_logits(output.logits[:, 0], SEVERAL[:, 0].float()))
+
+
+def test_classes_of_any_whole_type():
+    output = classifier(num_labels=3)(**CELLS, labels=torch.tensor([0, 2, 1, 1, 0], dtype=torch.int16))
+    assert_close(output.loss, F.cross_entropy(output.logits, torch.tensor([0, 2, 1, 1, 0])), rtol=0, atol=0)
 
 
 # Trainer

@@ -12,14 +12,19 @@ from anndata import AnnData
 LABELS = {"candidate_labels": ["b cell", "monocyte"], "top_k": 1}
 
 
-@pytest.fixture(scope="module")
-def handler(tiny_model_dir):
-    specification = importlib.util.spec_from_file_location("handler", tiny_model_dir / "handler.py")
+def started(folder):
+    """The handler of a folder, as the Hub starts it."""
+    specification = importlib.util.spec_from_file_location("handler", folder / "handler.py")
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
-    return module.EndpointHandler(str(tiny_model_dir), device="cpu")
+    return module.EndpointHandler(str(folder), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def handler(tiny_model_dir):
+    return started(tiny_model_dir)
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +116,11 @@ def test_an_hdf5_file_without_cells_is_one_line_without_a_path_of_the_server(han
     error = ask(handler, inputs=text, parameters=LABELS)["error"]
     assert "holds no AnnData that can be read" in error
     assert "langcell-endpoint" not in error
+
+
+def test_a_folder_that_lacks_a_weight_starts_nothing(tiny_model_dir, tmp_path):
+    half = tiny.without_weight(tiny_model_dir, tmp_path / "half", "match_head.bias")
+    with pytest.raises(
+        ValueError, match=r"half lacks 1 weights, such as match_head.bias; upload or convert it again.$"
+    ):
+        started(half)

@@ -256,11 +256,23 @@ def test_transformers_own_collator_takes_cells(extractor, collator):
         (FEATURES, {"padding": "most"}, "padding is 'most'; legal are True"),
         (FEATURES, {"padding": "max_length", "max_length": 3}, "A cell has 4 ids and is to be padded to 3"),
         ([{"labels": 1}], {}, "Cells to pad need cell_input_ids; there are 'labels'"),
+        ([FEATURES[0], {"cell_input_ids": [42]}], {}, "Row 2 of 2 has no 'labels'; give it to all rows or to none"),
+        ([{"cell_input_ids": [42]}, FEATURES[0]], {}, "Row 1 of 2 has no 'labels'; give it to all rows or to none"),
+        ([], {}, "There are no rows to pad; give at least one"),
+        ([FEATURES[0], [42, 3]], {}, "A row to pad is list; give a dict for each"),
     ],
 )
 def test_what_cannot_be_padded(extractor, cells, options, message):
     with pytest.raises(ValueError, match=message):
         extractor.pad(cells, **options)
+
+
+def test_labels_of_genes_are_padded_with_what_no_loss_counts(extractor):
+    rows = [{"cell_input_ids": [42, 1, 6], "labels": [-100, 5, -100]}, {"cell_input_ids": [42, 1], "labels": [-100, 9]}]
+    padded = extractor.pad(rows, pad_to_multiple_of=4, return_tensors="pt")
+    assert padded["labels"].tolist() == [[-100, 5, -100, -100], [-100, 9, -100, -100]]
+    several = [{"cell_input_ids": row["cell_input_ids"], "labels": [0, 1]} for row in rows]
+    assert extractor.pad(several, return_tensors="pt")["labels"].tolist() == [[0, 1], [0, 1]]
 
 
 def test_unread_genes_are_in_no_cell_whatever_they_are_called(tmp_path):

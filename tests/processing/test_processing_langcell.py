@@ -123,6 +123,14 @@ def test_an_option_given_twice_is_refused(processor):
         processor(text=LABELS, padding=True, text_kwargs={"padding": False})
 
 
+@pytest.mark.parametrize("options", [{"max_length": 0}, {"text_kwargs": {"max_length": -1}}])
+def test_a_text_of_no_tokens_is_refused(processor, options):
+    with pytest.raises(
+        ValueError, match=rf"max_length is (0|-1); give at least 1 token, or None for {MAX_TEXT_LENGTH}"
+    ):
+        processor(text=LABELS, **options)
+
+
 def test_max_length_does_not_cut_cells(processor):
     with pytest.raises(ValueError, match=r"max_length is of texts, and there are none; for cells call"):
         processor(cells=[[42, 3, 4]], max_length=2)
@@ -143,3 +151,21 @@ def test_cells_with_texts_are_padded_by_transformers_own_collator(processor):
     }
     assert batch["cell_attention_mask"].sum(1).tolist() == [3, 2]
     assert batch["attention_mask"].sum(1).tolist() == [4, 7]
+
+
+def test_all_that_the_tokenizer_makes_is_padded(processor):
+    how = {"return_token_type_ids": True, "return_special_tokens_mask": True}
+    batch = processor.pad([processor.tokenizer(text, **how) for text in LABELS], return_tensors="pt")
+    together = processor(text=LABELS, return_tensors="pt", **how)
+    assert set(batch) == {"input_ids", "attention_mask", "token_type_ids", "special_tokens_mask"}
+    assert all(torch.equal(batch[name], together[name]) for name in batch)
+
+
+@pytest.mark.parametrize("given", [0, 1])
+def test_rows_of_other_names_are_refused(processor, given):
+    rows = [dict(processor.tokenizer(text)) for text in LABELS]
+    rows[given]["labels"] = 1
+    with pytest.raises(ValueError, match=f"^Row {2 - given} of 2 has no 'labels'; give it to all rows or to none.$"):
+        processor.pad(rows)
+    with pytest.raises(ValueError, match=r"^There are no rows to pad; give at least one.$"):
+        processor.pad([])

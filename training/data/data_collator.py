@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from langcell.modeling_langcell import IGNORED_LABEL
+from langcell.processing.feature_extraction_langcell import LABELS, are_of_genes
 from langcell.training.objectives.masked_gene import mask_genes
 
 _INPUTS = ("cell_input_ids", "cell_attention_mask", "input_ids", "attention_mask")
-# As transformers' own collators have it: what a table calls so is what models call `labels`.
-_LABELS = ("labels", "label", "label_ids")
 
 
 @dataclass(frozen=True)
@@ -45,26 +44,32 @@ class DataCollatorForCells:
 
         Args:
             rows: each with `cell_input_ids`, `input_ids` or both, and perhaps `labels` (also called `label`): a class,
-                a number, or a list of them. Cells are cut at the extractor's `max_length`.
+                a number, or a list of them. A list of whole numbers as long as the cell is of genes, and is padded
+                with -100. Cells are cut at the extractor's `max_length`.
 
         Returns:
             The models' inputs, int64, and `labels`, int64 or float32.
 
         Raises:
-            ValueError: there are labels, and genes are to be hidden, or the rows have no cells to hide genes of.
+            ValueError: there are labels, and genes are to be hidden, or the rows have no cells to hide genes of; there
+                are no rows, or one lacks what another has.
         """
-        longest = getattr(self.processor, "feature_extractor", self.processor).max_length
-        columns = {name: [row[name] for row in rows] for name in _INPUTS if name in rows[0]}
-        for name in [name for name in columns if name.startswith("cell_")]:
-            columns[name] = [values[:longest] for values in columns[name]]
+        extractor = getattr(self.processor, "feature_extractor", self.processor)
+        columns, longest = extractor.columns_of(rows, (*_INPUTS, *LABELS)), extractor.max_length
+        found = {name: columns.pop(name) for name in LABELS if name in columns}
+        labels, values = next(iter(found.items()), (None, []))
+        of_genes = labels is not None and are_of_genes(values, columns.get("cell_input_ids", []))
+        if of_genes:
+            columns["labels"] = values
+        for name in [name for name in columns if name == "labels" or name.startswith("cell_")]:
+            columns[name] = [of_cell[:longest] for of_cell in columns[name]]
         padded = self.processor.pad(columns, pad_to_multiple_of=self.pad_to_multiple_of, return_tensors="pt")
         batch = dict(padded)
-        labels = next((name for name in _LABELS if name in rows[0]), None)
         if self.mask_rate is not None:
             return self._with_hidden_genes(batch, labels)
-        if labels is not None:
-            values = torch.as_tensor(np.array([row[labels] for row in rows]))
-            batch["labels"] = values.float() if values.is_floating_point() else values.long()
+        if labels is not None and not of_genes:
+            tensor = torch.as_tensor(np.array(values))
+            batch["labels"] = tensor.float() if tensor.is_floating_point() else tensor.long()
         return batch
 
     def _with_hidden_genes(self, batch: dict[str, Tensor], labels: str | None) -> dict[str, Tensor]:

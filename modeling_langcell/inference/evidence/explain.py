@@ -10,11 +10,11 @@ from langcell.inference.evidence.groups import CellGroups, stored_term_ids, term
 from langcell.inference.evidence.occlusion import CellExplanation, explain_cell
 from langcell.inference.evidence.options import EvidenceOptions
 from langcell.inference.evidence.origins import origins_of
-from langcell.inference.evidence.settings import read_settings
 from langcell.inference.running.job import InferenceJob
 from langcell.inference.running.options import ReadingOptions
 from langcell.loading.options import AdaptedModelOptions
 from langcell.processing.cells.anndata_io import CellSource, open_cells
+from langcell.processing.cells.embedding_store import read_settings
 from langcell.processing.ontology.terms import Ontology
 from langcell.processing.options import from_keywords, takes
 

@@ -5,6 +5,8 @@ from typing import Any
 from torch import Tensor
 
 from langcell.encoders_langcell import TorchEncoders
+from langcell.loading.load import LoadedLangCell
+from langcell.loading.onnx_model import OnnxLangCell
 from langcell.scoring_langcell import DEFAULT_K, EncodedLabels, LabelScores, score_cells
 from langcell.text_blocks_langcell import encode_tokens
 
@@ -26,7 +28,8 @@ def score_labels(
     score = alpha * softmax(cos / temperature) + (1 - alpha) * softmax(match probability), each over the labels.
 
     Args:
-        model: a LangCellModel in evaluation mode, of this package's class or of a Hub folder's own.
+        model: a LangCellModel in evaluation mode, of this package's class or of a Hub folder's own; or what
+            `langcell.load` returned, or an opened ONNX export.
         cell_input_ids: ranked gene ids, (cells, genes).
         cell_attention_mask: (cells, genes).
         input_ids: token ids of the label texts, (labels, tokens).
@@ -40,8 +43,8 @@ def score_labels(
         k: labels that "top-k" looks at.
 
     Raises:
-        ValueError: alpha is outside 0 to 1, rerank is unknown, or k is below 1.
+        ValueError: alpha is outside 0 to 1, rerank is unknown, k is below 1, or the model reads no text.
     """
-    encoders = TorchEncoders(model)
+    encoders = model.encoders if isinstance(model, LoadedLangCell | OnnxLangCell) else TorchEncoders(model)
     labels = EncodedLabels(encode_tokens(encoders, input_ids, attention_mask))
     return score_cells(encoders, labels, cell_input_ids, cell_attention_mask, alpha=alpha, rerank=rerank, k=k)

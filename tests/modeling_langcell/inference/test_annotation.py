@@ -15,8 +15,10 @@ from tiny import tiny_counts, tiny_gene_names, tiny_model, tiny_processor, tiny_
 import langcell
 from langcell.inference.annotation import UNASSIGNED, score_data
 from langcell.inference.classification import classify
-from langcell.loading.load import as_dtype, load, weights_digest
+from langcell.loading.load import LoadedLangCell, as_dtype, load, weights_digest
+from langcell.processing.cells.embedding_store import open_embeddings, save_embeddings
 from langcell.processing.labels.resolve import resolve_labels
+from langcell.reporting.contents import read_named
 
 # Not in alphabetical order, so that a sorted result would show.
 LABELS = ["natural killer cell", "B cell", "my odd cells", "monocyte"]
@@ -286,6 +288,32 @@ def test_embed(cells, loaded, named):
     assert list(cells.obs) == ["donor"]
     assert cells.uns["langcell"]["model_id"] == "langcell-tiny"
     assert "labels" not in cells.uns["langcell"]
+
+
+@pytest.mark.parametrize("kind", ["memory", "h5ad", "zarr"])
+@pytest.mark.filterwarnings("ignore:Writing zarr v2 data", "ignore:zarr v3 autosharding")
+@pytest.mark.filterwarnings("ignore:Consolidated metadata is currently not part")
+def test_cells_that_are_embedded_keep_what_is_known_of_their_names(named, tmp_path, kind):
+    other = LoadedLangCell(tiny_model(seed=1), tiny_processor(), "other", "0123456789ab")
+    source = named.copy()
+    if kind == "memory":
+        langcell.embed(source, model=other, **SMALL)
+    else:
+        source.write_h5ad(tmp_path / "named.h5ad")
+        source = tmp_path / f"embedded.{kind}"
+        langcell.embed(tmp_path / "named.h5ad", output=source, model=other, **SMALL)
+    expected, found = read_named(named), read_named(source)
+    assert found.settings["model_id"] == "langcell-tiny"
+    assert found.labels.astype(str).tolist() == expected.labels.astype(str).tolist()
+    assert found.drawn.top_labels.tolist() == expected.drawn.top_labels.tolist()
+    with open_embeddings(source) as store:
+        assert (store.settings["model_id"], store.settings["model_revision"]) == ("other", "0123456789ab")
+        save_embeddings(tmp_path / "cells.npy", store)
+    langcell.write_report(source, tmp_path / "report.html")
+    assert "langcell-tiny" in (tmp_path / "report.html").read_text()
+    again = langcell.annotate(named.copy(), LABELS, model=other, **SMALL)
+    assert again.uns["langcell"]["model_id"] == "other"
+    assert "embedding" not in again.uns["langcell"]
 
 
 def test_embed_hidden_is_the_state_of_cls(cells, loaded, tmp_path):

@@ -81,6 +81,25 @@ def test_a_model_without_a_head_is_refused(tiny_model_dir):
         load_classifier(tiny_model_dir, device="cpu")
 
 
+def test_a_model_that_is_no_classifier_is_refused_in_one_line(tiny_model_dir):
+    classifier = LangCellForCellClassification(tiny.tiny_config(num_labels=3))
+    with pytest.raises(ValueError, match=r"Hub id, or langcell.inference.classification.LoadedClassifier\(model, proc"):
+        load_classifier(classifier)
+    with pytest.raises(ValueError, match=r"^model is a LoadedLangCell; give a folder or a Hub id \(org/name\).$"):
+        load_classifier(langcell.load(tiny_model_dir, device="cpu"))
+
+
+@pytest.mark.parametrize("as_adapter", [False, True])
+def test_an_encoder_weight_that_is_missing_is_no_missing_head(tiny_model_dir, adapter, tmp_path, as_adapter):
+    folder = shutil.copytree(tiny_model_dir, tmp_path / "whole")
+    if not as_adapter:
+        LangCellForCellClassification(tiny.tiny_config(num_labels=3)).save_pretrained(folder)
+    weight = "cell_encoder.embeddings.LayerNorm.weight"
+    half = tiny.without_weight(folder, tmp_path / "half", weight)
+    with pytest.raises(ValueError, match=rf"half lacks 1 weights, such as {weight}; download or convert it again.$"):
+        load_classifier(half, adapter=adapter if as_adapter else None, device="cpu")
+
+
 def test_a_text_adapter_is_sent_to_its_command(tiny_model_dir, cells, tmp_path):
     finetune(
         cells, label_column="type", model=tiny_model_dir, steps=1, device="cpu", progress=False, output=tmp_path / "a"

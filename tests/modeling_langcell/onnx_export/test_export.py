@@ -64,6 +64,13 @@ def tiny_cells() -> anndata.AnnData:
     return cells
 
 
+def test_an_opened_export_scores_labels(runner, varied_dir):
+    loaded = langcell.load(varied_dir, device="cpu")
+    batch = dict(loaded.processor(cells=tiny_cells()[:5].copy(), text=list(TEXTS), return_tensors="pt"))
+    expected = langcell.score_labels(loaded, **batch, alpha=0.3)
+    assert_allclose(langcell.score_labels(runner, **batch, alpha=0.3).score, expected.score, rtol=0, atol=1e-5)
+
+
 # The folder
 
 

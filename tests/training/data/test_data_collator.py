@@ -60,3 +60,29 @@ def test_hidden_genes_and_labels_of_cells_do_not_go_together():
     collate = DataCollatorForCells(tiny_processor(), mask_rate=0.15)
     with pytest.raises(ValueError, match="makes hidden genes the labels, and the rows have labels"):
         collate([{**row, "labels": 0} for row in ROWS])
+
+
+@pytest.mark.parametrize("given", [0, 1])
+def test_labels_of_some_rows_are_refused(given):
+    rows = [dict(row, cell_type=None) for row in ROWS]
+    rows[given]["label"] = 1
+    del rows[0]["cell_type"]  # a column that is left out may be missing
+    with pytest.raises(ValueError, match=f"^Row {2 - given} of 2 has no 'label'; give it to all rows or to none.$"):
+        DataCollatorForCells(tiny_processor())(rows)
+    with pytest.raises(ValueError, match=r"^There are no rows to pad; give at least one.$"):
+        DataCollatorForCells(tiny_processor())([])
+
+
+@pytest.mark.parametrize("name", ["labels", "label"])
+def test_labels_of_genes_are_padded_and_cut_with_their_cell(name):
+    extractor = tiny_processor().feature_extractor
+    rows = [{"cell_input_ids": [42, *range(2, 42)], name: [*range(41)]}, {"cell_input_ids": [42, 1], name: [-100, 9]}]
+    batch = DataCollatorForCells(extractor)(rows)
+    assert batch["labels"].tolist() == [[*range(32)], [-100, 9, *[-100] * 30]]
+    assert batch["labels"].dtype == torch.int64
+
+
+def test_texts_alone_have_labels():
+    processor = tiny_processor()
+    rows = [{"input_ids": processor.tokenizer(text)["input_ids"], "labels": [1, 0]} for text in ("b cell", "nk cell")]
+    assert DataCollatorForCells(processor)(rows)["labels"].tolist() == [[1, 0], [1, 0]]

@@ -1,12 +1,15 @@
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_batch, tiny_config, tiny_model
+from tiny import tiny_batch, tiny_config, tiny_model, tiny_processor
 from torch.testing import assert_close
 
 import langcell
 from langcell.encoders_langcell import TorchEncoders
+from langcell.inference.classification import LoadedClassifier
 from langcell.inference.scoring.zero_shot import score_labels
+from langcell.loading.load import LoadedLangCell
+from langcell.modeling_langcell import LangCellForCellClassification
 from langcell.processing.labels.resolve import labels_under, resolve_labels
 from langcell.processing.ontology.terms import Ontology
 from langcell.sample_data import BULK_LABELS, sample_cells
@@ -23,6 +26,23 @@ def any_model(request):
 
 def encode_labels(model, input_ids, attention_mask):
     return EncodedLabels(encode_tokens(TorchEncoders(model), input_ids, attention_mask))
+
+
+def test_what_load_returned_is_taken_for_its_model(bundled):
+    batch = dict(bundled.processor(cells=[[42, 3, 4], [42, 9]], text=["b cell", "neuron"], return_tensors="pt"))
+    scores = score_labels(bundled, **batch, rerank="none").score
+    assert_close(scores, score_labels(bundled.model, **batch, rerank="none").score, rtol=0, atol=0)
+
+
+def test_a_classifier_is_refused_in_one_line(batch):
+    classifier = LangCellForCellClassification(tiny_config(num_labels=3))
+    for use in (
+        lambda: score_labels(classifier, **batch),
+        lambda: LoadedLangCell(classifier, tiny_processor(), "tiny", "0"),
+        lambda: langcell.embed_texts(["b cell"], model=LoadedClassifier(classifier, tiny_processor(), "tiny", "0")),
+    ):
+        with pytest.raises(ValueError, match="LangCellForCellClassification reads no text; load the model with Auto"):
+            use()
 
 
 @torch.no_grad()
