@@ -11,10 +11,7 @@ work="$(mktemp -d)"
 trap 'kill "${server:-}" 2>/dev/null || true; rm -rf "$work"' EXIT
 say() { printf '\n== %s\n' "$*"; }
 
-say "tools"
-"$PYTHON" -m venv "$work/tools"
-"$work/tools/bin/pip" install -qq build twine pypiserver
-
+# First, because it takes no time: a tag that is refused builds nothing.
 say "version"
 version="$("$PYTHON" - <<'PY'
 import tomllib
@@ -22,10 +19,13 @@ print(tomllib.load(open("pyproject.toml", "rb"))["project"]["version"])
 PY
 )"
 if [ -n "${RELEASE_TAG:-}" ]; then
-    [ "$RELEASE_TAG" = "v$version" ] || { echo "The tag is $RELEASE_TAG and the version $version."; exit 1; }
-    grep -q "^## $version" CHANGELOG.md || { echo "CHANGELOG.md has no section '## $version'."; exit 1; }
+    "$PYTHON" .github/check_tag.py "$RELEASE_TAG"
 fi
 echo "langcell $version"
+
+say "tools"
+"$PYTHON" -m venv "$work/tools"
+"$work/tools/bin/pip" install -qq build twine pypiserver
 
 say "build: the sdist from a copy without git, the wheel from the sdist"
 rm -rf dist && mkdir dist "$work/tree"

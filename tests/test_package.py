@@ -1,7 +1,9 @@
 """What is published: every file of the rooms, and versions that say the same everywhere."""
 
 import fnmatch
+import os
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -95,7 +97,52 @@ def test_one_version_stands_everywhere() -> None:
     number = PROJECT["project"]["version"]
     assert version("langcell") == number
     assert f"version: {number}" in (ROOT / "CITATION.cff").read_text()
-    assert re.search(rf"^## {re.escape(number)}\b", (ROOT / "CHANGELOG.md").read_text(), re.M)
+
+
+def test_the_changelog_dates_every_release_and_has_a_place_for_this_version() -> None:
+    number = PROJECT["project"]["version"]
+    first, *released = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    dated = [found[1] for title in released if (found := re.fullmatch(r"(\S+) \(\d{4}-\d{2}-\d{2}\)", title))]
+    assert first == "Unreleased"
+    assert len(dated) == len(released)
+    # What is on the way to a release is called so: `pip` puts 0.2.0.dev0 before 0.2.0, and no user gets it unasked.
+    assert number in dated or (number.endswith(".dev0") and number.removesuffix(".dev0") not in dated)
+
+
+RELEASED = "## Unreleased\n\n## 0.2.0 (2026-12-24)\n\n- New.\n\n## 0.1.0 (2026-11-21)\n\n- Old.\n"
+
+
+@pytest.mark.parametrize(
+    ("tag", "changelog", "wrong"),
+    [
+        pytest.param("v0.2.0", RELEASED, [], id="what fits"),
+        pytest.param("v0.2.0", RELEASED.replace("## Unreleased\n\n", ""), [], id="no section of what is unreleased"),
+        pytest.param("v0.2.1", RELEASED, ["The tag is v0.2.1", "no section '## 0.2.1 "], id="another tag"),
+        pytest.param("v0.2.0", RELEASED.replace("0.2.0", "0.2.0.1"), ["no section '## 0.2.0 "], id="a longer number"),
+        pytest.param("v0.2.0", RELEASED.replace(" (2026-12-24)", ""), ["no section '## 0.2.0 "], id="no date"),
+        pytest.param("v0.2.0", RELEASED.replace("- New.", ""), ["no section '## 0.2.0 "], id="nothing in the section"),
+        pytest.param(
+            "v0.2.0",
+            RELEASED.replace("Unreleased\n", "Unreleased\n\n### For users\n\n- More.\n"),
+            ["'## Unreleased' in CHANGELOG.md has 1 lines"],
+            id="entries that are unreleased",
+        ),
+    ],
+)
+def test_a_tag_is_refused_that_does_not_fit_version_and_changelog(tag: str, changelog: str, wrong: list[str]) -> None:
+    faults_of = runpy.run_path(str(ROOT / ".github" / "check_tag.py"))["faults_of"]
+    faults = faults_of(tag, version="0.2.0", changelog=changelog)
+    assert len(faults) == len(wrong)
+    assert all(words in fault and "\n" not in fault for words, fault in zip(wrong, faults, strict=True))
+
+
+def test_the_dry_run_refuses_a_tag_before_it_builds() -> None:
+    command = ["bash", str(ROOT / ".github" / "release_dry_run.sh")]
+    environment = {**os.environ, "PYTHON": sys.executable, "RELEASE_TAG": "v9.9.9"}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    assert result.returncode == 1
+    assert "The tag is v9.9.9" in result.stderr
+    assert "== tools" not in result.stdout
 
 
 def test_the_scripts_of_a_release_can_be_read() -> None:

@@ -2,9 +2,10 @@ import re
 
 import numpy as np
 import pytest
+from places import ROOT
 from tiny import tiny_vocabulary
 
-from langcell.processing.genes import GeneVocabulary, check_same_vocabulary, strip_version
+from langcell.processing.genes import VOCABULARY_FILE, GeneVocabulary, check_same_vocabulary, strip_version
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,18 @@ def test_id_wins_over_symbol_and_symbol_over_synonym():
         ["ENSG1", "ENSG2", "ENSG3"], np.ones(3), symbols=["A", "ENSG1", "B"], synonyms=[("B", "C"), (), ("C",)]
     )
     assert vocabulary.match(["ENSG1", "B", "C"]).tolist() == [0, 2, 0]
+
+
+def test_a_name_of_two_genes_is_the_first_one_and_their_ids_tell_them_apart():
+    vocabulary = GeneVocabulary(["ENSG00000015479", "ENSG00000280987"], np.ones(2), symbols=["MATR3", "MATR3"])
+    assert vocabulary.match(["MATR3", "ENSG00000280987", "ENSG00000015479"]).tolist() == [0, 1, 0]
+
+
+def test_each_name_of_the_bundled_vocabulary_is_one_gene():
+    vocabulary = GeneVocabulary.load(ROOT / "hub_cards" / "langcell-mini" / VOCABULARY_FILE)
+    names = [*vocabulary.symbols, *(name for names in vocabulary.synonyms for name in names)]
+    assert len(names) > 17_000
+    assert len(set(names)) == len(names)
 
 
 def test_fingerprint_depends_on_ids_their_order_and_medians_only():
