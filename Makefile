@@ -12,7 +12,7 @@ demo: .venv/.installed  ## name 700 blood cells by text; results in demo/
 	$(BIN)/langcell demo
 
 test: .venv/.installed-dev  ## all tests
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal
+	$(BIN)/python -m pytest -q -n 3 --dist worksteal
 
 lint: .venv/.installed-dev  ## style, import rules and types
 	$(BIN)/ruff check .
