@@ -90,12 +90,17 @@ def for_each_batch(
     results: list[np.ndarray] | None = None
     n = batches_at_once(loaded.model)
     run = partial(_run_batch, loaded, ranked, function=function, weights=weights)
-    pending = deque(token_batches(lengths, max(1, budget.tokens // n)))
+    pending, tried_beside = deque(token_batches(lengths, max(1, budget.tokens // n))), set()
     with side_by_side(n) as running:
         while pending or running:
             while pending and running.has_room:
                 running.start(run, pending.popleft())
             rows, outputs = running.first()
+            if outputs is None and n > 1 and len(rows) == 1 and rows[0] not in tried_beside:
+                running.one_at_a_time()  # the memory may be enough for a cell that is alone
+                tried_beside.add(rows[0])
+                pending.appendleft(rows)
+                continue
             if outputs is None:
                 _make_smaller(budget, rows, lengths, loaded.model.device, at_once=n)
                 left = np.concatenate([rows, *pending])

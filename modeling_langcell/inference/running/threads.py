@@ -40,6 +40,10 @@ class SideBySide(Generic[Result]):
         """Whether another call may start."""
         return len(self._running) < self._n
 
+    def one_at_a_time(self) -> None:
+        """Start no call beside another from now on."""
+        self._n = 1
+
     def start(self, function: Callable[[Any], Result], what: Any) -> None:
         """Call the function; without threads of its own here and now."""
         if self._executor is not None:

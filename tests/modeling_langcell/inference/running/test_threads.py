@@ -75,6 +75,25 @@ def test_batches_at_once_fit_the_budget_together(loaded, ranked):
     assert max(given) <= budget.tokens // 2
 
 
+def test_cells_that_fit_only_alone_are_computed_one_after_the_other(loaded, ranked):
+    both, calls, here = threading.Barrier(2, timeout=WAIT), [], []
+
+    def run(ids, mask):
+        calls.append(1)
+        if len(calls) <= 2:
+            both.wait()
+            torch.empty(1 << 58)  # the real error of torch's CPU allocator
+        here.append(1)
+        assert len(here) == 1, "it is alone"
+        here.pop()
+        return (mask.sum(1),)
+
+    cells = [ranked[row] for row in range(6)]
+    (lengths,) = for_each_batch(loaded, cells, 2, run)
+    assert lengths.tolist() == [len(cell) for cell in cells]
+    assert len(calls) == len(cells) + 2
+
+
 def test_an_error_in_a_thread_ends_all_and_gives_torch_its_threads_again(loaded, ranked):
     calls = []
 
