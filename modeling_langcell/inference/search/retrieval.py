@@ -129,6 +129,10 @@ def retrieve(
             loaded.compute_in(torch_dtype)
             match = _match(loaded, encoded.in_dtype(torch_dtype), reader, found, rows)
         alpha = search.alpha_of(loaded.config.alpha)
+        if search.rerank and search.alpha is None and alpha != loaded.config.alpha:
+            log.info(
+                "Re-ranked with alpha %s, the paper's; the model's own, %s, ends the match.", alpha, loaded.config.alpha
+            )
         notes = found.notes
         found, score, match = _in_order(found, match, alpha, loaded.config.logit_temperature)
         table = _table(opened, labels, rows, found, score, match, search.top_k)
